@@ -1,0 +1,1 @@
+"""The agent: the loop, the transaction runner, recovery and its settings."""

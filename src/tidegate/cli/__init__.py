@@ -1,0 +1,1 @@
+"""One command, `tidegate`, with sub-commands."""

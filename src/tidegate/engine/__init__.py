@@ -1,0 +1,1 @@
+"""The Docker Engine behind a Protocol; the only package that speaks its HTTP API."""

@@ -1,0 +1,49 @@
+"""What can go wrong between the agent and an engine; each message says what to do about it."""
+
+
+class EngineError(Exception):
+    """Anything the engine refused or could not do."""
+
+
+class EngineUnavailableError(EngineError):
+    """Nothing answers at the engine's address, or it may not be used."""
+
+
+class EngineVersionError(EngineError):
+    """The engine is older or newer than what can be spoken with."""
+
+
+class NotFoundError(EngineError):
+    """The container, image or network does not exist."""
+
+
+class ConflictError(EngineError):
+    """The engine refuses in the object's present state."""
+
+
+class NameTakenError(ConflictError):
+    """Another container or network has the name."""
+
+
+class SubnetTakenError(ConflictError):
+    """The address range overlaps with another network's."""
+
+
+class PortTakenError(ConflictError):
+    """A host port is held by somebody else."""
+
+
+class PullError(EngineError):
+    """A pull broke off; what had arrived is kept by the engine and the next pull resumes."""
+
+
+class PullDeniedError(PullError):
+    """The registry did not accept the credentials."""
+
+
+class PlatformMissingError(PullError):
+    """The image does not exist for this platform."""
+
+
+class NoSpaceError(PullError):
+    """The engine's disk is full."""

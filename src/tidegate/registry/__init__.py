@@ -1,0 +1,1 @@
+"""A small OCI distribution client: challenge, token, HEAD, index, back-off."""
