@@ -29,6 +29,10 @@ class SubnetTakenError(ConflictError):
     """The address range overlaps with another network's."""
 
 
+class AddressTakenError(ConflictError):
+    """Another container has the static address."""
+
+
 class PortTakenError(ConflictError):
     """A host port is held by somebody else."""
 
@@ -39,6 +43,10 @@ class PullError(EngineError):
 
 class PullDeniedError(PullError):
     """The registry did not accept the credentials."""
+
+
+class ImageMissingError(PullError, NotFoundError):
+    """The registry has no such tag or digest."""
 
 
 class PlatformMissingError(PullError):

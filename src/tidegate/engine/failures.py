@@ -1,0 +1,91 @@
+"""From the engine's HTTP status and message to one of our errors."""
+
+from tidegate.engine.errors import (
+    AddressTakenError,
+    ConflictError,
+    EngineError,
+    EngineUnavailableError,
+    ImageMissingError,
+    NameTakenError,
+    NoSpaceError,
+    NotFoundError,
+    PlatformMissingError,
+    PortTakenError,
+    PullDeniedError,
+    PullError,
+    SubnetTakenError,
+)
+
+NOT_FOUND = 404
+CONFLICT = 409
+UNREACHABLE = 900
+"""aiodocker's status where no HTTP answer came."""
+
+_PORT_TAKEN = ("port is already allocated", "bind: address already in use", "ports are not available")
+_SUBNET_TAKEN = ("pool overlaps", "non-overlapping", "all predefined address pools have been fully subnetted")
+_NAME_TAKEN = ("already in use by container", "network with name")
+_NO_SPACE = ("no space left on device", "disk quota exceeded")
+_NO_PLATFORM = ("no matching manifest for", "no match for platform", "does not match the specified platform")
+_DENIED = (
+    "pull access denied",
+    "unauthorized",
+    "no basic auth credentials",
+    "authentication required",
+    "denied:",
+    "403 forbidden",
+    "401 unauthorized",
+    "incorrect username or password",
+)
+_NO_IMAGE = ("manifest unknown", "not found: manifest", "name unknown", "repository name not known")
+
+
+def failure(status: int, message: str, action: str) -> EngineError:
+    """The error for a refused call. `action` reads after "Could not": `start container web`."""
+    text = message.strip()
+    said = text.lower()
+    if _has(said, _PORT_TAKEN):
+        return PortTakenError(
+            f"Could not {action}: a host port is taken ({text}): stop what holds it, or publish another one"
+        )
+    if "address already in use" in said:
+        return AddressTakenError(f"Could not {action}: another container has its address ({text})")
+    if _has(said, _SUBNET_TAKEN):
+        return SubnetTakenError(
+            f"Could not {action}: its addresses overlap with another network's, or none are left ({text}): "
+            "remove unused networks, or widen default-address-pools"
+        )
+    if _has(said, _NO_SPACE):
+        return NoSpaceError(f"Could not {action}: the engine's disk is full ({text}): free some space")
+    if status == CONFLICT:
+        kind = NameTakenError if _has(said, _NAME_TAKEN) else ConflictError
+        return kind(f"Could not {action}: {text}")
+    if status == NOT_FOUND:
+        return NotFoundError(f"Could not {action}: {text}")
+    if status == UNREACHABLE:
+        return EngineUnavailableError(f"Could not {action}: {text}")
+    if "has active endpoints" in said:
+        return ConflictError(f"Could not {action}: {text}")
+    return EngineError(f"Could not {action}: {text} (status {status})")
+
+
+def pull_failure(reference: str, message: str) -> PullError:
+    """The error for a pull that the engine broke off with this message."""
+    text = message.strip()
+    said = text.lower()
+    if _has(said, _NO_SPACE):
+        return NoSpaceError(f"Could not pull {reference}: the engine's disk is full: free some space ({text})")
+    if _has(said, _NO_PLATFORM):
+        return PlatformMissingError(
+            f"Could not pull {reference}: it is not built for this platform: publish it for it ({text})"
+        )
+    if _has(said, _NO_IMAGE):
+        return ImageMissingError(f"Could not pull {reference}: the registry does not have it ({text})")
+    if _has(said, _DENIED):
+        return PullDeniedError(
+            f"Could not pull {reference}: the registry refuses: check the credentials and the name ({text})"
+        )
+    return PullError(f"Could not pull {reference}: {text}: it is tried again later")
+
+
+def _has(said: str, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in said for phrase in phrases)
