@@ -1,0 +1,31 @@
+"""When a cron expression occurs; cronsim computes it, with the daylight-saving rules of Debian's cron.
+
+A time that the spring gap swallows occurs when the gap ends; one that autumn repeats occurs once, the first
+time, unless the expression runs every hour or every minute.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+
+def occurrences(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
+    """The instants strictly after `start` (which carries a time zone), in UTC and ascending.
+
+    None for a date that never comes, e.g. 30 February. `cron` has been vetted by `domain.cronfields`.
+    """
+    after = start.astimezone(UTC)
+    try:
+        ticks = CronSim(cron, after.astimezone(ZoneInfo(zone)))
+    except CronSimError:
+        # of a vetted expression cronsim refuses only days that none of its months has
+        return
+    for tick in ticks:
+        moment = tick.astimezone(UTC)
+        # cronsim goes by the wall clock: in the repeated hour it can name a moment that has passed, and in
+        # the gap the same moment twice
+        if moment > after:
+            after = moment
+            yield moment

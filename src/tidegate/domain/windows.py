@@ -1,0 +1,204 @@
+"""Update windows and freezes: when an update may begin.
+
+A window opens at each occurrence of a cron expression in its time zone and stays open for a stretch of
+*elapsed* time, so a four-hour window is four hours long on the days when clocks change. A freeze closes
+every window. Without a window, updates may begin at any time that is not frozen.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from tidegate.domain.cronfields import complaint
+from tidegate.domain.durations import format_duration, parse_duration
+
+Occurrences = Callable[[str, str, datetime], Iterator[datetime]]
+"""`occurrences(cron, zone, start)`: the instants strictly after `start`, ascending; may end."""
+
+_WINDOW_FORM = "a window is `CRON DURATION [ZONE]`, e.g. `0 2 * * 1-5 4h Europe/Berlin`"
+_FREEZE_FORM = "a freeze is `FROM/TO [ZONE] [REASON]`, e.g. `2026-12-20/2027-01-03 year end`"
+_CRON_FIELDS = 5
+_LONGEST = timedelta(days=366)
+
+
+class WindowError(ValueError):
+    """A window or a freeze that cannot be understood; the message quotes it and says what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Open from each occurrence of `cron` (five fields, in `zone`) for `duration` of elapsed time."""
+
+    cron: str
+    duration: timedelta
+    zone: str = "UTC"
+
+    def __str__(self) -> str:
+        return f"{self.cron} {format_duration(self.duration.total_seconds())} {self.zone}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Closed from `start` up to, not including, `end`; both carry a time zone."""
+
+    start: datetime
+    end: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether an update may begin now, why (or why not), and when it may next.
+
+    `next_open` is None while the gate is open, and where it never opens again.
+    """
+
+    open: bool
+    reason: str
+    next_open: datetime | None = None
+
+
+def parse_window(text: str, *, default_zone: str = "UTC") -> Window:
+    """`CRON DURATION [ZONE]`. Raises `WindowError`."""
+    words = text.split()
+    cron, rest = " ".join(words[:_CRON_FIELDS]), words[_CRON_FIELDS:]
+    if not 1 <= len(rest) <= 2:  # noqa: PLR2004 - a duration, and a zone or none
+        raise WindowError(f"The window {text!r} cannot be read: {_WINDOW_FORM}.")
+    wrong = complaint(cron)
+    if wrong:
+        raise WindowError(f"The window {text!r} cannot be read: {wrong}.")
+    zone = rest[1] if len(rest) > 1 else default_zone
+    _zone(zone, f"The window {text!r}")
+    return Window(cron, _duration(rest[0], text), zone)
+
+
+def parse_windows(text: str, *, default_zone: str = "UTC") -> tuple[Window, ...]:
+    """Windows separated by `;`; empty text is no window. Raises `WindowError`."""
+    return tuple(parse_window(part.strip(), default_zone=default_zone) for part in _parts(text))
+
+
+def parse_freeze(text: str, *, default_zone: str = "UTC") -> Freeze:
+    """`FROM/TO [ZONE] [REASON]`: dates (TO included to its end) or times. Raises `WindowError`."""
+    span, _, rest = text.strip().partition(" ")
+    word, _, after = rest.strip().partition(" ")
+    named = "/" in word or word == "UTC"
+    zone = _zone(word if named else default_zone, f"The freeze {text!r}")
+    first, slash, last = span.partition("/")
+    if not slash:
+        raise WindowError(f"The freeze {text!r} cannot be read: {_FREEZE_FORM}.")
+    start, end = _moment(first, zone, text), _moment(last, zone, text, end=True)
+    if _utc(end) <= _utc(start):
+        raise WindowError(f"The freeze {text!r} ends before it begins: put the earlier date first.")
+    return Freeze(start, end, (after if named else rest).strip())
+
+
+def parse_freezes(text: str, *, default_zone: str = "UTC") -> tuple[Freeze, ...]:
+    """Freezes separated by `;`; empty text is none. Raises `WindowError`."""
+    return tuple(parse_freeze(part.strip(), default_zone=default_zone) for part in _parts(text))
+
+
+def gate(now: datetime, windows: Sequence[Window], freezes: Sequence[Freeze], occurrences: Occurrences) -> Gate:
+    """Whether an update may begin at `now` (which carries a time zone)."""
+    now = _utc(now)
+    opens = _next_open(now, windows, freezes, occurrences)
+    if opens == now:
+        return Gate(open=True, reason=_why_open(now, windows, occurrences))
+    if opens is None:
+        reason = _why_closed(now, freezes) + "; no window opens after that"
+        return Gate(open=False, reason=reason)
+    zone = ZoneInfo(windows[0].zone) if windows else UTC
+    return Gate(open=False, reason=f"{_why_closed(now, freezes)}; opens {_show(opens, zone)}", next_open=opens)
+
+
+def _next_open(
+    at: datetime, windows: Sequence[Window], freezes: Sequence[Freeze], occurrences: Occurrences
+) -> datetime | None:
+    # each round passes the end of at least one freeze, so there are at most as many rounds as freezes
+    while True:
+        openings = [_opening(at, window, occurrences) for window in windows]
+        known = [max(at, opening) for opening in openings if opening is not None]
+        if windows and not known:
+            return None
+        at = min(known, default=at)
+        frozen = _freeze_at(at, freezes)
+        if frozen is None:
+            return at
+        at = _utc(frozen.end)
+
+
+def _opening(at: datetime, window: Window, occurrences: Occurrences) -> datetime | None:
+    """When the window that covers `at` opened, else when the next one opens."""
+    # occurrences are strictly later than their start, so the first after (at - duration) covers `at`
+    # exactly when it is not later than `at`
+    first = next(occurrences(window.cron, window.zone, at - window.duration), None)
+    return None if first is None else _utc(first)
+
+
+def _freeze_at(at: datetime, freezes: Iterable[Freeze]) -> Freeze | None:
+    covering = [freeze for freeze in freezes if _utc(freeze.start) <= at < _utc(freeze.end)]
+    return max(covering, key=lambda freeze: _utc(freeze.end), default=None)
+
+
+def _why_open(now: datetime, windows: Sequence[Window], occurrences: Occurrences) -> str:
+    for window in windows:
+        opened = _opening(now, window, occurrences)
+        if opened is not None and opened <= now:
+            closes = _show(opened + window.duration, ZoneInfo(window.zone))
+            return f"inside the window {str(window)!r} until {closes}"
+    return "no window is set"
+
+
+def _why_closed(now: datetime, freezes: Iterable[Freeze]) -> str:
+    frozen = _freeze_at(now, freezes)
+    if frozen is None:
+        return "outside every update window"
+    said = f" ({frozen.reason})" if frozen.reason else ""
+    return f"frozen until {_show(frozen.end, frozen.end.tzinfo or UTC)}{said}"
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split(";") if part.strip()]
+
+
+def _duration(word: str, text: str) -> timedelta:
+    try:
+        duration = timedelta(seconds=parse_duration(word))
+    except ValueError as error:
+        raise WindowError(f"The window {text!r} cannot be read: its duration {error}.") from error
+    if not timedelta(0) < duration <= _LONGEST:
+        raise WindowError(f"The window {text!r} cannot be used: {word!r} is not between 1ms and 366 days.")
+    return duration
+
+
+def _zone(name: str, what: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise WindowError(
+            f"{what} names the time zone {name!r}, which is not known: use a name such as Europe/Berlin or UTC."
+        ) from error
+
+
+def _moment(word: str, zone: ZoneInfo, text: str, *, end: bool = False) -> datetime:
+    try:
+        if "T" in word.upper():
+            moment = datetime.fromisoformat(word)
+            return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        day = date.fromisoformat(word) + timedelta(days=int(end))
+    except (ValueError, OverflowError) as error:
+        raise WindowError(
+            f"The freeze {text!r} cannot be read: {word!r} is not a date such as 2026-12-20 "
+            "or a time such as 2026-12-20T18:00."
+        ) from error
+    return datetime.combine(day, time(), tzinfo=zone)
+
+
+def _utc(moment: datetime) -> datetime:
+    # two times of the same zone compare by the wall clock, which is wrong in the repeated hour
+    return moment.astimezone(UTC)
+
+
+def _show(moment: datetime, zone: tzinfo) -> str:
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M} {getattr(zone, 'key', None) or local.tzname()}"
