@@ -1,0 +1,184 @@
+"""Debian packages: unpacked beside the project if they would start services, installed if they are plain tools."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundwork.paths import APP, APP_SOURCE, HOME, GroundError, unpacked
+from groundwork.sources import derived, machine_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTRY = ["docker-registry"]
+BUSYBOX = ["busybox-static"]
+UNPACKED = {
+    "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
+    "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],
+}
+# Shared libraries and tools that the unpacked programs need: package -> the file that makes it needless.
+TOOLS = {
+    "iptables": "/usr/sbin/iptables",
+    "iproute2": "/usr/sbin/ip",
+    "libseccomp2": "/usr/lib/*/libseccomp.so.2",
+    "libdevmapper1.02.1": "/usr/lib/*/libdevmapper.so.1.02.1",
+    "libsystemd0": "/usr/lib/*/libsystemd.so.0",
+    "openssl": "/usr/bin/openssl",
+    "gcc": "/usr/bin/gcc",
+    "libc6-dev": "/usr/lib/*/libc.a",
+}
+COMPILER = ["gcc", "libc6-dev"]
+
+
+def install(releases: list[str]) -> None:
+    """Have the named releases' engines and the test images' parts ready; quick when they are."""
+    HOME.mkdir(exist_ok=True)
+    with _one_at_a_time():
+        _install_tools(list(TOOLS))
+        # Both are needed for either engine: runc and the registry are bookworm's, Compose is trixie's.
+        for release in sorted({"bookworm", "trixie", *releases}):
+            _unpack(release, UNPACKED[release], release=release)
+        _compile_app()
+
+
+def install_for_existing_engine() -> None:
+    """Have what an engine that runs already still lacks: registry, busybox, Compose, the test application."""
+    HOME.mkdir(exist_ok=True)
+    with _one_at_a_time():
+        _install_tools(COMPILER)
+        if not (shutil.which("docker-registry") and shutil.which("busybox")):
+            _unpack("registry", [*REGISTRY, *BUSYBOX])
+        if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
+            _unpack("trixie", UNPACKED["trixie"], release="trixie")
+        _compile_app()
+
+
+def require_debian() -> None:
+    """Refuse, in one sentence, where the packages cannot be had."""
+    if not Path("/etc/debian_version").exists() or not shutil.which("apt-get"):
+        raise GroundError(
+            f"This {platform.system()} machine has no apt: install Docker Engine with its Compose plugin (v2), "
+            "docker-registry, a static busybox and gcc, start Docker, and try again."
+        )
+
+
+def _codename() -> str:
+    return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with (HOME / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install_tools(names: list[str]) -> None:
+    missing = [n for n in names if not list(Path("/").glob(TOOLS[n].lstrip("/")))]
+    if not missing:
+        return
+    require_debian()
+    if os.geteuid() != 0:
+        raise GroundError(
+            f"Missing {' '.join(missing)}: install them as root (apt-get install {' '.join(missing)})."
+        )
+    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+    _say(f"installing {' '.join(missing)}")
+    if _run([*command, *missing]).returncode != 0:
+        _must(["apt-get", "update", "-q"])  # the lists may be absent or too old
+        _must([*command, *missing])
+
+
+def _unpack(folder: str, names: list[str], *, release: str = "") -> None:
+    """Download packages of a release (empty: the machine's own) and unpack them into .ground/FOLDER, once."""
+    target, stamp = unpacked(folder), unpacked(folder) / ".packages"
+    if stamp.exists() and stamp.read_text(encoding="utf-8").split() == names:
+        return
+    require_debian()
+    options = [] if release in ("", _codename()) else _options_for(release)
+    with tempfile.TemporaryDirectory(dir=HOME) as download:
+        _say(f"downloading {' '.join(names)}")
+        _download(names, options, Path(download))
+        shutil.rmtree(target, ignore_errors=True)
+        for deb in sorted(Path(download).glob("*.deb")):
+            _must(["dpkg-deb", "-x", str(deb), str(target)])
+    stamp.write_text("\n".join(names), encoding="utf-8")
+
+
+def _download(names: list[str], options: list[str], into: Path) -> None:
+    # apt's own user may not be able to read this folder, so root downloads; signatures are checked all the same.
+    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+    command = ["apt-get", *options, *sandbox, "-q", "download", *names]
+    if _run(command, cwd=into).returncode == 0:
+        return
+    if options or os.geteuid() == 0:  # an ordinary user cannot refresh the machine's own lists
+        _must(["apt-get", *options, *sandbox, "-q", "update"])
+    _must(command, cwd=into)
+
+
+def _options_for(release: str) -> list[str]:
+    """Give apt private sources, lists and cache, so that the machine's own settings stay as they are."""
+    sources = derived(machine_sources(Path("/etc/apt")), _codename(), release)
+    if not sources:
+        raise GroundError(
+            f"/etc/apt names no source of this Debian ({_codename()}), so none of {release} follows."
+        )
+    # An older keyring lacks the keys of newer releases; the machine's own, verified sources have the newest one.
+    _unpack("keyring", ["debian-archive-keyring"])
+    keyring = unpacked("keyring") / "usr/share/keyrings/debian-archive-keyring.gpg"
+    private = HOME / f"apt-{release}"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (private / folder).mkdir(parents=True, exist_ok=True)
+    text = "".join(f"deb [signed-by={keyring}] {s.uri} {s.suite} main\n" for s in sources)
+    (private / "sources.list").write_text(text, encoding="utf-8")
+    settings = {
+        "Dir::State": private / "state",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": private / "cache",
+        "Dir::Etc::sourcelist": private / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Acquire::Languages": "none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+    }
+    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def _compile_app() -> None:
+    """Build the test application once per version of its source."""
+    built = APP / "app"
+    newest = max(p.stat().st_mtime for p in APP_SOURCE.glob("*.[ch]"))
+    if built.exists() and built.stat().st_mtime >= newest:
+        return
+    APP.mkdir(parents=True, exist_ok=True)
+    sources = sorted(str(p) for p in APP_SOURCE.glob("*.c"))
+    fresh = APP / f"app.{os.getpid()}"
+    _must(["gcc", "-O2", "-Wall", "-static", "-pthread", "-o", str(fresh), *sources])
+    fresh.rename(built)
+
+
+def _say(text: str) -> None:
+    print(f"ground: {text}", file=sys.stderr, flush=True)
+
+
+def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    return subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def _must(command: list[str], cwd: Path | None = None) -> None:
+    done = _run(command, cwd)
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise GroundError(f"`{shlex.join(command)}` failed with {done.returncode}:\n{tail}")

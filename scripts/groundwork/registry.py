@@ -1,0 +1,72 @@
+"""docker-registry on a loopback port: its configuration and its start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from groundwork.engine import wait_until
+from groundwork.paths import GroundError, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def program() -> str:
+    """Find docker-registry: unpacked by the ground, else on the PATH."""
+    for folder in ("bookworm", "registry"):
+        path = unpacked(folder) / "usr/bin/docker-registry"
+        if path.exists():
+            return str(path)
+    found = shutil.which("docker-registry")
+    if not found:
+        raise GroundError("No docker-registry program: install it (Debian: apt-get install docker-registry).")
+    return found
+
+
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, address: str, settings: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+    """Start a registry with its blobs in `folder`, listening on `address` ("HOST:PORT"); it answers on return.
+
+    `settings` are merged over the sections of its configuration, e.g. {"auth": {"htpasswd": {...}}}.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}, "delete": {"enabled": True}},
+        "http": {"addr": address},
+    }
+    for section, value in (settings or {}).items():
+        config[section] = config.get(section, {}) | value
+    (folder / "config.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML too
+    log = folder / "registry.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program(), "serve", str(folder / "config.yml")],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # out of reach of a terminal's Ctrl-C
+        )
+    host, port = address.rsplit(":", 1)
+    wait_until(lambda: _listens(host or "127.0.0.1", int(port)), process, log)
+    return process
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
