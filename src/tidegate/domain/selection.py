@@ -1,0 +1,161 @@
+"""Which containers are ours, and why not: Watchtower's rules over labels, names, scope and state."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.domain.labels import OWN, WATCHTOWER
+from tidegate.domain.policy import Policy, PolicyDefaults, PolicyError, resolve_policy
+from tidegate.domain.reference import InvalidReferenceError, match_image, parse_reference
+
+ONE_OFF = "com.docker.compose.oneoff"
+INSTANCE = f"{OWN}instance"
+NO_SCOPE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What selection needs to know of a container. `state` is the engine's word, e.g. `running`."""
+
+    id: str
+    name: str
+    image: str
+    state: str
+    labels: Mapping[str, str]
+    auto_remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the operator asked for. Empty `names` or `images`: all of them. `scope` None: no scope filter.
+
+    `self_id` is the agent's own container, if it runs in one.
+    """
+
+    names: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    label_enable: bool = False
+    scope: str | None = None
+    include_stopped: bool = False
+    include_restarting: bool = False
+    self_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Whether one container is looked after; `policy` is None where its labels cannot be used."""
+
+    container_id: str
+    selected: bool
+    reason: str
+    policy: Policy | None = field(default=None, repr=False)
+
+
+def select(
+    candidates: Iterable[Candidate], filters: Filters, defaults: PolicyDefaults | None = None
+) -> list[Selection]:
+    """One answer for each candidate, in their order."""
+    return [_select_one(candidate, filters, defaults or PolicyDefaults()) for candidate in candidates]
+
+
+def name_matches(name: str, pattern: str) -> bool:
+    """Whether a positional name means this container: exactly, with or without `/`, or as a whole by regex."""
+    name = name.removeprefix("/")
+    pattern = pattern.removeprefix("/")
+    if name == pattern:
+        return True
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error:
+        return False
+
+
+def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults) -> Selection:
+    try:
+        policy = resolve_policy(candidate.labels, defaults)
+    except PolicyError as error:
+        return Selection(candidate.id, False, "; ".join(str(error).splitlines()))
+    why_not = (
+        _excluded_by_nature(candidate)
+        or _excluded_by_label(policy, filters)
+        or _excluded_by_scope(candidate, policy, filters)
+        or _excluded_by_name(candidate, filters)
+        or _excluded_by_image(policy.image or candidate.image, filters)
+        or _excluded_by_state(candidate.state, filters)
+    )
+    if why_not:
+        return Selection(candidate.id, False, why_not, policy)
+    return Selection(candidate.id, True, _why(candidate, policy, filters), policy)
+
+
+def _excluded_by_nature(candidate: Candidate) -> str | None:
+    if candidate.labels.get(ONE_OFF, "").lower() == "true":
+        return "it is a one-off container of `compose run`"
+    if candidate.auto_remove:
+        return "it is removed when it stops (--rm), so it cannot be put back"
+    return None
+
+
+def _excluded_by_label(policy: Policy, filters: Filters) -> str | None:
+    if policy.enable is False:
+        return "its enable label is false"
+    if filters.label_enable and policy.enable is None:
+        return "it has no enable label, and label-enable asks for one"
+    return None
+
+
+def _excluded_by_scope(candidate: Candidate, policy: Policy, filters: Filters) -> str | None:
+    own = policy.scope or NO_SCOPE
+    if filters.scope is not None and own != filters.scope:
+        return f"its scope is {own}, this agent's is {filters.scope}"
+    # An agent without a scope looks after every container, but not after the agents of other scopes.
+    if filters.scope is None and own != NO_SCOPE and _is_agent(candidate) and candidate.id != filters.self_id:
+        return f"it is an updater of scope {own}"
+    return None
+
+
+def _is_agent(candidate: Candidate) -> bool:
+    return INSTANCE in candidate.labels or candidate.labels.get(WATCHTOWER, "").lower() in {"true", "1", "t"}
+
+
+def _excluded_by_name(candidate: Candidate, filters: Filters) -> str | None:
+    if candidate.name.removeprefix("/") in {name.removeprefix("/") for name in filters.disabled}:
+        return "it is in disable-containers"
+    if filters.names and not any(name_matches(candidate.name, name) for name in filters.names):
+        return f"its name is not among {', '.join(filters.names)}"
+    return None
+
+
+def _excluded_by_image(image: str, filters: Filters) -> str | None:
+    if not filters.images:
+        return None
+    try:
+        reference = parse_reference(image)
+        if any(match_image(pattern, reference) for pattern in filters.images):
+            return None
+    except InvalidReferenceError as error:
+        return str(error)
+    return f"its image {image} is not among {', '.join(filters.images)}"
+
+
+def _excluded_by_state(state: str, filters: Filters) -> str | None:
+    if state == "running":
+        return None
+    if state == "restarting":
+        return None if filters.include_restarting else "it is restarting, and include-restarting is not set"
+    if state in {"created", "exited"}:
+        return None if filters.include_stopped else f"it is {state}, and include-stopped is not set"
+    return f"it is {state}"
+
+
+def _why(candidate: Candidate, policy: Policy, filters: Filters) -> str:
+    if policy.enable:
+        why = "its enable label is true"
+    elif filters.names:
+        why = "it was named"
+    elif filters.scope not in (None, NO_SCOPE):
+        why = f"its scope is {filters.scope}"
+    else:
+        why = f"it is {candidate.state}"
+    return f"{why}; monitored only" if policy.monitor_only else why
