@@ -74,6 +74,7 @@ class Container:
     health: Health
     health_output: str
     restart_policy: Document
+    auto_remove: bool
     stop_signal: str | None
     stop_timeout_s: int | None
     network_mode: str

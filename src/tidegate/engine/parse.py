@@ -50,6 +50,7 @@ def container(document: Document) -> Container:
         health=_health(health),
         health_output=_last_output(health),
         restart_policy=host.get("RestartPolicy") or {"Name": "no"},
+        auto_remove=bool(host.get("AutoRemove")),
         stop_signal=config.get("StopSignal") or None,
         stop_timeout_s=config.get("StopTimeout"),
         network_mode=host.get("NetworkMode", ""),

@@ -1,0 +1,126 @@
+"""What is to be done about each container, and why: the sentence `plan` prints and the loop acts on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from tidegate.agent.detect import Detector, Finding, digests_of
+from tidegate.agent.survey import Place, Survey
+from tidegate.domain.policy import Policy
+from tidegate.engine.errors import EngineError, NotFoundError
+from tidegate.engine.model import Image
+from tidegate.engine.port import Engine
+from tidegate.registry.errors import RegistryError
+
+
+class Action(StrEnum):
+    """What happens to a container at the next chance."""
+
+    NONE = "none"
+    UPDATE = "update"
+    MONITOR = "monitor"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One container's. `new_image` is the id the new release will have on this engine, where it is known."""
+
+    place: Place
+    action: Action
+    reason: str
+    running_digest: str | None = None
+    latest_digest: str | None = None
+    new_image: str | None = None
+    trouble: bool = False
+
+
+class Gates(Protocol):
+    """What may hold a release back."""
+
+    def quarantined(self, place: Place, digest: str) -> str | None:
+        """Why the digest is never to be offered to this target, or None."""
+
+    def closed(self, place: Place, policy: Policy, digest: str, now: datetime) -> str | None:
+        """Why now is not the time (window, freeze, cool-down), or None."""
+
+
+class Decider:
+    """Compares what runs with what is on the channel, then asks the gates."""
+
+    def __init__(self, engine: Engine, detector: Detector, gates: Gates) -> None:
+        self._engine = engine
+        self._detector = detector
+        self._gates = gates
+
+    async def decide(self, survey: Survey, now: datetime, *, patient: bool = True) -> list[Decision]:
+        """One decision for every container, selected or not. Registries are asked once per reference."""
+        asked = {survey.reference_of(place) for place in survey.selected if not _local_only(place)}
+        findings = await self._detector.look(asked, patient=patient)
+        return [await self._one(survey, place, findings, now) for place in survey.places]
+
+    async def _one(self, survey: Survey, place: Place, findings: Mapping[str, Finding], now: datetime) -> Decision:
+        if not place.selection.selected:
+            return Decision(place, Action.NONE, place.selection.reason, trouble=place.policy is None)
+        reference = survey.reference_of(place)
+        image = survey.images.get(place.image_id)
+        if _local_only(place):
+            return await self._from_store(place, reference, now)
+        digests = digests_of(image, reference) if image else []
+        return await self._compare(place, findings[reference], digests, now)
+
+    async def _compare(self, place: Place, finding: Finding, digests: list[str], now: datetime) -> Decision:
+        running = digests[0] if digests else None
+        if finding.pinned:
+            return Decision(place, Action.NONE, finding.error or "it is pinned", running, running)
+        if finding.digest is None:
+            reason = finding.error or "nothing is known of its channel"
+            if running is None:
+                reason += "; if it is built here (`build:`), label it tidegate.enable=false"
+            return Decision(place, Action.SKIP, reason, running, trouble=True)
+        if finding.digest in digests:
+            return Decision(place, Action.NONE, "it runs the newest release", finding.digest, finding.digest)
+        return await self._newer(place, finding, running, now)
+
+    async def _newer(self, place: Place, finding: Finding, running: str | None, now: datetime) -> Decision:
+        digest = finding.digest or ""
+        try:
+            image: Image = await self._engine.image(place.image_id)
+            release = await self._detector.release(finding.reference, digest, image)
+        except (RegistryError, EngineError) as error:
+            return Decision(place, Action.SKIP, str(error), running, digest, trouble=True)
+        if release.config_digest == place.image_id:
+            return Decision(place, Action.NONE, "only other platforms have changed", running, digest)
+        return self._gated(place, now, running, digest, release.config_digest)
+
+    async def _from_store(self, place: Place, reference: str, now: datetime) -> Decision:
+        """With no-pull, the engine's own tag is the channel."""
+        try:
+            image = await self._engine.image(reference)
+        except NotFoundError:
+            reason = f"no-pull is set and the engine has no image {reference}; pull it by hand"
+            return Decision(place, Action.SKIP, reason, trouble=True)
+        known = digests_of(image, reference)
+        digest = known[0] if known else image.id
+        if image.id == place.image_id:
+            return Decision(place, Action.NONE, "it runs what the engine's tag names", digest, digest)
+        return self._gated(place, now, None, digest, image.id)
+
+    def _gated(self, place: Place, now: datetime, running: str | None, digest: str, new_image: str) -> Decision:
+        policy = place.policy
+        if policy is None:
+            raise ValueError(f"{place.name} was selected without a policy")
+        action, reason = Action.UPDATE, "a newer release is on its channel"
+        if policy.monitor_only:
+            action, reason = Action.MONITOR, "a newer release is on its channel; it is monitored only"
+        else:
+            why = self._gates.quarantined(place, digest) or self._gates.closed(place, policy, digest, now)
+            if why:
+                action, reason = Action.SKIP, why
+        return Decision(place, action, reason, running, digest, new_image)
+
+
+def _local_only(place: Place) -> bool:
+    return place.policy is not None and place.policy.no_pull

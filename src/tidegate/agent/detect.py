@@ -1,0 +1,133 @@
+"""What is new on the channels: one HEAD per image reference, however many containers use it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tidegate.domain.reference import InvalidReferenceError, Reference, is_image_id, parse_reference
+from tidegate.engine.model import Image
+from tidegate.registry.backoff import Backoffs
+from tidegate.registry.errors import RateLimitedError, RegistryError, RegistryUnavailableError
+from tidegate.registry.model import Head, Release
+from tidegate.registry.platform import Platform
+
+_AT_ONCE = 8
+
+
+class Registry(Protocol):
+    """What detection asks of a registry."""
+
+    async def head(self, reference: Reference) -> Head:
+        """The digest now behind a tag. Raises `RegistryError`."""
+
+    async def resolve(self, reference: Reference, platform: Platform) -> Release:
+        """The release behind a reference, for one platform. Raises `RegistryError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one image reference: its digest now, or why it could not be found out."""
+
+    reference: str
+    digest: str | None = None
+    error: str | None = None
+    pinned: bool = False
+
+
+class Detector:
+    """Asks registries, with one patience per registry."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._backoffs = Backoffs()
+        self._releases: dict[tuple[str, str, str], Release] = {}
+
+    async def look(self, references: Iterable[str], *, patient: bool = True) -> dict[str, Finding]:
+        """One finding per reference. `patient` leaves registries alone that asked for it or failed lately."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(text: str) -> Finding:
+            async with gate:
+                return await self._look_up(text, patient=patient)
+
+        wanted = sorted(set(references))
+        return dict(zip(wanted, await asyncio.gather(*(one(text) for text in wanted)), strict=True))
+
+    async def _look_up(self, text: str, *, patient: bool) -> Finding:
+        reference, finding = _parse(text)
+        if reference is None:
+            return finding
+        wait_s = self._backoffs.next_allowed(reference.registry, self._clock()) - self._clock()
+        if patient and wait_s > 0:
+            return Finding(text, error=f"{text}: {reference.registry} is left alone for another {wait_s:.0f} s")
+        try:
+            head = await self._registry.head(reference)
+        except RegistryError as error:
+            self._remember(reference.registry, error)
+            return Finding(text, error=str(error))
+        self._backoffs = self._backoffs.succeeded(reference.registry)
+        return Finding(text, digest=head.digest)
+
+    def _remember(self, registry: str, error: RegistryError) -> None:
+        if isinstance(error, RegistryUnavailableError | RateLimitedError):
+            self._backoffs = self._backoffs.failed(
+                registry,
+                self._clock(),
+                jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+                retry_after_s=error.retry_after_s,
+            )
+
+    async def release(self, reference: str, digest: str, image: Image) -> Release:
+        """The release of a digest for the platform that runs now. Raises `RegistryError`."""
+        platform = Platform(image.os, image.architecture, image.variant)
+        key = (parse_reference(reference).name, digest, str(platform))
+        if key not in self._releases:
+            pinned = parse_reference(reference).with_digest(digest)
+            self._releases[key] = await self._registry.resolve(pinned, platform)
+        return self._releases[key]
+
+
+def _parse(text: str) -> tuple[Reference | None, Finding]:
+    if is_image_id(text):
+        return None, Finding(text, pinned=True, error="it was started from an image id: nothing newer can have it")
+    try:
+        reference = parse_reference(text)
+    except InvalidReferenceError as error:
+        return None, Finding(text, error=f"{error}; correct `image:` in the Compose file")
+    if reference.pinned:
+        return None, Finding(text, pinned=True, error="it is pinned to a digest")
+    return reference, Finding(text)
+
+
+def running_digest(image: Image | None, reference: str) -> str | None:
+    """The digest under which the image that runs was pulled from the reference's repository, if it was."""
+    if image is None:
+        return None
+    digests = digests_of(image, reference)
+    return digests[0] if digests else None
+
+
+def digests_of(image: Image, reference: str) -> list[str]:
+    """Every digest of an image in the reference's repository."""
+    try:
+        name = parse_reference(reference).name
+    except InvalidReferenceError:
+        return []
+    pairs = (text.rpartition("@") for text in image.repo_digests)
+    return [digest for repository, _, digest in pairs if _same(repository, name)]
+
+
+def _same(repository: str, name: str) -> bool:
+    try:
+        return parse_reference(repository).name == name
+    except InvalidReferenceError:
+        return False
+
+
+def images_by_id(images: Iterable[Image]) -> Mapping[str, Image]:
+    """The engine's store, by image id."""
+    return {image.id: image for image in images}

@@ -1,0 +1,67 @@
+"""One reader of the engine's events for the whole agent, which resumes where it left off."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from tidegate.engine.errors import EngineError
+from tidegate.engine.model import Event
+from tidegate.engine.port import Engine
+
+Listener = Callable[[Event], None]
+_log = structlog.get_logger(__name__)
+
+
+class EventHub:
+    """Hands each event to every listener; reconnects with the last time seen, so that none is missed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._listeners: list[Listener] = []
+        self._last_ns: int | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.connected = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin reading."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._read_for_ever(), name="engine-events")
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @contextlib.contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Call `listener` for each event while the block lasts."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    async def _read_for_ever(self) -> None:
+        delay_s = 0.1
+        while True:
+            try:
+                async for event in self._engine.events(since_ns=self._last_ns):
+                    delay_s = 0.1
+                    self._hand_on(event)
+            except EngineError as error:
+                _log.debug("engine events broke off", error=str(error))
+            self.connected.clear()
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, 5.0)
+
+    def _hand_on(self, event: Event) -> None:
+        if self._last_ns is not None and event.time_ns < self._last_ns:
+            return
+        self._last_ns = event.time_ns + 1
+        for listener in tuple(self._listeners):
+            listener(event)

@@ -1,0 +1,184 @@
+"""Sees, in the engine's events, what people and Compose do to the containers of a transaction."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tidegate.domain.transaction import Party, Touch
+from tidegate.engine.model import Event
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+NUMBER = "com.docker.compose.container-number"
+TRANSACTION = "tidegate.transaction"
+
+_ENDING_SIGNALS = {"2", "3", "6", "9", "15", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGTERM"}
+_YOUNG_S = 2.0
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one of the two containers."""
+
+    ours: set[str] = field(default_factory=set)
+    killed: bool = False
+    ended: bool = False
+    stopped: bool = False
+    started: bool = False
+    destroyed: bool = False
+
+    def touch(self) -> Touch:
+        if self.destroyed:
+            if "stop" in self.ours:
+                return Touch.CLEARED
+            return Touch.REMOVED if self.stopped else Touch.KILLED
+        if self.started:
+            return Touch.RESTARTED
+        return Touch.STOPPED if self.stopped or self.killed else Touch.NONE
+
+
+class Interfered(Exception):  # noqa: N818 - a turn of events, not an error
+    """Somebody acted on a container of the transaction; it gives way."""
+
+
+class Guard:
+    """Follows one slot: the incumbent, the candidate, and anything new of the same service and number."""
+
+    def __init__(
+        self,
+        slot: tuple[str, str, str],
+        incumbent: str,
+        transaction: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`slot` is project, service and container number; empty strings outside of Compose."""
+        self._slot = slot
+        self._transaction = transaction
+        self._clock = clock
+        self._tracks: dict[str, _Track] = {incumbent: _Track()}
+        self._incumbent = incumbent
+        self._candidate: str | None = None
+        self._candidate_born: float | None = None
+        self._last_event = clock()
+        self._first_act: float | None = None
+        self._strangers: set[str] = set()
+        self._interfered = asyncio.Event()
+        self._stirred = asyncio.Event()
+        self.what = ""
+
+    def candidate_is(self, container: str) -> None:
+        """Tell the guard the candidate's id as soon as it exists."""
+        self._candidate = container
+        self._candidate_born = self._clock()
+        self._tracks.setdefault(container, _Track())
+
+    def ours(self, container: str, *actions: str) -> None:
+        """Say before acting which of a container's events will be the agent's own doing."""
+        if container in self._tracks:
+            self._tracks[container].ours.update(actions)
+
+    @property
+    def interfered(self) -> bool:
+        """Whether somebody has acted."""
+        return self._interfered.is_set()
+
+    def check(self) -> None:
+        """Raise `Interfered` if somebody has acted."""
+        if self._interfered.is_set():
+            raise Interfered(self.what)
+
+    async def wait(self) -> None:
+        """Return once somebody has acted."""
+        await self._interfered.wait()
+
+    async def stirred(self, timeout_s: float) -> None:
+        """Return at the next event of either container, or after `timeout_s`."""
+        self._stirred.clear()
+        try:
+            await asyncio.wait_for(self._stirred.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    def feed(self, event: Event) -> None:
+        """Take one event of the engine."""
+        if event.kind != "container":
+            return
+        if event.id in self._tracks:
+            self._own(event, self._tracks[event.id])
+        elif event.action == "create" and self._is_stranger(event):
+            self._strangers.add(event.id)
+            self._note(event, "was created beside it")
+        elif event.id in self._strangers:
+            self._last_event = self._clock()
+
+    def _is_stranger(self, event: Event) -> bool:
+        of = event.attributes.get
+        if of(TRANSACTION) == self._transaction or not self._slot[0]:
+            return False
+        if of("com.docker.compose.oneoff", "False").lower() == "true":
+            return False
+        return (of(PROJECT), of(SERVICE)) == self._slot[:2]
+
+    def _own(self, event: Event, track: _Track) -> None:
+        action = event.action
+        if action.startswith(("exec_", "health_status", "top", "attach", "resize", "update")):
+            if action.startswith("health_status"):
+                self._stirred.set()
+            return
+        self._stirred.set()
+        self._last_event = self._clock()
+        if action in track.ours or (action == "die" and not track.killed):
+            return
+        self._apply(event, track)
+
+    def _apply(self, event: Event, track: _Track) -> None:
+        match event.action:
+            case "kill" if event.attributes.get("signal", "15") in _ENDING_SIGNALS:
+                track.killed, track.ended, track.started = True, False, False
+                self._note(event, "was sent a signal")
+            case "die":
+                track.ended = True
+            case "stop":
+                track.stopped, track.ended, track.started = True, True, False
+                self._note(event, "was stopped")
+            case "start" | "restart":
+                track.started, track.killed, track.stopped = True, False, False
+                self._note(event, "was started")
+            case "destroy":
+                track.destroyed = track.ended = True
+                self._note(event, "was removed")
+
+    def _note(self, event: Event, did: str) -> None:
+        self._last_event = self._clock()
+        if not self._interfered.is_set():
+            self._first_act = self._clock()
+            self.what = f"{event.attributes.get('name', event.id[:12])} {did} by somebody else"
+            self._interfered.set()
+
+    async def quiet(self, *, quiet_s: float = 1.5, limit_s: float = 120) -> None:
+        """Wait until nobody has acted for `quiet_s` and nothing that was told to end is still ending."""
+        deadline = self._clock() + limit_s
+        while self._clock() < deadline:
+            ending = any(track.killed and not track.ended for track in self._tracks.values())
+            rest = self._last_event + quiet_s - self._clock()
+            if rest <= 0 and not ending:
+                return
+            await self.stirred(rest if rest > 0 else quiet_s)
+
+    def party(self, container: str | None, *, present: bool) -> Party:
+        """One container as `settle` wants it."""
+        track = self._tracks.get(container or "")
+        return Party(present=present, touch=track.touch() if track else Touch.NONE)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the candidate was so young when somebody acted that they cannot have meant it."""
+        if self._first_act is None or self._candidate_born is None:
+            return False
+        return self._first_act - self._candidate_born < _YOUNG_S
+
+    @property
+    def strangers(self) -> frozenset[str]:
+        """Containers of the same service that somebody else made meanwhile."""
+        return frozenset(self._strangers)

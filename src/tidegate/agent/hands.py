@@ -1,0 +1,249 @@
+"""Carries out the steps of a replacement on a real engine, one method a step."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from tidegate.agent.guard import TRANSACTION, Guard
+from tidegate.agent.hooks import run_hook
+from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.replacement import Replacement
+from tidegate.domain.policy import Cut, Policy
+from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
+from tidegate.domain.reference import parse_reference
+from tidegate.domain.transaction import Step, Strategy
+from tidegate.engine.errors import (
+    EngineError,
+    EngineUnavailableError,
+    NameTakenError,
+    NotFoundError,
+    PortTakenError,
+)
+from tidegate.engine.model import Container, Health
+from tidegate.engine.port import Engine
+
+KEEP_REPOSITORY = "tidegate.local/keep"
+STOPPING = ("kill", "die", "stop")
+Place = Mapping[str, Any]
+"""Endpoint settings of one network."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Unhealthy(Exception):  # noqa: N818 - a verdict, not an error
+    """The candidate was not proved; the message says how it showed."""
+
+
+class Announce(Protocol):
+    """Makes the host learn at once where a container's addresses are."""
+
+    async def __call__(self, container: Container) -> None:
+        """Never fails an update."""
+
+
+class Prove(Protocol):
+    """Waits for a container's verdict."""
+
+    async def __call__(self, container: str, guard: Guard, *, network: str | None) -> None:
+        """Return when healthy; raise `Unhealthy` otherwise. `network` is where a probe may reach it."""
+
+
+class Hands:
+    """The engine's side of one replacement. Each step may be done again after it was done."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        private: PrivateNetworks,
+        *,
+        replacement: Replacement,
+        policy: Policy,
+        guard: Guard,
+        prove: Prove,
+        announce: Announce,
+    ) -> None:
+        self._engine = engine
+        self._private = private
+        self._it = replacement
+        self._policy = policy
+        self._guard = guard
+        self._prove = prove
+        self._announce = announce
+        self._steps: dict[Step, Callable[[], Awaitable[None]]] = {
+            Step.MOVE_TAG: self.move_tag,
+            Step.PRIVATE_NETWORK: self.private_network,
+            Step.CREATE: self.create,
+            Step.START: self.start,
+            Step.PROVE: self.prove,
+            Step.HOLD: self.hold,
+            Step.DRAIN: self.drain,
+            Step.CUT: self.cut,
+            Step.JOIN: self.join,
+            Step.CONFIRM: self.confirm,
+            Step.STOP: self.stop,
+            Step.REMOVE: self.remove,
+            Step.NAME: self.name,
+            Step.ADOPT: self.adopt,
+        }
+
+    async def perform(self, step: Step) -> None:
+        """Do one step. Raises `Unhealthy`, `EngineError`, `Interfered`."""
+        await self._steps[step]()
+
+    @property
+    def candidate(self) -> str:
+        """The candidate's id. Only after `create`."""
+        if self._it.candidate is None:
+            raise RuntimeError("the candidate has not been created yet")
+        return self._it.candidate
+
+    async def move_tag(self) -> None:
+        """Point the mutable tag at the new image, so that Compose, if somebody calls it, agrees with us."""
+        await self._engine.tag(self._it.old_image, KEEP_REPOSITORY, image_tag(self._it.old_image))
+        await point_tag(self._engine, self._it.reference, self._it.new_image)
+
+    async def private_network(self) -> None:
+        """Make the network the candidate is proved on, with its neighbours on it."""
+        it = self._it
+        incumbent = await self._engine.container(it.incumbent)
+        it.private = await self._private.make(it.id, internal=it.strategy is Strategy.SWAP)
+        await self._private.fill(it.private, await self._private.neighbours(incumbent, it.late))
+
+    async def create(self) -> None:
+        """Create the candidate beside the incumbent, with no restart policy until it has taken over."""
+        it = self._it
+        (first, settings), rest = self._networks_at_creation()
+        body = for_candidate(it.request, {TRANSACTION: it.id}, first, settings)
+        it.candidate = await self._create_once(body)
+        self._guard.candidate_is(it.candidate)
+        for name, place in rest:
+            await self._engine.connect(name, it.candidate, place)
+
+    async def _create_once(self, body: dict[str, Any]) -> str:
+        with contextlib.suppress(NotFoundError):
+            found = await self._engine.container(self._it.next_name)
+            if found.labels.get(TRANSACTION) != self._it.id:
+                raise NameTakenError(
+                    f"a container named {found.name} exists already, of another update of {self._it.name} that is "
+                    f"under way or was left behind; if no other agent is at work: docker rm -f {found.name}"
+                )
+            await self._engine.remove(found.id, force=True)
+        return await self._engine.create(self._it.next_name, body)
+
+    def _networks_at_creation(self) -> tuple[tuple[str | None, Place], list[tuple[str, Place]]]:
+        """The network that the create request names, and those connected before the start."""
+        it = self._it
+        wanted: list[tuple[str, Place]] = [(name, it.endpoints[name]) for name in it.early if name in it.endpoints]
+        if it.private is not None:
+            wanted.append((it.private, {}))
+        return (wanted[0], wanted[1:]) if wanted else ((None, {}), [])
+
+    async def start(self) -> None:
+        """Start the candidate; a start that fails for its own sake is a verdict."""
+        self._guard.ours(self.candidate, "start")
+        try:
+            await self._engine.start(self.candidate)
+        except (NotFoundError, PortTakenError, EngineUnavailableError):
+            raise
+        except EngineError as error:
+            raise Unhealthy(f"it could not be started: {error}") from error
+        if self._it.strategy is Strategy.STOP_FIRST:
+            await self._announce(await self._engine.container(self.candidate))
+
+    async def prove(self) -> None:
+        """Wait for the verdict."""
+        await self._prove(self.candidate, self._guard, network=self._it.private)
+
+    async def abandon_candidate(self) -> None:
+        """Remove the candidate and its private network; the incumbent has not been touched yet."""
+        self._guard.ours(self.candidate, *STOPPING, "destroy")
+        await self._engine.remove(self.candidate, force=True)
+        if self._it.private is not None:
+            await self._private.remove(self._it.private)
+        self._it.candidate = self._it.private = None
+
+    async def hold(self) -> None:
+        """From here on the engine must not start the incumbent again by itself."""
+        with contextlib.suppress(NotFoundError):
+            await self._engine.set_restart_policy(self._it.incumbent, NO_RESTART)
+
+    async def drain(self) -> None:
+        """Give the incumbent its time, or its hook, to finish what it has begun."""
+        if self._policy.drain_hook is not None:
+            incumbent = await self._engine.container(self._it.incumbent)
+            result = await run_hook(self._engine, incumbent, self._policy.drain_hook)
+            _log.info("drain hook", container=self._it.name, outcome=str(result.outcome))
+        if self._policy.drain_s > 0:
+            await asyncio.sleep(self._policy.drain_s)
+
+    async def cut(self) -> None:
+        """Take the serving networks, and the host ports with them, from the incumbent."""
+        if self._policy.cut is Cut.GRACEFUL:
+            await self.stop()
+            return
+        for name in self._it.late:
+            await self._engine.disconnect(name, self._it.incumbent, force=True)
+
+    async def join(self) -> None:
+        """Let the candidate serve: join what it serves on, with its names there."""
+        for name in self._it.late:
+            await self._engine.connect(name, self.candidate, self._it.endpoints[name])
+        await self._announce(await self._engine.container(self.candidate))
+
+    async def confirm(self) -> None:
+        """Look once more, now that it serves."""
+        container = await self._engine.container(self.candidate)
+        if not container.running:
+            raise Unhealthy(f"it exited with code {container.exit_code} on joining its networks")
+        if container.health is Health.UNHEALTHY:
+            raise Unhealthy(f"it became unhealthy on joining its networks: {container.health_output}")
+
+    async def stop(self) -> None:
+        """Stop the incumbent with its own signal and grace period."""
+        self._guard.ours(self._it.incumbent, *STOPPING)
+        timeout_s = self._policy.stop_timeout_s
+        with contextlib.suppress(NotFoundError):
+            await self._engine.stop(
+                self._it.incumbent,
+                signal=self._policy.stop_signal,
+                timeout_s=None if timeout_s is None else int(timeout_s),
+            )
+
+    async def remove(self) -> None:
+        """Remove the incumbent; its volumes stay, its create request and its image are kept."""
+        self._guard.ours(self._it.incumbent, *STOPPING, "destroy")
+        await self._engine.remove(self._it.incumbent, force=True)
+
+    async def name(self) -> None:
+        """Take over the name."""
+        await self._engine.rename(self.candidate, self._it.name)
+
+    async def adopt(self) -> None:
+        """From here on the engine keeps the candidate running as the user wished; drop what served the proof."""
+        await self._engine.set_restart_policy(self.candidate, self._it.policy)
+        if self._it.private is not None:
+            await self._drop_empty_private(self._it.private)
+
+    async def _drop_empty_private(self, name: str) -> None:
+        """A private network without neighbours holds no pooled connection: it need not outlive the proof."""
+        with contextlib.suppress(NotFoundError):
+            network = await self._engine.network(name)
+            alone = set(network.members) <= {self.candidate}
+            if alone and (self._it.strategy is not Strategy.START_FIRST):
+                await self._private.remove(network.id)
+                self._it.private = None
+
+
+def image_tag(image: str) -> str:
+    """The tag under which an image is kept: the first 12 hex digits of its id."""
+    return image.removeprefix("sha256:")[:12]
+
+
+async def point_tag(engine: Engine, reference: str, image: str) -> None:
+    """Let the mutable tag of `reference` name `image`; a reference without a tag has nothing to move."""
+    parsed = parse_reference(reference)
+    if parsed.digest is None:
+        await engine.tag(image, parsed.familiar_name, parsed.tag or "latest")

@@ -1,0 +1,82 @@
+"""One container on its way from one image to another: everything its transaction and its recovery need."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tidegate.domain.recreate_candidate import restart_policy_of
+from tidegate.domain.transaction import Step, Strategy, serves
+
+NEXT = "-tidegate-next"
+SECOND = "-tidegate-second"
+
+
+@dataclass(slots=True)
+class Replacement:
+    """A replacement as it stands in the journal.
+
+    `id` is the transaction's id and a number; containers and networks made for it carry it as a label.
+    `request` makes the candidate and `saved` the incumbent again; both are create requests without networks.
+    `endpoints` and `saved_endpoints` map each network's name to its endpoint settings. `late` networks are joined
+    after the proof, `early` ones at creation. `reverse` marks the way back to a release that ran before.
+    `old_image` and `new_image` are image ids, `reference` is what the Compose file says.
+    """
+
+    id: str
+    cluster: str
+    service: str
+    number: str
+    name: str
+    incumbent: str
+    reference: str
+    old_image: str
+    new_image: str
+    old_digest: str
+    new_digest: str
+    strategy: Strategy
+    late: tuple[str, ...]
+    early: tuple[str, ...]
+    request: dict[str, Any] = field(repr=False)
+    endpoints: dict[str, dict[str, Any]] = field(repr=False)
+    saved: dict[str, Any] = field(repr=False)
+    saved_endpoints: dict[str, dict[str, Any]] = field(repr=False)
+    published: bool = False
+    was_running: bool = True
+    reverse: bool = False
+    why: str = ""
+    candidate: str | None = None
+    private: str | None = None
+    done: set[Step] = field(default_factory=set)
+
+    @property
+    def next_name(self) -> str:
+        """The candidate's name until it takes over."""
+        return f"{self.name}{NEXT}"
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """The restart policy the container is to end with."""
+        return restart_policy_of(self.request)
+
+    @property
+    def saved_policy(self) -> Mapping[str, Any]:
+        """The restart policy the incumbent had."""
+        return restart_policy_of(self.saved)
+
+    @property
+    def serves(self) -> bool:
+        """Whether the candidate was proved and answers."""
+        return serves(self.strategy, frozenset(self.done))
+
+    def record(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self) | {"done": sorted(self.done), "late": list(self.late), "early": list(self.early)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Replacement":
+        """The reverse of `record`."""
+        values = dict(record)
+        values["strategy"] = Strategy(values["strategy"])
+        values["late"], values["early"] = tuple(values["late"]), tuple(values["early"])
+        values["done"] = {Step(step) for step in values["done"]}
+        return cls(**values)

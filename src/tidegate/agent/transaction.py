@@ -1,0 +1,373 @@
+"""One transaction: the containers of one unit move together to a new release, or none of them does."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import structlog
+
+from tidegate.agent.events import EventHub
+from tidegate.agent.guard import Guard, Interfered
+from tidegate.agent.hands import Announce, Hands, Prove, Unhealthy
+from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.replacement import Replacement
+from tidegate.agent.settling import Settler, describe
+from tidegate.domain.policy import Policy
+from tidegate.domain.transaction import Settlement, Step, Strategy, steps_of
+from tidegate.engine.errors import EngineError, EngineUnavailableError
+from tidegate.engine.model import Event
+from tidegate.engine.port import Engine
+
+BACK = "-back"
+_log = structlog.get_logger(__name__)
+
+
+class Ending(StrEnum):
+    """How a transaction ended."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    GAVE_WAY = "gave-way"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
+    """The proof itself could not be made; nothing is known of the release."""
+
+
+class Journal(Protocol):
+    """Where a step is written down before it is taken."""
+
+    def begin(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Open a transaction; on disk when it returns."""
+
+    def append(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Add a record; on disk when it returns."""
+
+    def close(self, txid: str) -> None:
+        """The transaction is over."""
+
+
+class PastEvents(Protocol):
+    """The engine's memory of what happened."""
+
+    async def __call__(self, since_ns: int) -> list[Event]:
+        """Events from then until now."""
+
+
+class Prover(Protocol):
+    """Gives verdicts."""
+
+    async def prove(self, container: str, policy: Policy, guard: Guard, *, network: str | None) -> None:
+        """Return when healthy. Raises `Unhealthy`, `Inconclusive`."""
+
+    async def second_opinion(self, it: Replacement, policy: Policy, guard: Guard) -> None:
+        """Prove the release on the serving networks, unnamed and without ports. Raises `Unhealthy`."""
+
+    async def bake(self, container: str, policy: Policy) -> None:
+        """Watch a serving container for its bake time. Raises `Unhealthy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a transaction came to. `blame` tells whether the release is at fault and goes to quarantine."""
+
+    ending: Ending
+    reason: str
+    blame: bool = False
+    ends: Mapping[str, Settlement] = field(default_factory=dict)
+    needs_serving_network: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every transaction of an agent works with."""
+
+    engine: Engine
+    hub: EventHub
+    private: PrivateNetworks
+    settler: Settler
+    prover: Prover
+    announce: Announce
+    journal: Journal
+    past_events: "PastEvents"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The run of one unit. `policies` maps a replacement's id to its policy."""
+
+    id: str
+    tools: Tools
+    replacements: Sequence[Replacement]
+    policies: Mapping[str, Policy]
+    replaced: list[Replacement] = field(default_factory=list)
+    ends: dict[str, Settlement] = field(default_factory=dict)
+    needs_serving: dict[str, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Write down what is about to be done, before anything is."""
+        records = [it.record() for it in self.replacements]
+        self.tools.journal.begin(self.id, {"kind": "begin", "replacements": records})
+
+    async def run(self) -> Result:
+        """From first touch to commit or rollback. Raises `EngineUnavailableError`; recovery goes on from there."""
+        self.begin()
+        for it in self.replacements:
+            result = await self._forward(it)
+            if result is not None:
+                return await self._undo(result)
+        return await self.bake()
+
+    async def bake(self) -> Result:
+        """Watch what serves now; then it is done, or it goes back."""
+        self._note({"kind": "bake"})
+        try:
+            await asyncio.gather(*(self._bake_one(it) for it in self.replaced))
+        except Unhealthy as verdict:
+            return await self._undo(Result(Ending.ROLLED_BACK, str(verdict), blame=True))
+        return self.finish(Result(Ending.COMMITTED, "healthy", ends=self.ends))
+
+    async def _bake_one(self, it: Replacement) -> None:
+        """A person who acts on a serving container ends its watch: it is theirs from then on."""
+        guard = self._guard(it)
+        with self.tools.hub.listening(guard.feed):
+            guard.candidate_is(it.candidate or "")
+            watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
+            with contextlib.suppress(Interfered):
+                await race(watch, guard)
+
+    async def _forward(self, it: Replacement) -> Result | None:
+        """Replace one container; None when its candidate serves, else how it ended."""
+        guard = self._guard(it)
+        with self.tools.hub.listening(guard.feed):
+            try:
+                await self.walk(it, guard)
+            except EngineUnavailableError:
+                raise
+            except (Unhealthy, Inconclusive, Interfered, EngineError, asyncio.CancelledError) as cause:
+                result = await self._settle(it, guard, cause)
+                if result is not None:
+                    return result
+        self.replaced.append(it)
+        self.ends[it.name] = Settlement.CANDIDATE
+        return None
+
+    async def _settle(self, it: Replacement, guard: Guard, cause: BaseException) -> Result | None:
+        """End a replacement that was cut short; None where it came out with the candidate all the same."""
+        if isinstance(cause, Interfered) or guard.interfered:
+            await guard.quiet()
+        back = isinstance(cause, Unhealthy | Inconclusive) and not guard.interfered
+        end = await asyncio.shield(self.tools.settler.settle(it, guard, back=back))
+        self.ends[it.name] = end
+        self._note({"kind": "settled", "id": it.id, "end": end})
+        if isinstance(cause, asyncio.CancelledError):
+            self.finish(Result(Ending.FAILED, f"the agent was told to stop; {describe(end, it)}"))
+            raise cause
+        if end is Settlement.CANDIDATE and isinstance(cause, EngineError) and not guard.interfered:
+            return None
+        return _result(it, cause, end, interfered=guard.interfered)
+
+    async def walk(self, it: Replacement, guard: Guard) -> None:
+        """Take every step that is not done yet."""
+        hands = self._hands(it, guard)
+        for step in steps_of(it.strategy):
+            if step in it.done:
+                continue
+            self._note(_step_record(it, step))
+            try:
+                await race(hands.perform(step), guard)
+            except Unhealthy as verdict:
+                if not self._worth_a_second_opinion(it, step):
+                    raise
+                await self._second_opinion(it, guard, verdict)
+                await self.walk(it, guard)
+                return
+            it.done.add(step)
+        self._note({"kind": "replaced", "id": it.id})
+
+    @staticmethod
+    def _worth_a_second_opinion(it: Replacement, step: Step) -> bool:
+        return step is Step.PROVE and it.strategy is not Strategy.STOP_FIRST and not it.reverse
+
+    async def _second_opinion(self, it: Replacement, guard: Guard, verdict: Unhealthy) -> None:
+        """Tell a broken release from a private network that was not enough, and go on with stop-first if so.
+
+        Raises `Unhealthy` where the release fails on its serving networks too.
+        """
+        await self._hands(it, guard).abandon_candidate()
+        self._note({"kind": "second-opinion", "id": it.id, "first": str(verdict)})
+        try:
+            await race(self.tools.prover.second_opinion(it, self.policies[it.id], guard), guard)
+        except Unhealthy as second:
+            raise Unhealthy(f"{verdict}; on its serving networks too: {second}") from verdict
+        self.needs_serving[it.name] = str(verdict)
+        _log.warning(
+            "not provable on a private network; stop-first instead", container=it.name, reason=str(verdict)
+        )
+        it.strategy, it.early, it.late = Strategy.STOP_FIRST, tuple(it.endpoints), ()
+        it.done = {Step.MOVE_TAG}
+
+    async def _undo(self, result: Result) -> Result:
+        """Put back what was replaced already, newest first; a person's doing is left as it is."""
+        if result.ending is not Ending.GAVE_WAY:
+            for it in reversed(self.replaced):
+                await self.put_back(it)
+        return self.finish(result)
+
+    async def put_back(self, it: Replacement) -> None:
+        """Bring the release back that ran before. It is not judged: a rollback is never rolled back."""
+        back = await reverse_of(it, self.tools.engine)
+        self._note({"kind": "reverse", "replacement": back.record()})
+        await self.reverse(back, self.policies[it.id])
+
+    async def reverse(self, back: Replacement, policy: Policy) -> None:
+        """Walk a replacement whose candidate is the earlier release."""
+        guard = self._guard(back)
+        hands = self._hands(back, guard, _ProveAnyway(self.tools.prover, policy))
+        with self.tools.hub.listening(guard.feed):
+            try:
+                for step in steps_of(back.strategy):
+                    if step not in back.done:
+                        self._note(_step_record(back, step))
+                        await race(hands.perform(step), guard)
+                        back.done.add(step)
+            except EngineUnavailableError:
+                raise
+            except (Unhealthy, Interfered, EngineError) as cause:
+                await self._settle_reverse(back, guard, cause)
+        self.ends[back.name] = Settlement.INCUMBENT
+        self._note({"kind": "reversed", "id": back.id})
+
+    async def _settle_reverse(self, back: Replacement, guard: Guard, cause: Exception) -> None:
+        if guard.interfered:
+            await guard.quiet()
+        end = await self.tools.settler.settle(back, guard)
+        _log.error("a rollback was cut short", container=back.name, reason=str(cause), end=str(end))
+
+    def _guard(self, it: Replacement) -> Guard:
+        return Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
+
+    def _hands(self, it: Replacement, guard: Guard, prove: Prove | None = None) -> Hands:
+        """The hands of one replacement; a reverse one has the policy of the replacement it undoes."""
+        policy = self.policies[it.id.removesuffix(BACK)]
+
+        async def prove_strictly(container: str, guard: Guard, *, network: str | None) -> None:
+            await self.tools.prover.prove(container, policy, guard, network=network)
+
+        tools = self.tools
+        return Hands(
+            tools.engine,
+            tools.private,
+            replacement=it,
+            policy=policy,
+            guard=guard,
+            prove=prove or prove_strictly,
+            announce=tools.announce,
+        )
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self.tools.journal.append(self.id, {**record, "time_ns": time.time_ns()})
+
+    def finish(self, result: Result) -> Result:
+        """Write down the end and close the journal."""
+        self._note({"kind": "end", "ending": result.ending, "reason": result.reason})
+        self.tools.journal.close(self.id)
+        return Result(result.ending, result.reason, result.blame, dict(self.ends), dict(self.needs_serving))
+
+
+class _ProveAnyway:
+    """Waits for the earlier release to be healthy, and goes on when it is not: there is nothing better."""
+
+    def __init__(self, prover: Prover, policy: Policy) -> None:
+        self._prover = prover
+        self._policy = policy
+
+    async def __call__(self, container: str, guard: Guard, *, network: str | None) -> None:
+        try:
+            await self._prover.prove(container, self._policy, guard, network=network)
+        except (Unhealthy, Inconclusive) as verdict:
+            _log.error(
+                "the release that was put back is not healthy either", container=container, reason=str(verdict)
+            )
+
+
+async def race(work: Awaitable[None], guard: Guard) -> None:
+    """Do the work unless somebody acts first. Raises `Interfered`."""
+    task: asyncio.Future[None] = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(guard.wait())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        guard.check()
+        await task
+    finally:
+        for future in (task, watch):
+            future.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+async def reverse_of(it: Replacement, engine: Engine) -> Replacement:
+    """The replacement that leads back. What does not run any more is replaced at once, without an overlap."""
+    running = (await engine.container(it.candidate or "")).running
+    return Replacement(
+        id=f"{it.id}{BACK}",
+        cluster=it.cluster,
+        service=it.service,
+        number=it.number,
+        name=it.name,
+        incumbent=it.candidate or "",
+        reference=it.reference,
+        old_image=it.new_image,
+        new_image=it.old_image,
+        old_digest=it.new_digest,
+        new_digest=it.old_digest,
+        strategy=it.strategy if running else Strategy.STOP_FIRST,
+        late=it.late if running else (),
+        early=it.early if running else tuple(it.saved_endpoints),
+        request=it.saved,
+        endpoints=it.saved_endpoints,
+        saved=it.request,
+        saved_endpoints=it.endpoints,
+        published=it.published,
+        was_running=True,
+        reverse=True,
+    )
+
+
+def step_update(it: Replacement, record: Mapping[str, Any]) -> None:
+    """Bring a replacement read from the journal up to one of its step records."""
+    it.strategy = Strategy(record["strategy"])
+    it.late, it.early = tuple(record["late"]), tuple(record["early"])
+    it.candidate, it.private = record["candidate"], record["private"]
+    it.done = {Step(step) for step in record["done"]}
+
+
+def _step_record(it: Replacement, step: Step) -> dict[str, Any]:
+    return {
+        "kind": "step",
+        "id": it.id,
+        "doing": step,
+        "done": sorted(it.done),
+        "candidate": it.candidate,
+        "private": it.private,
+        "strategy": it.strategy,
+        "late": list(it.late),
+        "early": list(it.early),
+    }
+
+
+def _result(it: Replacement, cause: BaseException, end: Settlement, *, interfered: bool) -> Result | None:
+    if interfered:
+        return Result(Ending.GAVE_WAY, f"{cause}; {describe(end, it)}")
+    match cause:
+        case Unhealthy():
+            return Result(Ending.ROLLED_BACK, f"{it.name}: {cause}", blame=True)
+        case Inconclusive():
+            return Result(Ending.INCONCLUSIVE, f"{it.name}: {cause}; {describe(end, it)}")
+        case _:
+            return Result(Ending.FAILED, f"{it.name}: {cause}; {describe(end, it)}")
