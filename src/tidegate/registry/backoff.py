@@ -1,0 +1,74 @@
+"""When a registry that failed may be asked again. Pure: the time and the chance are arguments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+FIRST_DELAY_S = 30.0
+LONGEST_DELAY_S = 3600.0
+# A registry may ask for more patience than we would have, but not for ever.
+LONGEST_RETRY_AFTER_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """The patience owed to one registry: failures in a row, and the time before which it is left alone."""
+
+    failures: int = 0
+    not_before: float = 0.0
+
+    def next_allowed(self, now: float) -> float:
+        """The earliest time at which it may be asked; `now` if it may be asked at once."""
+        return max(now, self.not_before)
+
+    def failed(self, now: float, *, jitter: float, retry_after_s: float | None = None) -> "Backoff":
+        """After one more failure. `jitter` is a random number in [0, 1).
+
+        The delay doubles from 30 s up to an hour, half of it by chance; a Retry-After is a floor to it, and
+        chance adds up to a tenth, so that many agents do not come back in the same second.
+        """
+        failures = self.failures + 1
+        full_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
+        delay_s = full_s * (0.5 + 0.5 * jitter)
+        if retry_after_s is not None:
+            delay_s = max(delay_s, min(retry_after_s, LONGEST_RETRY_AFTER_S) * (1 + 0.1 * jitter))
+        return Backoff(failures, max(self.not_before, now + delay_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Backoffs:
+    """The back-off of every registry that failed lately, by its host name."""
+
+    registries: Mapping[str, Backoff] = field(default_factory=dict)
+
+    def next_allowed(self, registry: str, now: float) -> float:
+        """The earliest time at which `registry` may be asked."""
+        return self.registries.get(registry, Backoff()).next_allowed(now)
+
+    def failed(
+        self, registry: str, now: float, *, jitter: float, retry_after_s: float | None = None
+    ) -> "Backoffs":
+        """After a failure of `registry`."""
+        before = self.registries.get(registry, Backoff())
+        after = before.failed(now, jitter=jitter, retry_after_s=retry_after_s)
+        return replace(self, registries={**self.registries, registry: after})
+
+    def succeeded(self, registry: str) -> "Backoffs":
+        """After an answer of `registry`: its failures are forgotten."""
+        return Backoffs({name: value for name, value in self.registries.items() if name != registry})
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or an HTTP date); None if it says nothing usable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (when - now).total_seconds())

@@ -1,0 +1,150 @@
+"""Questions to a registry: find it, show what it wants to see, ask."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from yarl import URL
+
+from tidegate.domain.reference import Reference
+from tidegate.registry.authorizer import Authorization, Authorizer, unauthorized
+from tidegate.registry.challenge import Challenge, ChallengeError, parse_challenge
+from tidegate.registry.endpoint import base_urls, same_origin
+from tidegate.registry.errors import (
+    RedirectRefusedError,
+    RegistryError,
+    RegistryUnavailableError,
+    UntrustedCertificateError,
+)
+from tidegate.registry.failures import malformed, status_error
+from tidegate.registry.model import ACCEPTED
+from tidegate.registry.shared import Shared
+from tidegate.registry.transport import Answer, Redirects, Request, Transport
+
+_PING_LIMIT: Final = 1 << 20
+_OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+
+
+@dataclass(slots=True, eq=False)
+class _Endpoint:
+    """A registry as it showed itself; no challenge means that it has asked for nothing yet."""
+
+    base: URL
+    challenge: Challenge | None
+
+
+class Conversation:
+    """Asks about repositories. `/v2/` is asked once per registry, however many repositories it has."""
+
+    def __init__(self, transport: Transport, authorizer: Authorizer, *, insecure: Collection[str]) -> None:
+        self._transport = transport
+        self._authorizer = authorizer
+        self._insecure = insecure
+        self._endpoints: Shared[str, _Endpoint] = Shared()
+
+    async def ask(self, reference: Reference, method: str, path: str, limit: int) -> Answer:
+        """The answer to HEAD or GET of `path` (`manifests/...`, `blobs/...`), never a 401.
+
+        Credentials that were taken once and no longer are get renewed once. Raises `RegistryError`.
+        """
+        endpoint = await self._endpoint(reference)
+        question = _question(reference, endpoint.base, method, path, limit)
+        answer, used = await self._ask_once(reference, endpoint, question)
+        if answer.status != _UNAUTHORIZED:
+            return answer
+        self._take_challenge(reference, endpoint, answer, used)
+        answer, used = await self._ask_once(reference, endpoint, question)
+        if answer.status == _UNAUTHORIZED:
+            raise unauthorized(reference, used.source if used else "")
+        return answer
+
+    async def close(self) -> None:
+        """Forget the registries."""
+        await self._endpoints.close()
+
+    async def _ask_once(
+        self, reference: Reference, endpoint: _Endpoint, question: Request
+    ) -> tuple[Answer, Authorization | None]:
+        used = None
+        if endpoint.challenge is not None:
+            used = await self._authorizer.authorize(reference, endpoint.base, endpoint.challenge)
+        request = replace(question, authorization=used.header if used else None)
+        try:
+            return await self._transport.send(reference, request), used
+        except RegistryUnavailableError:
+            # It may come back as another: with TLS now, or with other rules.
+            self._endpoints.drop(reference.registry, endpoint)
+            raise
+
+    def _take_challenge(
+        self, reference: Reference, endpoint: _Endpoint, answer: Answer, used: Authorization | None
+    ) -> None:
+        """After a 401: the token ended early, or the registry asks for one only now."""
+        if not same_origin(answer.url, endpoint.base):
+            raise RedirectRefusedError(
+                reference,
+                f"{reference.registry} redirects to {answer.url.authority}, which wants credentials of its own",
+                "write the name of that registry in the image's reference",
+                _UNAUTHORIZED,
+            )
+        if endpoint.challenge is not None and used is not None:
+            self._authorizer.reject(reference, endpoint.challenge, used)
+        if endpoint.challenge is None or "WWW-Authenticate" in answer.headers:
+            endpoint.challenge = _challenge_of(reference, answer)
+
+    async def _endpoint(self, reference: Reference) -> _Endpoint:
+        try:
+            return await self._endpoints.get(reference.registry, lambda: self._find(reference))
+        except RegistryError as error:
+            raise error.about(reference) from error
+
+    async def _find(self, reference: Reference) -> _Endpoint:
+        """Try the addresses in order. A certificate that is not trusted is no reason to do without TLS."""
+        *others, last = base_urls(reference.registry, self._insecure)
+        for base in others:
+            try:
+                return await self._ping(reference, base)
+            except RegistryUnavailableError as error:
+                if not _has_no_tls(error):
+                    raise
+        return await self._ping(reference, last)
+
+    async def _ping(self, reference: Reference, base: URL) -> _Endpoint:
+        request = Request("GET", base / "v2" / "", "pings", Redirects.STAY, _PING_LIMIT)
+        answer = await self._transport.send(reference, request)
+        if answer.status == _UNAUTHORIZED:
+            return _Endpoint(base, _challenge_of(reference, answer))
+        if answer.status in (_FORBIDDEN, _NOT_FOUND):
+            what = f"{base.authority} does not look like a registry: /v2/ answers {answer.status}"
+            raise malformed(reference, what, answer.status)
+        check(reference, answer)
+        return _Endpoint(base, None)
+
+
+def check(reference: Reference, answer: Answer) -> None:
+    """Raises the `RegistryError` that the status means, unless it is 200."""
+    if answer.status != _OK:
+        raise status_error(reference, answer.url, answer.status, answer.headers, answer.body)
+
+
+def _question(reference: Reference, base: URL, method: str, path: str, limit: int) -> Request:
+    """Redirects may leave: registries keep blobs, and some their manifests, in other places."""
+    url = base.joinpath("v2", *reference.repository.split("/"), *path.split("/"))
+    headers = {"Accept": ACCEPTED} if path.startswith("manifests/") else {}
+    kind = "heads" if method == "HEAD" else "gets"
+    return Request(method, url, kind, Redirects.LEAVE, limit, headers)
+
+
+def _challenge_of(reference: Reference, answer: Answer) -> Challenge:
+    try:
+        return parse_challenge(answer.headers.get("WWW-Authenticate"))
+    except ChallengeError as error:
+        what = f"{answer.url.authority} wants credentials, but {error}"
+        raise malformed(reference, what, answer.status) from error
+
+
+def _has_no_tls(error: RegistryUnavailableError) -> bool:
+    """Whether a failure to connect may mean that the registry listens without TLS."""
+    if isinstance(error, UntrustedCertificateError) or error.status is not None:
+        return False
+    return not isinstance(error.__cause__, TimeoutError)
