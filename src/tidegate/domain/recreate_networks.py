@@ -70,8 +70,11 @@ def _asked_addresses(place: Document) -> dict[str, Any]:
 
 
 def _asked_aliases(document: Document, place: Document) -> list[str]:
-    own = short_id(document)
-    return [alias for alias in dict.fromkeys(place.get("Aliases") or ()) if alias != own]
+    made_up = {short_id(document)}
+    if "DNSNames" not in place:
+        # engines before 25 list the host name among the aliases, and will again
+        made_up.add(str((document.get("Config") or {}).get("Hostname") or ""))
+    return [alias for alias in dict.fromkeys(place.get("Aliases") or ()) if alias not in made_up]
 
 
 def _derived(place: Document) -> bool:

@@ -51,6 +51,8 @@ class Traits:
     """Paths of host devices handed in."""
     leans_on: tuple[str, ...]
     """Other containers, by id or name, whose namespaces or volumes it uses."""
+    host_gateway: bool
+    """One of its extra hosts is the host itself (`host-gateway`)."""
     auto_remove: bool
     """The engine removes it when it stops: there is nothing to start again."""
 
@@ -70,6 +72,7 @@ def traits_of(document: Document) -> Traits:
         device_requests=device_requests(document),
         devices=tuple(device.get("PathOnHost", "") for device in host.get("Devices") or ()),
         leans_on=_leans_on(host),
+        host_gateway=any(entry.endswith(":host-gateway") for entry in host.get("ExtraHosts") or ()),
         auto_remove=bool(host.get("AutoRemove")),
     )
 
