@@ -156,6 +156,8 @@ def test_watchtowers_stop_signal_and_image_labels_are_read() -> None:
         ("tidegate.strategy", "blue-green", "start-first, swap or stop-first"),
         ("tidegate.cut", "slow", "graceful or fast"),
         ("tidegate.settle", "soon", "a duration"),
+        ("tidegate.window", "at night", "CRON DURATION"),
+        ("tidegate.freeze", "next week", "FROM/TO"),
         ("tidegate.keep-images", "-1", "a whole number"),
         ("tidegate.probe.http", "http://x/", ":PORT/PATH"),
         ("tidegate.probe.tcp", "70000", ":PORT"),

@@ -113,7 +113,7 @@ LABELS: tuple[Label, ...] = (
     _own("health-timeout", DURATION, "5m", "How long the new container may take to become healthy."),
     _own("bake", DURATION, "30s", "How long the new container is still watched after it began to serve."),
     _own("window", "`CRON DURATION [ZONE]`, several separated by `;`", "always", "When updates may begin."),
-    _own("freeze", "`FROM/TO [REASON]`, several separated by `;`", "never", "When no update may begin."),
+    _own("freeze", "`FROM/TO [ZONE] [REASON]`, several separated by `;`", "never", "When no update may begin."),
     _own("cooldown", DURATION, "0s", "How long a release must have been known before it is installed."),
     _own(
         "group", "a name", "none", "Services of a cluster with the same group are updated, or put back, together."

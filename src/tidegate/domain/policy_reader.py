@@ -27,6 +27,7 @@ from tidegate.domain.policy import (
 )
 from tidegate.domain.transaction import Strategy
 from tidegate.domain.values import near_miss, parse_bool, split_list
+from tidegate.domain.windows import parse_freezes, parse_windows
 
 T = TypeVar("T")
 
@@ -110,8 +111,8 @@ def read_policy(labels: LabelReader, defaults: PolicyDefaults) -> Policy:
         settle_s=_seconds(labels, "settle", defaults.settle_s),
         health_timeout_s=_seconds(labels, "health-timeout", defaults.health_timeout_s),
         bake_s=_seconds(labels, "bake", defaults.bake_s),
-        windows=_else(labels.own("window", split_specs), defaults.windows),
-        freezes=defaults.freezes + _else(labels.own("freeze", split_specs), ()),
+        windows=_else(labels.own("window", window_specs), defaults.windows),
+        freezes=defaults.freezes + _else(labels.own("freeze", freeze_specs), ()),
         cooldown_s=_seconds(labels, "cooldown", defaults.cooldown_s),
         group=labels.own("group", str),
         depends_on=labels.either("depends-on", _names),
@@ -130,9 +131,16 @@ def label_warnings(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"label {name} is not known and has no effect.{near_miss(name, names)}" for name in strange)
 
 
-def split_specs(text: str) -> tuple[str, ...]:
-    """Several windows or freezes, separated by `;`."""
-    return tuple(part.strip() for part in text.split(";") if part.strip())
+def window_specs(text: str) -> tuple[str, ...]:
+    """Windows separated by `;`, each one that can be parsed. Raises ValueError."""
+    parse_windows(text)
+    return _specs(text)
+
+
+def freeze_specs(text: str) -> tuple[str, ...]:
+    """Freezes separated by `;`, each one that can be parsed. Raises ValueError."""
+    parse_freezes(text)
+    return _specs(text)
 
 
 def parse_count(text: str) -> int:
@@ -145,6 +153,10 @@ def parse_count(text: str) -> int:
 def parse_strategy(text: str) -> Strategy | None:
     """None for `auto`. Raises ValueError."""
     return None if text == "auto" else Strategy(text)
+
+
+def _specs(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(";") if part.strip())
 
 
 def _else(value: T | None, default: T) -> T:

@@ -1,0 +1,217 @@
+"""The agent's settings: read once from flags and environment, validated, and refused in full sentences."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import tzinfo
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from tidegate.agent import settings_kinds as kinds
+from tidegate.agent.schedule import Every, Schedule, parse_schedule
+from tidegate.agent.settings_parse import Found, Given, read_arguments, read_environment
+from tidegate.agent.settings_table import SETTINGS, Setting
+from tidegate.domain.policy import Cut, PolicyDefaults
+from tidegate.domain.selection import Filters
+from tidegate.domain.transaction import Strategy
+
+_EMPTY_LISTS = {kind.takes for kind in (kinds.LIST, kinds.WORDS, kinds.WINDOWS, kinds.FREEZES)}
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; `sentences` has one for each, and none shows a secret."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = tuple(sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the agent was told. What each means is in `settings_table`.
+
+    `stop_timeout_s` None: each container's own. `strategy` None: auto. `keep_images` None: all. `scope` None:
+    no scope filter. `docker_api_version` None: negotiated. `warnings` are sentences to log at the start.
+    """
+
+    docker_host: str
+    docker_tls_verify: bool
+    docker_cert_path: Path | None
+    docker_api_version: str | None
+    docker_config: Path | None
+    timezone: tzinfo
+    interval_s: float
+    schedule_text: str | None
+    schedule: Schedule
+    run_once: bool
+    http_api_update: bool
+    http_api_periodic_polls: bool
+    http_api_metrics: bool
+    http_api_token: str | None = field(repr=False)
+    http_listen: tuple[str, int]
+    label_enable: bool
+    disable_containers: tuple[str, ...]
+    scope: str | None
+    include_stopped: bool
+    include_restarting: bool
+    revive_stopped: bool
+    label_take_precedence: bool
+    monitor_only: bool
+    no_pull: bool
+    stop_timeout_s: float | None
+    rolling_restart: bool
+    cleanup: bool
+    lifecycle_hooks: bool
+    strategy: Strategy | None
+    cut: Cut
+    drain_s: float
+    settle_s: float
+    health_timeout_s: float
+    bake_s: float
+    windows: tuple[str, ...]
+    freezes: tuple[str, ...]
+    cooldown_s: float
+    keep_images: int | None
+    overlap: bool
+    ingress_networks: tuple[str, ...]
+    private_subnets: tuple[IPv4Network, ...]
+    repo_user: str | None = field(repr=False)
+    repo_pass: str | None = field(repr=False)
+    warn_on_head_failure: str
+    allow_repositories: tuple[str, ...]
+    registry_ca: Path | None
+    insecure_registries: tuple[str, ...]
+    state: Path
+    log_format: str
+    log_level: str
+    debug: bool
+    trace: bool
+    no_color: bool
+    compat: str
+    no_startup_message: bool
+    health_check: bool
+    show_help: bool
+    show_version: bool
+    names: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def polls(self) -> bool:
+        """Whether it looks for new releases by itself; Watchtower does not while /v1/update is served."""
+        return not self.http_api_update or self.http_api_periodic_polls
+
+    @property
+    def zone_name(self) -> str:
+        """The name of the time zone, for windows and freezes that name none."""
+        return str(self.timezone)
+
+    @property
+    def policy_defaults(self) -> PolicyDefaults:
+        """What holds for a container whose labels say nothing."""
+        shared = {f.name: getattr(self, f.name) for f in fields(PolicyDefaults)}
+        return PolicyDefaults(**shared)
+
+    def filters(self, *, images: tuple[str, ...] = (), self_id: str | None = None) -> Filters:
+        """What `select` takes; `images` come from a targeted call of the HTTP API."""
+        return Filters(
+            names=self.names,
+            disabled=self.disable_containers,
+            images=images,
+            label_enable=self.label_enable,
+            scope=self.scope,
+            include_stopped=self.include_stopped,
+            include_restarting=self.include_restarting,
+            self_id=self_id,
+        )
+
+
+def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Settings from flags (after `agent run`) over the environment. Raises `SettingsError` with all faults."""
+    found = Found()
+    read_arguments(argv, found)
+    flags, found.given = found.given, []
+    read_environment(environ, found)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        ours = [given for given in flags if given.setting is setting][-1:]
+        _settle(setting, ours or [g for g in found.given if g.setting is setting], values, found)
+    given = {g.setting.field for g in (*flags, *found.given)}
+    _check_together(values, given, found)
+    if found.errors:
+        raise SettingsError(found.errors)
+    return Settings(**_finished(values), names=tuple(found.names), warnings=tuple(found.warnings))
+
+
+def _settle(setting: Setting, given: list[Given], values: dict[str, Any], found: Found) -> None:
+    """Read the values of one setting; two variables for it must agree."""
+    read = [(one, _read(one, found)) for one in given]
+    if setting.refused:
+        found.errors.extend(f"{one.origin} is refused: {setting.refused}." for one, value in read if value)
+        return
+    if len({str(value) for _, value in read}) > 1:
+        origins = " and ".join(one.origin for one, _ in read)
+        found.errors.append(f"{origins} are one setting with different values: give one of them.")
+    values[setting.field] = read[0][1] if read else _default(setting)
+
+
+def _read(given: Given, found: Found) -> Any:
+    kind = given.setting.kind
+    if not given.text and not given.setting.is_bool:
+        return _default(given.setting)  # `--scope "$UNSET"` says nothing
+    try:
+        return kind.read(given.text)
+    except ValueError:
+        shown = "has a value that cannot be used" if given.setting.secret else f"is {given.text!r}"
+        found.errors.append(f"{given.origin} {shown}; it takes {kind.takes}.")
+        return None
+
+
+def _default(setting: Setting) -> Any:
+    """An empty default is None, or the empty value of a kind that reads lists."""
+    if setting.default:
+        return setting.kind.read(setting.default)
+    return () if setting.kind.takes in _EMPTY_LISTS else None
+
+
+def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) -> None:
+    """Rules between settings."""
+    if {"interval_s", "schedule_text"} <= set(given):
+        found.errors.append("An interval and a schedule are both set: give one of them.")
+    if (values["http_api_update"] or values["http_api_metrics"]) and not values["http_api_token"]:
+        found.errors.append("WATCHTOWER_HTTP_API_TOKEN is empty: the HTTP API does not start without a token.")
+    if (values["repo_user"] is None) != (values["repo_pass"] is None):
+        found.errors.append("REPO_USER and REPO_PASS belong together: set both or none.")
+    if values["revive_stopped"] and not values["include_stopped"]:
+        found.warnings.append("revive-stopped has no effect without include-stopped.")
+    for name in found.names:
+        _check_name(name, found)
+    _check_schedule(values, found)
+
+
+def _check_name(name: str, found: Found) -> None:
+    try:
+        re.compile(name)
+    except re.error as error:
+        found.errors.append(f"The name {name!r} is neither a container's name nor a regular expression: {error}.")
+
+
+def _check_schedule(values: dict[str, Any], found: Found) -> None:
+    text = values["schedule_text"]
+    values["schedule"] = Every(values["interval_s"] or 1.0)
+    if text is None or values["timezone"] is None:
+        return
+    try:
+        values["schedule"] = parse_schedule(text, values["timezone"])
+    except ValueError as error:
+        takes = next(s.kind.takes for s in SETTINGS if s.field == "schedule_text")
+        found.errors.append(f"WATCHTOWER_SCHEDULE (--schedule) cannot be used: {error}; it takes {takes}.")
+
+
+def _finished(values: dict[str, Any]) -> dict[str, Any]:
+    """What follows from several settings: the log level, and the images that cleanup keeps."""
+    if values["trace"] or values["debug"]:
+        values["log_level"] = "trace" if values["trace"] else "debug"
+    if values["keep_images"] is None and values["cleanup"]:
+        values["keep_images"] = 1
+    return values

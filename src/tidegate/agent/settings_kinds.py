@@ -1,0 +1,126 @@
+"""How the text of a setting becomes a value; what each kind takes, in words."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tidegate.agent import schedule
+from tidegate.domain.durations import EXAMPLES, parse_duration
+from tidegate.domain.policy import Cut
+from tidegate.domain.policy_reader import freeze_specs, parse_count, parse_strategy, window_specs
+from tidegate.domain.values import BOOL_TAKES, parse_bool, split_list
+
+_LONGEST_PREFIX = 27
+_LAST_PORT = 65535
+_API_VERSION = re.compile(r"\d+\.\d+")
+_DIGITS = re.compile(r"\d{1,5}", re.ASCII)
+_MOUNTED_SECRETS = "/run/secrets/"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`read` turns text into a value and raises ValueError; `takes` says in words what it accepts."""
+
+    takes: str
+    read: Callable[[str], Any]
+
+
+def choice(*words: str) -> Kind:
+    """One of these words."""
+
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(text)
+        return text.lower()
+
+    return Kind(f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else f"only {words[0]}", read)
+
+
+def _positive(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError(text)
+    return seconds
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _host(text: str) -> str:
+    parts = urlsplit(text)
+    good = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname)
+    if parts.scheme not in {"unix", "tcp", "http", "https"} or not good:
+        raise ValueError(text)
+    return text
+
+
+def _api_version(text: str) -> str:
+    if _API_VERSION.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
+def _subnets(text: str) -> tuple[IPv4Network, ...]:
+    networks = tuple(IPv4Network(item) for item in split_list(text))
+    if not networks or any(network.prefixlen > _LONGEST_PREFIX for network in networks):
+        raise ValueError(text)
+    return networks
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    try:
+        with path.open("rb"):
+            return path
+    except OSError:
+        raise ValueError(text) from None
+
+
+def _secret(text: str) -> str:
+    """The text, or the contents of the file it names. A mounted secret that is missing is an error."""
+    try:
+        if Path(text).is_file():
+            text = Path(text).read_text().strip()
+        elif text.startswith(_MOUNTED_SECRETS):
+            raise ValueError(text)
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(text) from None
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if _DIGITS.fullmatch(port) is None or int(port) > _LAST_PORT:
+        raise ValueError(text)
+    return host.strip("[]"), int(port)
+
+
+TEXT = Kind("text", str)
+BOOL = Kind(BOOL_TAKES, parse_bool)
+PRESENT = Kind("any value but false", lambda text: text not in {"false", "0"})
+COUNT = Kind("a whole number", parse_count)
+DURATION = Kind(EXAMPLES, parse_duration)
+INTERVAL = Kind(f"{EXAMPLES}, longer than nothing", _positive)
+LIST = Kind("a comma list", split_list)
+WORDS = Kind("a list separated by commas or blanks", _words)
+WINDOWS = Kind("`CRON DURATION [ZONE]`, several separated by `;`", window_specs)
+FREEZES = Kind("`FROM/TO [ZONE] [REASON]`, several separated by `;`", freeze_specs)
+HOST = Kind("an engine's address such as unix:///var/run/docker.sock or tcp://host:2376", _host)
+API_VERSION = Kind("a version such as 1.41", _api_version)
+PATH = Kind("a path", Path)
+FILE = Kind("a file that can be read", _file)
+SECRET = Kind("a value, or the path of a file that holds it and can be read", _secret)
+SUBNETS = Kind(f"a comma list of IPv4 networks of /{_LONGEST_PREFIX} or larger, such as 10.213.0.0/16", _subnets)
+LISTEN = Kind("an address such as :8080 or 127.0.0.1:8080", _listen)
+ZONE = Kind("a time zone such as Europe/Rome", schedule.parse_zone)
+SCHEDULE = Kind(schedule.TAKES, str)
+STRATEGY = Kind("auto, start-first, swap or stop-first", parse_strategy)
+CUT = Kind("graceful or fast", Cut)
+LEVEL = choice("panic", "fatal", "error", "warn", "info", "debug", "trace")
