@@ -1,0 +1,112 @@
+"""The journal: what a transaction is about to do, on disk before it is done. Recovery reads it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tidegate.agent.store.files import (
+    Clock,
+    Record,
+    StateError,
+    append,
+    drop_torn_line,
+    make_directory,
+    read_lines,
+    set_aside,
+    spell_lines,
+    sync_directory,
+    telling,
+    wall_clock,
+)
+
+_SUFFIX = ".jsonl"
+_TXID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """A transaction that was begun and not closed; the first record is the one it began with."""
+
+    txid: str
+    records: tuple[Record, ...]
+
+
+class Journal:
+    """One file for each transaction under `directory`; closed ones move to `done/`, the last `keep` stay there."""
+
+    def __init__(self, directory: Path, *, keep: int = 20, clock: Clock = wall_clock) -> None:
+        self._directory = directory
+        self._done = directory / "done"
+        self._keep = keep
+        self._clock = clock
+
+    def begin(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Open a transaction; on disk when it returns. Raises `StateError`, also where the id is taken."""
+        make_directory(self._directory)
+        path = self._path(txid)
+        if path.exists():
+            raise StateError(f"{path} exists already: transaction {txid} was begun before and has not ended.")
+        append(path, record)
+
+    def append(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Add a record; on disk when it returns. Raises `StateError`."""
+        path = self._path(txid)
+        if not path.exists():
+            raise StateError(f"{path} is missing: somebody removed the journal of transaction {txid} as it ran.")
+        append(path, record)
+
+    def open_transactions(self) -> list[JournalFile]:
+        """Those not closed, the one written to first first; damaged journals are mended or set aside.
+
+        Only for the one process that holds the state's lock. Raises `StateError`.
+        """
+        found = [self._load(path) for path in _oldest_first(self._directory)]
+        return [journal for journal in found if journal is not None]
+
+    def close(self, txid: str) -> None:
+        """The transaction is over; closing it twice is no error. Raises `StateError`."""
+        path = self._path(txid)
+        make_directory(self._done)
+        with telling(path):
+            if path.exists():
+                path.replace(self._done / path.name)
+                sync_directory(self._done)
+                sync_directory(self._directory)
+            for old in _oldest_first(self._done)[: -self._keep]:
+                old.unlink(missing_ok=True)
+
+    def _load(self, path: Path) -> JournalFile | None:
+        drop_torn_line(path)
+        lines = list(read_lines(path))
+        records = tuple(line for line in lines if line is not None)
+        txid = path.name.removesuffix(_SUFFIX)
+        if not lines:
+            _log.info("a transaction was cut off before it began; nothing was done", transaction=txid)
+            self.close(txid)
+            return None
+        if lines[0] is None:
+            set_aside(path, self._clock())
+            _log.error(
+                "an update that was cut off cannot be recovered: the beginning of its journal is damaged; "
+                "look for containers with this label: docker ps -a --filter label=tidegate.transaction",
+                transaction=txid,
+            )
+            return None
+        if len(records) < len(lines):
+            set_aside(path, self._clock(), spell_lines(records))
+        return JournalFile(txid, records)
+
+    def _path(self, txid: str) -> Path:
+        if not _TXID.fullmatch(txid):
+            raise ValueError(f"{txid!r} is not a transaction's id")
+        return self._directory / f"{txid}{_SUFFIX}"
+
+
+def _oldest_first(directory: Path) -> list[Path]:
+    with telling(directory):
+        return sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))

@@ -1,0 +1,42 @@
+"""When each digest was first seen on its channel; a cool-down counts from there."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tidegate.agent.store.files import Clock, Record, wall_clock
+from tidegate.agent.store.table import Table
+
+
+class Seen:
+    """`seen.json`; the last `keep` digests of each channel."""
+
+    def __init__(self, directory: Path, *, keep: int = 20, clock: Clock = wall_clock) -> None:
+        self._table = Table(directory / "seen.json", ("channel", "digest", "first_seen"), clock=clock)
+        self._keep = keep
+
+    def first_seen(self, channel: str, digest: str, now: datetime) -> datetime:
+        """When the digest was first seen there; `now`, which is noted, if it never was. Raises `StateError`."""
+        known = _find(self._table.rows(), channel, digest)
+        if known is not None:
+            return known
+        with self._table.edit() as rows:
+            others = [row for row in rows if row["channel"] != channel]
+            own = [row for row in rows if row["channel"] == channel and row["digest"] != digest]
+            noted = {"channel": channel, "digest": digest, "first_seen": now.astimezone(UTC).isoformat()}
+            rows[:] = [*others, *[*own, noted][-self._keep :]]
+        return now
+
+    def known(self, channel: str, digest: str) -> datetime | None:
+        """When the digest was first seen there, or None; notes nothing. Raises `StateError`."""
+        return _find(self._table.rows(), channel, digest)
+
+
+def _find(rows: list[Record], channel: str, digest: str) -> datetime | None:
+    for row in rows:
+        if (row["channel"], row["digest"]) == (channel, digest):
+            try:
+                moment = datetime.fromisoformat(str(row["first_seen"]))
+            except ValueError:
+                return None  # edited by hand into something else: seen now
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
