@@ -55,11 +55,11 @@ def ask(host: str, path: str, timeout_s: float = 2.0) -> Any:
     """GET a path of an engine's API: the decoded JSON, or the text that is none. OSError if it does not answer."""
     parts = urlsplit(host)
     connection = http.client.HTTPConnection(parts.hostname or "localhost", parts.port or 2375, timeout=timeout_s)
-    if parts.scheme == "unix":
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(timeout_s)
-        connection.sock.connect(parts.path)
     try:
+        if parts.scheme == "unix":
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(timeout_s)
+            connection.sock.connect(parts.path)
         connection.request("GET", path)
         body = connection.getresponse().read().decode()
     except http.client.HTTPException as error:

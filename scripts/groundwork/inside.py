@@ -31,9 +31,7 @@ def main(watched: int, release: str, folder: Path, command: list[str]) -> int:
     threading.Thread(target=_end_with_runner, args=(pipe,), daemon=True).start()
     _make_private(folder)
     env = _start(release, folder)
-    (folder / "ground.json").write_text(
-        json.dumps({"init_pid": own_pid, "env": env}), encoding="utf-8"
-    )  # for `exec`
+    (folder / "ground.json").write_text(json.dumps({"init_pid": own_pid, "env": env}), encoding="utf-8")  # for `exec`
     return _run_command(command, os.environ | env)
 
 

@@ -56,11 +56,20 @@ def install_for_existing_engine() -> None:
     HOME.mkdir(exist_ok=True)
     with _one_at_a_time():
         _install_tools(COMPILER)
-        if not (shutil.which("docker-registry") and shutil.which("busybox")):
+        if not (find("usr/bin/docker-registry") and find("bin/busybox")):
             _unpack("registry", [*REGISTRY, *BUSYBOX])
         if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
             _unpack("trixie", UNPACKED["trixie"], release="trixie")
         _compile_app()
+
+
+def find(program: str) -> Path | None:
+    """Find a program, named as its package does ("usr/bin/docker-registry"): unpacked here, else on the PATH."""
+    for place in (unpacked("bookworm") / program, unpacked("registry") / program):
+        if place.exists():
+            return place
+    on_path = shutil.which(Path(program).name)
+    return Path(on_path) if on_path else None
 
 
 def require_debian() -> None:
@@ -89,9 +98,7 @@ def _install_tools(names: list[str]) -> None:
         return
     require_debian()
     if os.geteuid() != 0:
-        raise GroundError(
-            f"Missing {' '.join(missing)}: install them as root (apt-get install {' '.join(missing)})."
-        )
+        raise GroundError(f"Missing {' '.join(missing)}: install them as root (apt-get install {' '.join(missing)}).")
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
     _say(f"installing {' '.join(missing)}")
     if _run([*command, *missing]).returncode != 0:
@@ -130,9 +137,7 @@ def _options_for(release: str) -> list[str]:
     """Give apt private sources, lists and cache, so that the machine's own settings stay as they are."""
     sources = derived(machine_sources(Path("/etc/apt")), _codename(), release)
     if not sources:
-        raise GroundError(
-            f"/etc/apt names no source of this Debian ({_codename()}), so none of {release} follows."
-        )
+        raise GroundError(f"/etc/apt names no source of this Debian ({_codename()}), so none of {release} follows.")
     # An older keyring lacks the keys of newer releases; the machine's own, verified sources have the newest one.
     _unpack("keyring", ["debian-archive-keyring"])
     keyring = unpacked("keyring") / "usr/share/keyrings/debian-archive-keyring.gpg"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from groundwork.engine import wait_until
-from groundwork.paths import GroundError, unpacked
+from groundwork.packages import find
+from groundwork.paths import GroundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,15 +17,11 @@ if TYPE_CHECKING:
 
 
 def program() -> str:
-    """Find docker-registry: unpacked by the ground, else on the PATH."""
-    for folder in ("bookworm", "registry"):
-        path = unpacked(folder) / "usr/bin/docker-registry"
-        if path.exists():
-            return str(path)
-    found = shutil.which("docker-registry")
+    """Find docker-registry."""
+    found = find("usr/bin/docker-registry")
     if not found:
         raise GroundError("No docker-registry program: install it (Debian: apt-get install docker-registry).")
-    return found
+    return str(found)
 
 
 def free_port() -> int:

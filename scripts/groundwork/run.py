@@ -71,9 +71,7 @@ def _fresh(folder: Path | None) -> Path:
 def _run_private(release: str, folder: Path, command: list[str], *, keep: bool) -> int:
     # Each of the two children holds the read end of a pipe. It closes when this process is gone, for whatever
     # reason, and then they end what is left.
-    janitor, to_janitor = spawn(
-        "groundwork.janitor", [str(folder), "keep" if keep else "delete"], own_session=True
-    )
+    janitor, to_janitor = spawn("groundwork.janitor", [str(folder), "keep" if keep else "delete"], own_session=True)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET) != 0:
         raise GroundError(f"This system allows no private namespaces: {os.strerror(ctypes.get_errno())}.")

@@ -1,0 +1,153 @@
+"""Private grounds beside each other, and what is left when one ends: nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.waiting import wait_for
+
+from groundwork.paths import ENGINES
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUND = [sys.executable, str(ROOT / "scripts/ground.py")]
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a private engine"),
+]
+
+# Runs one container on a network of its own with a published port, says so, and waits to be told to end.
+SERVE = """
+import sys; sys.path[:0] = [{root!r}, {root!r} + "/scripts"]
+from tests.support.docker import docker
+from tests.support.images import build
+from tests.support.registry import Registry
+from tests.support.waiting import served_version, wait_for
+import os
+image = build(Registry(os.environ["TIDEGATE_TEST_REGISTRY"]), "web:1", version=sys.argv[1])
+docker("network", "create", "edge")
+docker("run", "-d", "--net", "edge", "-p", "127.0.0.1:8000:8000", image.reference)
+version = wait_for(lambda: served_version("127.0.0.1:8000"), "web answers")
+print(version, os.environ["TIDEGATE_TEST_ENGINE"], flush=True)
+sys.stdin.read()
+print(served_version("127.0.0.1:8000"), flush=True)
+"""
+
+
+class Ground:
+    """A ground that serves one container on port 8000, until its standard input ends."""
+
+    def __init__(self, release: str, version: str) -> None:
+        self.folder = Path("/tmp") / f"ground-{secrets.token_hex(4)}"
+        code = SERVE.format(root=str(ROOT))
+        self.process = subprocess.Popen(
+            [
+                *GROUND,
+                "run",
+                "--engine",
+                release,
+                "--dir",
+                str(self.folder),
+                "--",
+                sys.executable,
+                "-c",
+                code,
+                version,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def finish(self) -> int:
+        assert self.process.stdin
+        self.process.stdin.close()
+        return self.process.wait(timeout=60)
+
+    def leftovers(self) -> list[str]:
+        """Its folder, its control groups, and the processes whose command line names the folder."""
+        found = [str(self.folder)] if self.folder.exists() else []
+        found += map(str, Path("/sys/fs/cgroup").glob(f"**/tidegate-ground-{self.folder.name}"))
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            if str(self.folder) in _read(command):
+                found.append(_read(command).replace("\\0", " "))
+        return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.fixture
+def grounds() -> Iterator[list[Ground]]:
+    started: list[Ground] = []
+    yield started
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+        assert one.process.stdin
+        one.process.stdin.close()
+        assert one.process.stdout
+        one.process.stdout.close()
+
+
+def test_engines_side_by_side_serve_the_same_port_without_seeing_each_other(grounds: list[Ground]) -> None:
+    for number, release in enumerate(ENGINES, 1):
+        grounds.append(Ground(release, str(number)))
+        assert grounds[-1].line() == f"{number} {ENGINES[release]}"
+    for ground in grounds:
+        assert ground.process.stdin
+        ground.process.stdin.close()
+    assert [ground.line() for ground in grounds] == ["1", "2"]
+    assert [ground.process.wait(timeout=60) for ground in grounds] == [0, 0]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_nothing_is_left_of_a_ground_whose_runner_is_ended_by_a_signal(
+    grounds: list[Ground], how: signal.Signals
+) -> None:
+    ground = Ground("bookworm", "1")
+    grounds.append(ground)
+    assert ground.line()
+    assert ground.leftovers()
+    ground.process.send_signal(how)
+    assert ground.process.wait(timeout=60) != 0
+    wait_for(lambda: not ground.leftovers(), "everything is gone", limit_s=30)
+
+
+def test_the_exit_status_of_the_command_is_passed_on() -> None:
+    done = subprocess.run([*GROUND, "run", "--engine", "bookworm", "--", "sh", "-c", "exit 7"], check=False)
+    assert done.returncode == 7
+
+
+def test_an_engine_that_answers_is_used_and_stays(engine_url: str) -> None:
+    show = ["sh", "-c", "echo $DOCKER_HOST; docker ps -q >&2"]
+    done = subprocess.run([*GROUND, "run", "--", *show], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, engine_url)
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    done = subprocess.run(
+        [*GROUND, "run", "--engine", "bookworm", "--dir", str(tmp_path), "--", "true"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "thesis" not in done.stderr
+    assert "name another folder" in done.stderr
+    assert (tmp_path / "thesis.txt").exists()

@@ -1,0 +1,1 @@
+"""What tests share: images, registries, Compose projects, the engine's command line."""
