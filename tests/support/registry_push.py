@@ -68,9 +68,7 @@ class Pusher:
             await self.blob(repository, blob)
         media_type = DOCKER_MANIFEST if docker else OCI_MANIFEST
         config_type = (
-            "application/vnd.docker.container.image.v1+json"
-            if docker
-            else "application/vnd.oci.image.config.v1+json"
+            "application/vnd.docker.container.image.v1+json" if docker else "application/vnd.oci.image.config.v1+json"
         )
         document = {
             "schemaVersion": 2,

@@ -23,7 +23,8 @@ REFRESH_TOKEN = "let-me-in-again"
 class TokenService:
     """Issues tokens to USER, to the bearer of REFRESH_TOKEN and, where `anonymous`, to anybody.
 
-    Its key is kept in `folder`, and made there the first time. `asked` counts requests by scope; `headers` and `forms` are what came. `answer`, if set, is sent instead.
+    Its key is kept in `folder`, and made there the first time. `asked` counts requests by scope; `headers` and
+    `forms` are what came. `answer`, if set, is sent instead.
     """
 
     folder: Path

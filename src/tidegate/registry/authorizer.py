@@ -128,9 +128,7 @@ def _key(reference: Reference, challenge: Challenge) -> tuple[str, str]:
     return reference.registry, "" if challenge.scheme is Scheme.BASIC else reference.repository
 
 
-def _token_request(
-    reference: Reference, realm: URL, challenge: Challenge, credential: Credential | None
-) -> Request:
+def _token_request(reference: Reference, realm: URL, challenge: Challenge, credential: Credential | None) -> Request:
     """An identity token is traded by POST (OAuth 2); a password, or nobody, asks by GET."""
     asked = {"service": challenge.service, "scope": f"repository:{reference.repository}:pull"}
     if credential is not None and credential.identity_token:

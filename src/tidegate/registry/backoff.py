@@ -46,9 +46,7 @@ class Backoffs:
         """The earliest time at which `registry` may be asked."""
         return self.registries.get(registry, Backoff()).next_allowed(now)
 
-    def failed(
-        self, registry: str, now: float, *, jitter: float, retry_after_s: float | None = None
-    ) -> "Backoffs":
+    def failed(self, registry: str, now: float, *, jitter: float, retry_after_s: float | None = None) -> "Backoffs":
         """After a failure of `registry`."""
         before = self.registries.get(registry, Backoff())
         after = before.failed(now, jitter=jitter, retry_after_s=retry_after_s)

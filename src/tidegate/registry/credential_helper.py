@@ -30,9 +30,9 @@ async def ask_helper(name: str, server: str, *, timeout_s: float) -> Credential 
 
 
 async def _run(program: str, server: str, *, timeout_s: float) -> tuple[int, bytes]:
-    pipe = asyncio.subprocess.PIPE
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe, stderr=None)
+        process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe, stderr=nowhere)
     except OSError as error:
         raise CredentialsUnusableError(
             f"{program} cannot be run ({error.strerror})",

@@ -1,6 +1,8 @@
 """From what went wrong on the wire to an error that tells people what to do."""
 
 import json
+import os
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -54,13 +56,14 @@ def connection_error(reference: Reference, url: URL, error: Exception, timeout_s
 
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:
+    """TLS and name resolution have words of their own; the rest is told by its number."""
     cause = error.os_error
+    if not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0)
     return str(getattr(cause, "reason", None) or cause.strerror or cause or type(cause).__name__)
 
 
-def status_error(
-    reference: Reference, url: URL, status: int, headers: Mapping[str, str], body: bytes
-) -> RegistryError:
+def status_error(reference: Reference, url: URL, status: int, headers: Mapping[str, str], body: bytes) -> RegistryError:
     """What a status other than success and 401 means."""
     host = url.authority
     retry_after_s = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))

@@ -114,9 +114,7 @@ class Transport:
             ) from error
         return target
 
-    async def _persist(
-        self, reference: Reference, request: Request, url: URL, authorization: str | None
-    ) -> Answer:
+    async def _persist(self, reference: Reference, request: Request, url: URL, authorization: str | None) -> Answer:
         """One hop, tried again where a connection was lost on the way."""
         attempt = 0
         while True:
