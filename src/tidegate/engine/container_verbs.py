@@ -15,6 +15,7 @@ STOP_TAKES_SIGNAL = (1, 42)
 """The first API version whose `stop` takes a signal."""
 
 DEFAULT_STOP_S = 10
+DEFAULT_STOP_SIGNAL = "SIGTERM"
 _SHORTEST_ID = 12
 _EXEC_OUTPUT_BYTES = 4096
 _LOG_BYTES = 256 * 1024
@@ -45,9 +46,7 @@ class ContainerVerbs:
         raise NotFoundError(f"Could not inspect container {ref}: No such container: {ref}")
 
     async def _inspect(self, ref: str) -> Document:
-        found: Document = await self._transport.call(
-            "GET", f"containers/{ref}/json", action=f"inspect container {ref}"
-        )
+        found: Document = await self._transport.call("GET", f"containers/{ref}/json", action=f"inspect container {ref}")
         return found
 
     async def create(self, name: str, request: Document) -> str:
@@ -62,15 +61,34 @@ class ContainerVerbs:
         return str(answer["Id"])
 
     async def start(self, ref: str) -> None:
-        await self._transport.call(
-            "POST", f"containers/{ref}/start", action=f"start container {ref}", limit_s=WORK_S
-        )
+        await self._transport.call("POST", f"containers/{ref}/start", action=f"start container {ref}", limit_s=WORK_S)
 
     async def stop(self, ref: str, *, signal: str | None, timeout_s: int | None) -> None:
-        if signal is not None and not self._stop_takes_signal():
-            await self._stop_by_kill(ref, signal, await self._grace(ref, timeout_s))
+        if signal is None:
+            await self._stop(ref, None, timeout_s, await self._inspect(ref))
             return
-        grace_s = await self._grace(ref, timeout_s)
+        document = await self._inspect(ref)
+        own = document["Config"].get("StopSignal") or DEFAULT_STOP_SIGNAL
+        if _signal_name(signal) == _signal_name(own):
+            await self._stop(ref, None, timeout_s, document)
+        else:
+            await self._stop_by_another_signal(ref, signal, timeout_s, document)
+
+    async def _stop_by_another_signal(self, ref: str, signal: str, timeout_s: int | None, document: Document) -> None:
+        """Stop without being restarted: engines up to 26.1 at least do so after any signal but the container's own."""
+        policy = document["HostConfig"].get("RestartPolicy") or {}
+        restarts = bool(document["State"].get("Running")) and policy.get("Name") not in {None, "", "no"}
+        if restarts:
+            await self.set_restart_policy(ref, {"Name": "no"})
+        if self._stop_takes_signal():
+            await self._stop(ref, signal, timeout_s, document)
+        else:
+            await self._stop_by_kill(ref, signal, _grace_s(timeout_s, document))
+        if restarts:
+            await self.set_restart_policy(ref, policy)
+
+    async def _stop(self, ref: str, signal: str | None, timeout_s: int | None, document: Document) -> None:
+        grace_s = _grace_s(timeout_s, document)
         await self._transport.call(
             "POST",
             f"containers/{ref}/stop",
@@ -83,13 +101,6 @@ class ContainerVerbs:
         version = self._transport.version
         return version is not None and version_key(version.api_used) >= STOP_TAKES_SIGNAL
 
-    async def _grace(self, ref: str, timeout_s: int | None) -> int | None:
-        """The grace period that will count; None where it has no end."""
-        if timeout_s is None:
-            own = (await self._inspect(ref))["Config"].get("StopTimeout")
-            timeout_s = DEFAULT_STOP_S if own is None else int(own)
-        return timeout_s if timeout_s >= 0 else None
-
     async def _stop_by_kill(self, ref: str, signal: str, grace_s: int | None) -> None:
         """What `stop` with a signal does in later versions: signal, wait, kill."""
         await self.kill(ref, signal=signal)
@@ -97,11 +108,8 @@ class ContainerVerbs:
             async with asyncio.timeout(grace_s):
                 await self.wait_exit(ref)
         except TimeoutError:
-            pass
-        # also keeps a restart policy from bringing it back: the engine honours that for its own stop signal only
-        await self._transport.call(
-            "POST", f"containers/{ref}/stop", action=f"stop container {ref}", params={"t": 0}
-        )
+            await self.kill(ref, signal="SIGKILL")
+            await self.wait_exit(ref)
 
     async def kill(self, ref: str, *, signal: str) -> None:
         try:
@@ -213,6 +221,19 @@ class ContainerVerbs:
             limit_s=UNARY_S,
         ) as response:
             return await last_output(response, tty=bool(document["Config"].get("Tty")), keep=_LOG_BYTES)
+
+
+def _grace_s(timeout_s: int | None, document: Document) -> int | None:
+    """The grace period that will count; None where it has no end."""
+    if timeout_s is None:
+        own = document["Config"].get("StopTimeout")
+        timeout_s = DEFAULT_STOP_S if own is None else int(own)
+    return timeout_s if timeout_s >= 0 else None
+
+
+def _signal_name(text: str) -> str:
+    """`SIGTERM`, `term` and `TERM` are one signal; numbers stay what they are."""
+    return text.upper().removeprefix("SIG")
 
 
 def label_filter(labels: Mapping[str, str] | None) -> dict[str, list[str]] | None:

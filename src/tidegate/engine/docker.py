@@ -45,11 +45,11 @@ class DockerEngine(ContainerVerbs, NetworkVerbs, ImageVerbs):
             raise EngineUnavailableError("Not connected to an engine: open it first")
         return self._transport.version
 
-    async def events(self, *, since_ns: int | None) -> AsyncIterator[Event]:
-        since = None if since_ns is None else f"{since_ns // 10**9}.{since_ns % 10**9:09d}"
+    async def events(self, *, since_ns: int | None, until_ns: int | None = None) -> AsyncIterator[Event]:
+        times = {"since": _seconds(since_ns), "until": _seconds(until_ns)}
         filters = {"type": ["container", "network"], "event": list(WATCHED_ACTIONS)}
         async with self._transport.stream(
-            "GET", "events", action="watch the engine's events", params={"since": since, "filters": filters}
+            "GET", "events", action="watch the engine's events", params={**times, "filters": filters}
         ) as response:
             try:
                 async with aclosing(json_lines(response)) as lines:
@@ -68,6 +68,10 @@ class DockerEngine(ContainerVerbs, NetworkVerbs, ImageVerbs):
 
     async def close(self) -> None:
         await self._transport.close()
+
+
+def _seconds(time_ns: int | None) -> str | None:
+    return None if time_ns is None else f"{time_ns // 10**9}.{time_ns % 10**9:09d}"
 
 
 def _free_bytes(folder: str) -> int | None:

@@ -53,6 +53,7 @@ class ContainerSummary:
     image_id: str
     state: str
     labels: Mapping[str, str]
+    network_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

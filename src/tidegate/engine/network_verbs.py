@@ -65,9 +65,7 @@ class NetworkVerbs:
     async def network(self, ref: str) -> Network:
         return parse.network(await self._transport.call("GET", f"networks/{ref}", action=f"inspect network {ref}"))
 
-    async def create_network(
-        self, name: str, *, internal: bool, labels: Mapping[str, str], subnet: str | None
-    ) -> str:
+    async def create_network(self, name: str, *, internal: bool, labels: Mapping[str, str], subnet: str | None) -> str:
         body: dict[str, Any] = {
             "Name": name,
             "CheckDuplicate": True,

@@ -26,6 +26,7 @@ def summary(row: Document) -> ContainerSummary:
         image_id=row.get("ImageID", ""),
         state=row.get("State", ""),
         labels=row.get("Labels") or {},
+        network_mode=(row.get("HostConfig") or {}).get("NetworkMode") or "",
     )
 
 

@@ -70,9 +70,7 @@ class Engine(Protocol):
     async def network(self, ref: str) -> Network:
         """Inspect one network with its members. Raises `NotFoundError`."""
 
-    async def create_network(
-        self, name: str, *, internal: bool, labels: Mapping[str, str], subnet: str | None
-    ) -> str:
+    async def create_network(self, name: str, *, internal: bool, labels: Mapping[str, str], subnet: str | None) -> str:
         """Create a bridge network; its id. Raises `NameTakenError`, `SubnetTakenError`."""
 
     async def remove_network(self, ref: str) -> None:
@@ -104,8 +102,8 @@ class Engine(Protocol):
     async def logs(self, ref: str, *, tail: int) -> str:
         """The last lines of its output, both streams."""
 
-    def events(self, *, since_ns: int | None) -> AsyncIterator[Event]:
-        """Container and network events from `since_ns` on; ends when the engine goes."""
+    def events(self, *, since_ns: int | None, until_ns: int | None = None) -> AsyncIterator[Event]:
+        """Container and network events from `since_ns` on; ends at `until_ns`, or when the engine goes."""
 
     async def free_bytes(self) -> int | None:
         """Free space where the engine keeps images, or None where it cannot be known from here."""
