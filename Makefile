@@ -1,0 +1,63 @@
+# make demo and make test need python3 (3.11 or newer), pip, git and make; everything else they fetch themselves.
+# ENGINE=bookworm (Docker 20.10) or ENGINE=trixie (Docker 26.1) starts a private engine of that Debian release;
+# without it the engine that answers is used, and a private one only where none does.
+
+PYTHON ?= python3
+UV ?= uv
+ENGINE ?=
+PYTEST_ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+GROUND := $(PYTHON) scripts/ground.py
+ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
+
+.PHONY: help setup lint test test-engines test-second-engine test-people bench demo demo-clean lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+setup: $(READY)  ## the virtual environment, from the lock file
+
+# Debian's python3 comes without ensurepip, so the machine's own pip fills the environment.
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: name a newer one, e.g. make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --without-pip .venv
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	touch $(READY)
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: lint  ## lint and every test but the long ones, on one engine
+	$(ON_GROUND) $(BIN)/pytest $(PYTEST_ARGS)
+
+test-engines: lint  ## the same on both engines
+	$(GROUND) run --engine bookworm -- $(BIN)/pytest $(PYTEST_ARGS)
+	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
+
+test-second-engine: $(READY)  ## only what needs an engine, on the newer one
+	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
+
+test-people: $(READY)  ## a person's commands at each step of each strategy; takes minutes
+	$(ON_GROUND) $(BIN)/pytest -m long $(PYTEST_ARGS)
+
+bench: $(READY)  ## what docs/performance.md quotes, as JSON
+	$(ON_GROUND) $(BIN)/python bench/agent.py
+
+demo: $(READY)  ## a cluster that updates itself, and puts itself back
+	@$(ON_GROUND) $(BIN)/python scripts/demo.py
+
+demo-clean: $(READY)  ## remove what the demo made
+	@$(ON_GROUND) $(BIN)/python scripts/demo.py --clean
+	rm -rf .ground/run .ground/demo
+
+lock:  ## resolve the dependencies anew; needs uv
+	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements.txt
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements-dev.txt
+
+clean:  ## remove the environment and everything fetched
+	rm -rf .venv .ground .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
