@@ -1,0 +1,22 @@
+"""The command `tidegate`."""
+
+import os
+import sys
+
+_RUN = ["agent", "run"]
+
+
+def main() -> None:
+    """Start the agent at once, without the libraries of the command line; leave all else to them."""
+    arguments = sys.argv[1:]
+    if arguments[:2] == _RUN:
+        from tidegate.cli.run import run_agent  # noqa: PLC0415 - each way loads its own part only
+
+        sys.exit(run_agent(arguments[2:], os.environ))
+    from tidegate.cli.app import app  # noqa: PLC0415 - as above
+
+    app(prog_name="tidegate")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What the commands of the agent answer with, and how they fail."""
+
+from dataclasses import dataclass
+
+
+class CommandError(Exception):
+    """A command failed; the message is one line that names the thing and the remedy."""
+
+
+class CommandRefusedError(CommandError):
+    """What was asked for is not possible now; nothing was touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One selected container now. `last_at` is ISO 8601; `transaction` the step of an update in progress."""
+
+    container: str
+    cluster: str | None
+    service: str | None
+    image: str
+    state: str
+    health: str
+    running_digest: str | None
+    last_outcome: str | None
+    last_at: str | None
+    quarantined: tuple[str, ...]
+    transaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One transaction that ended. `at` is ISO 8601, `seconds` from its first step to its last."""
+
+    at: str
+    cluster: str | None
+    service: str | None
+    container: str
+    image: str
+    from_digest: str | None
+    to_digest: str | None
+    strategy: str | None
+    outcome: str
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """How a command that changes something ended; `message` is one sentence for a person."""
+
+    ok: bool
+    message: str

@@ -1,0 +1,59 @@
+"""`tidegate agent run`: the image's entry point. Loads nothing that the idle agent does not need."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from tidegate import __version__
+from tidegate.agent.command_port import agent_commands
+from tidegate.agent.pull_reporter import PullReporter
+from tidegate.agent.settings import Settings, SettingsError, load_settings
+from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
+from tidegate.cli.health import agent_runs
+
+
+def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Do what flags and environment say; the exit code."""
+    if _asks_for_help(argv):
+        from tidegate.agent.settings_help import help_text  # noqa: PLC0415 - only for people
+
+        print(help_text())
+        return OK
+    try:
+        settings = load_settings(argv, environ)
+    except SettingsError as error:
+        complain(str(error))
+        return USAGE
+    if settings.show_version:
+        print(f"tidegate {__version__}")
+        return OK
+    if settings.health_check:
+        return _health_check(settings)
+    with _pulls(settings) as pulls:
+        return ended(lambda: agent_commands().run(settings, pulls=pulls))
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    """Help is given even where the other settings are wrong."""
+    flags = list(argv[: argv.index("--")]) if "--" in argv else list(argv)
+    return "--help" in flags or "-h" in flags
+
+
+def _health_check(settings: Settings) -> int:
+    if os.getpid() == 1:
+        complain("--health-check belongs in a health check, not in the command of the agent's own container.")
+        return USAGE
+    if agent_runs(settings.state):
+        return OK
+    complain(f"No agent runs with the state in {settings.state}.")
+    return FAILED
+
+
+def _pulls(settings: Settings) -> AbstractContextManager[PullReporter | None]:
+    """Progress bars where a person waits for one check on a terminal; else the log has a line for each pull."""
+    if settings.run_once and sys.stderr.isatty():
+        from tidegate.cli.progress import PullBars  # noqa: PLC0415 - only for people
+
+        return PullBars(no_color=settings.no_color)
+    return nullcontext()
