@@ -74,9 +74,7 @@ def test_an_entry_written_by_hand_needs_only_what_it_is_found_by(tmp_path: Path)
     assert Quarantine(tmp_path).contains("acme/web", DIGEST, "shop", "web")
 
 
-@pytest.mark.parametrize(
-    "what", ["shop/web", "localhost:5000/acme/web", "all", DIGEST, "ababab", "sha256:abababab"]
-)
+@pytest.mark.parametrize("what", ["shop/web", "localhost:5000/acme/web", "all", DIGEST, "ababab", "sha256:abababab"])
 def test_a_person_may_name_an_entry_several_ways(what: str) -> None:
     assert named(what)(ENTRY)
 
@@ -129,6 +127,14 @@ def test_a_digest_keeps_the_time_it_was_first_seen(tmp_path: Path) -> None:
     assert seen.first_seen("acme/web:1", DIGEST, NOW) == NOW
     assert seen.first_seen("acme/web:1", DIGEST, NOW + timedelta(hours=1)) == NOW
     assert Seen(tmp_path).first_seen("acme/web:1", DIGEST, NOW + timedelta(hours=2)) == NOW
+
+
+def test_asking_whether_a_digest_is_known_notes_nothing(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    assert seen.known("acme/web:1", DIGEST) is None
+    assert list(tmp_path.iterdir()) == []
+    seen.first_seen("acme/web:1", DIGEST, NOW)
+    assert seen.known("acme/web:1", DIGEST) == NOW
 
 
 def test_each_channel_has_its_own_first_time(tmp_path: Path) -> None:

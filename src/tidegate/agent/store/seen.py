@@ -16,7 +16,7 @@ class Seen:
 
     def first_seen(self, channel: str, digest: str, now: datetime) -> datetime:
         """When the digest was first seen there; `now`, which is noted, if it never was. Raises `StateError`."""
-        known = _find(self._table.rows(), channel, digest)
+        known = self.known(channel, digest)
         if known is not None:
             return known
         with self._table.edit() as rows:
