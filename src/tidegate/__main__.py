@@ -10,7 +10,10 @@ def main() -> None:
     """Start the agent at once, without the libraries of the command line; leave all else to them."""
     arguments = sys.argv[1:]
     if arguments[:2] == _RUN:
-        from tidegate.cli.run import run_agent  # noqa: PLC0415 - each way loads its own part only
+        from tidegate.cli.lean import load_structlog_without_rich  # noqa: PLC0415 - each way loads its own part
+
+        load_structlog_without_rich()
+        from tidegate.cli.run import run_agent  # noqa: PLC0415 - as above
 
         sys.exit(run_agent(arguments[2:], os.environ))
     from tidegate.cli.app import app  # noqa: PLC0415 - as above
