@@ -60,9 +60,7 @@ def test_a_killed_agent_loses_no_step_it_had_written_and_gives_up_its_lock(tmp_p
 
 
 def test_a_write_cut_short_by_a_limit_leaves_every_whole_line_and_no_torn_one(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FILL_UP, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", FILL_UP, str(tmp_path)], capture_output=True, text=True, check=True)
     acknowledged = [int(line) for line in done.stdout.split()]
     assert str(tmp_path / "history.jsonl") in done.stderr
     assert (tmp_path / "history.jsonl").read_bytes().endswith(b"}\n")

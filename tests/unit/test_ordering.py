@@ -203,9 +203,7 @@ def test_every_group_is_one_unit(nodes: list[Node]) -> None:
 
 
 @given(ANY_GRAPH, st.randoms(use_true_random=False))
-def test_the_plan_does_not_depend_on_the_order_that_targets_were_listed_in(
-    nodes: list[Node], random: Random
-) -> None:
+def test_the_plan_does_not_depend_on_the_order_that_targets_were_listed_in(nodes: list[Node], random: Random) -> None:
     shuffled = list(nodes)
     random.shuffle(shuffled)
     assert plan_units(shuffled) == plan_units(nodes)

@@ -87,18 +87,14 @@ def test_journals_are_readable_by_nobody_else(journal: Journal, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("torn", [b'{"kind": "st', b"\x00\x00\x00", b'{"kind": "step"'])
-def test_a_line_that_a_crash_left_unfinished_is_dropped_and_told(
-    journal: Journal, tmp_path: Path, torn: bytes
-) -> None:
+def test_a_line_that_a_crash_left_unfinished_is_dropped_and_told(journal: Journal, tmp_path: Path, torn: bytes) -> None:
     journal.begin("t1", {"kind": "begin"})
     path = tmp_path / "journal" / "t1.jsonl"
     path.write_bytes(path.read_bytes() + torn)
     with capture_logs() as logs:
         (found,) = journal.open_transactions()
     assert found.records == ({"kind": "begin"},)
-    assert [log["event"] for log in logs] == [
-        "a crash left the last line unfinished; it was dropped, the rest is kept"
-    ]
+    assert [log["event"] for log in logs] == ["a crash left the last line unfinished; it was dropped, the rest is kept"]
     journal.append("t1", {"kind": "step"})
     assert journal.open_transactions()[0].records == ({"kind": "begin"}, {"kind": "step"})
 
@@ -113,9 +109,7 @@ def test_a_journal_damaged_in_its_midst_is_set_aside_and_the_rest_kept(journal: 
     assert Path(f"{path}.broken-20260501T120000.000000").read_bytes() == b'{"n": 1}\nrubbish\n{"n": 3}\n'
 
 
-def test_a_journal_without_its_beginning_is_set_aside_and_the_others_go_on(
-    journal: Journal, tmp_path: Path
-) -> None:
+def test_a_journal_without_its_beginning_is_set_aside_and_the_others_go_on(journal: Journal, tmp_path: Path) -> None:
     journal.begin("t2", {"n": 1})
     (tmp_path / "journal" / "t1.jsonl").write_bytes(b'rubbish\n{"n": 2}\n')
     with capture_logs() as logs:

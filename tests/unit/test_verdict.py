@@ -185,9 +185,7 @@ def test_after_deadline_and_settle_time_every_verdict_is_final(seen: Observation
 
 
 @given(OBSERVATIONS, st.integers(0, 400))
-def test_nothing_is_healthy_that_does_not_run_restarted_or_fails_its_check(
-    seen: Observation, seconds: int
-) -> None:
+def test_nothing_is_healthy_that_does_not_run_restarted_or_fails_its_check(seen: Observation, seconds: int) -> None:
     verdict = decide(seen, TERMS, START + timedelta(seconds=seconds))
     if verdict.outcome is Outcome.HEALTHY:
         assert seen.running

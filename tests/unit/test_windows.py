@@ -271,9 +271,7 @@ def test_a_window_is_open_exactly_when_an_occurrence_is_less_than_its_duration_a
 
 
 @given(MOMENTS, st.lists(WINDOWS, min_size=1, max_size=3))
-def test_the_gate_is_open_when_it_said_it_would_be_and_not_just_before(
-    now: datetime, windows: list[Window]
-) -> None:
+def test_the_gate_is_open_when_it_said_it_would_be_and_not_just_before(now: datetime, windows: list[Window]) -> None:
     promised = gate(now, windows, [], occurrences).next_open
     if promised is not None:
         assert promised > now

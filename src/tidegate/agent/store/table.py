@@ -25,9 +25,7 @@ _Stamp = tuple[int, int, int]
 class Table:
     """Entries in one file. An entry without all `required` keys is not one."""
 
-    def __init__(
-        self, path: Path, required: Sequence[str], *, cache: bool = True, clock: Clock = wall_clock
-    ) -> None:
+    def __init__(self, path: Path, required: Sequence[str], *, cache: bool = True, clock: Clock = wall_clock) -> None:
         self._path = path
         self._required = frozenset(required)
         self._clock = clock
