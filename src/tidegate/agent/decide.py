@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from tidegate.agent.detect import Detector, Finding, digests_of
+from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.policy import Policy
 from tidegate.engine.errors import EngineError, NotFoundError
@@ -15,18 +15,13 @@ from tidegate.engine.port import Engine
 from tidegate.registry.errors import RegistryError
 
 
-class Action(StrEnum):
-    """What happens to a container at the next chance."""
-
-    NONE = "none"
-    UPDATE = "update"
-    MONITOR = "monitor"
-    SKIP = "skip"
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One container's. `new_image` is the id the new release will have on this engine, where it is known."""
+    """One container's.
+
+    `new_image` is the id the new release will have on this engine, where it is known. `trouble`: a person should
+    look. `held`: due, but not at this hour.
+    """
 
     place: Place
     action: Action
@@ -35,6 +30,7 @@ class Decision:
     latest_digest: str | None = None
     new_image: str | None = None
     trouble: bool = False
+    held: bool = False
 
 
 class Gates(Protocol):
@@ -57,14 +53,14 @@ class Decider:
 
     async def decide(self, survey: Survey, now: datetime, *, patient: bool = True) -> list[Decision]:
         """One decision for every container, selected or not. Registries are asked once per reference."""
-        asked = {survey.reference_of(place) for place in survey.selected if not _local_only(place)}
+        asked = {place.followed for place in survey.selected if not _local_only(place)}
         findings = await self._detector.look(asked, patient=patient)
         return [await self._one(survey, place, findings, now) for place in survey.places]
 
     async def _one(self, survey: Survey, place: Place, findings: Mapping[str, Finding], now: datetime) -> Decision:
         if not place.selection.selected:
             return Decision(place, Action.NONE, place.selection.reason, trouble=place.policy is None)
-        reference = survey.reference_of(place)
+        reference = place.followed
         image = survey.images.get(place.image_id)
         if _local_only(place):
             return await self._from_store(place, reference, now)
@@ -112,14 +108,14 @@ class Decider:
         policy = place.policy
         if policy is None:
             raise ValueError(f"{place.name} was selected without a policy")
-        action, reason = Action.UPDATE, "a newer release is on its channel"
+        action, reason, held = Action.UPDATE, "a newer release is on its channel", False
         if policy.monitor_only:
             action, reason = Action.MONITOR, "a newer release is on its channel; it is monitored only"
-        else:
-            why = self._gates.quarantined(place, digest) or self._gates.closed(place, policy, digest, now)
-            if why:
-                action, reason = Action.SKIP, why
-        return Decision(place, action, reason, running, digest, new_image)
+        elif why := self._gates.quarantined(place, digest):
+            action, reason = Action.SKIP, why
+        elif why := self._gates.closed(place, policy, digest, now):
+            action, reason, held = Action.SKIP, why, True
+        return Decision(place, action, reason, running, digest, new_image, held=held)
 
 
 def _local_only(place: Place) -> bool:

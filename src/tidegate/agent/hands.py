@@ -108,9 +108,13 @@ class Hands:
     async def private_network(self) -> None:
         """Make the network the candidate is proved on, with its neighbours on it."""
         it = self._it
-        incumbent = await self._engine.container(it.incumbent)
-        it.private = await self._private.make(it.id, internal=it.strategy is Strategy.SWAP)
-        await self._private.fill(it.private, await self._private.neighbours(incumbent, it.late))
+        overlap = it.strategy is not Strategy.STOP_FIRST
+        if not overlap and not self._private.needed_by(self._policy.probe):
+            return
+        it.private = await self._private.make(it.id, internal=it.strategy is not Strategy.START_FIRST)
+        if overlap:
+            incumbent = await self._engine.container(it.incumbent)
+            await self._private.fill(it.private, await self._private.neighbours(incumbent, it.late))
 
     async def create(self) -> None:
         """Create the candidate beside the incumbent, with no restart policy until it has taken over."""
@@ -172,9 +176,10 @@ class Hands:
 
     async def drain(self) -> None:
         """Give the incumbent its time, or its hook, to finish what it has begun."""
-        if self._policy.drain_hook is not None:
+        hook = self._policy.drain_hook
+        if hook is not None:
             incumbent = await self._engine.container(self._it.incumbent)
-            result = await run_hook(self._engine, incumbent, self._policy.drain_hook)
+            result = await run_hook(self._engine, incumbent, hook.command, hook.timeout_s)
             _log.info("drain hook", container=self._it.name, outcome=str(result.outcome))
         if self._policy.drain_s > 0:
             await asyncio.sleep(self._policy.drain_s)
@@ -222,19 +227,8 @@ class Hands:
         await self._engine.rename(self.candidate, self._it.name)
 
     async def adopt(self) -> None:
-        """From here on the engine keeps the candidate running as the user wished; drop what served the proof."""
+        """From here on the engine keeps the candidate running as the user wished."""
         await self._engine.set_restart_policy(self.candidate, self._it.policy)
-        if self._it.private is not None:
-            await self._drop_empty_private(self._it.private)
-
-    async def _drop_empty_private(self, name: str) -> None:
-        """A private network without neighbours holds no pooled connection: it need not outlive the proof."""
-        with contextlib.suppress(NotFoundError):
-            network = await self._engine.network(name)
-            alone = set(network.members) <= {self.candidate}
-            if alone and (self._it.strategy is not Strategy.START_FIRST):
-                await self._private.remove(network.id)
-                self._it.private = None
 
 
 def image_tag(image: str) -> str:

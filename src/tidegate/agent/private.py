@@ -10,6 +10,7 @@ import structlog
 
 from tidegate.agent.guard import PROJECT, SERVICE, TRANSACTION
 from tidegate.domain.ordering import parse_compose_depends_on
+from tidegate.domain.policy import Probe, ProbeHttp, ProbeTcp
 from tidegate.engine.errors import ConflictError, EngineError, NameTakenError, NotFoundError, SubnetTakenError
 from tidegate.engine.model import Container, Network
 from tidegate.engine.port import Engine
@@ -28,27 +29,41 @@ class Neighbour:
     aliases: tuple[str, ...]
 
 
-def free_subnets(pool: str, taken: Iterable[str]) -> Iterator[str]:
-    """The subnets of `pool` that overlap with none of the `taken` ones."""
-    used = [ipaddress.ip_network(subnet) for subnet in taken]
-    for subnet in ipaddress.ip_network(pool).subnets(new_prefix=_PREFIX_LENGTH):
-        if not any(subnet.version == other.version and subnet.overlaps(other) for other in used):
-            yield str(subnet)
+def free_subnets(pools: Iterable[ipaddress.IPv4Network], taken: Iterable[str]) -> Iterator[str]:
+    """The small subnets of `pools` that overlap with none of the `taken` ones."""
+    every = [ipaddress.ip_network(subnet) for subnet in taken]
+    used = [subnet for subnet in every if isinstance(subnet, ipaddress.IPv4Network)]
+    for pool in pools:
+        for subnet in pool.subnets(new_prefix=max(_PREFIX_LENGTH, pool.prefixlen)):
+            if not any(subnet.overlaps(other) for other in used):
+                yield str(subnet)
 
 
 class PrivateNetworks:
     """Makes private networks, fills them, and removes those whose container is gone."""
 
-    def __init__(self, engine: Engine, pool: str) -> None:
-        """`pool` is the address range they are cut from, e.g. `10.213.0.0/16`."""
+    def __init__(
+        self, engine: Engine, pools: Sequence[ipaddress.IPv4Network], own_container: str | None = None
+    ) -> None:
+        """`pools` are the ranges they are cut from; `own_container` the agent's id, None on the host itself."""
         self._engine = engine
-        self._pool = pool
+        self._pools = tuple(pools)
+        self._own = own_container
+
+    def needed_by(self, probe: Probe | None) -> bool:
+        """Whether a probe can only be made from a network shared with the agent's own container."""
+        return self._own is not None and isinstance(probe, ProbeHttp | ProbeTcp)
+
+    async def enter(self, network: str) -> None:
+        """Connect the agent's own container, so that it can probe what is there."""
+        if self._own is not None:
+            await self._engine.connect(network, self._own, {})
 
     async def make(self, owner: str, *, internal: bool) -> str:
         """Create the network of a replacement, or find it where it exists already; its name."""
         name, labels = f"tidegate-{owner}", {PRIVATE_FOR: owner}
         taken = [subnet for network in await self._engine.networks() for subnet in network.subnets]
-        for subnet in free_subnets(self._pool, taken):
+        for subnet in free_subnets(self._pools, taken):
             try:
                 await self._engine.create_network(name, internal=internal, labels=labels, subnet=subnet)
             except NameTakenError:
@@ -57,7 +72,7 @@ class PrivateNetworks:
                 continue
             return name
         raise EngineError(
-            f"no free address range is left in {self._pool} for the private network of {owner}; "
+            f"no free address range is left in {', '.join(map(str, self._pools))} for the private network of {owner}; "
             f"set TIDEGATE_PRIVATE_SUBNETS to a range that is unused on this host"
         )
 
@@ -104,26 +119,30 @@ class PrivateNetworks:
         with contextlib.suppress(NotFoundError):
             await self._engine.remove_network(found.id)
 
-    async def all(self) -> list[Network]:
-        """Every private network on the engine."""
-        return await self._engine.networks(labels={PRIVATE_FOR: ""})
+    async def release(self, network: str) -> None:
+        """The proof and the bake are over: the agent leaves, and the network goes unless connections need it.
 
-    async def collect(self, keep: Iterable[str]) -> list[str]:
-        """Remove the private networks whose candidate is on them no more, save those in `keep`; their names."""
-        removed = []
+        Pooled connections to neighbours, and through a network that is not internal, last as long as it does.
+        """
+        with contextlib.suppress(NotFoundError):
+            found = await self._engine.network(network)
+            if self._own is not None and self._own in found.members:
+                await self._engine.disconnect(found.id, self._own, force=True)
+            owners = await self._owners(found)
+            if set(found.members) - {self._own} <= owners and (found.internal or not owners):
+                await self.remove(found.id)
+
+    async def collect(self, keep: Iterable[str]) -> None:
+        """Remove every private network that nothing needs any more, save those named in `keep`."""
         spared = set(keep)
-        for network in await self.all():
-            if network.name in spared or network.id in spared:
-                continue
-            if not await self._in_use(network):
+        for network in await self._engine.networks(labels={PRIVATE_FOR: ""}):
+            if network.name not in spared and not await self._owners(network):
                 await self.remove(network.id)
-                removed.append(network.name)
-        return removed
 
-    async def _in_use(self, network: Network) -> bool:
-        """Whether the container it was made for still exists; both carry the replacement's id as a label."""
+    async def _owners(self, network: Network) -> set[str]:
+        """The container it was made for, if it still exists; both carry the replacement's id as a label."""
         owner = network.labels.get(PRIVATE_FOR, "")
-        return bool(await self._engine.containers(labels={TRANSACTION: owner}))
+        return {found.id for found in await self._engine.containers(labels={TRANSACTION: owner})}
 
 
 def _aliases_on(container: Container, networks: Sequence[str]) -> tuple[str, ...]:

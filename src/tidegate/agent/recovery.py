@@ -34,6 +34,7 @@ class Unfinished:
     reversing: bool = False
     reversed_ids: set[str] = field(default_factory=set)
     baking: bool = False
+    handover: bool = False
     last_ns: int | None = None
 
 
@@ -51,6 +52,7 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
     match record["kind"]:
         case "begin":
             it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
+            it.handover = bool(record.get("handover"))
             known.update({each.id: each for each in it.replacements})
         case "step":
             it.walking, it.doing = known[record["id"]], Step(record["doing"])
@@ -71,8 +73,10 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
             it.walking = it.doing = None
 
 
-async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf) -> Result:
+async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own: str | None = None) -> Result:
     """End one transaction: on with what serves, back with what does not.
+
+    `own` is the agent's container: where that is the candidate of a hand-over, this agent is to take over.
 
     What people did while nobody watched is read from the engine's events, as far as it still has them.
     """
@@ -81,7 +85,10 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf) -> 
         unfinished.txid, tools, unfinished.replacements, policies, replaced=list(unfinished.replaced)
     )
     _log.warning("an update was cut off and is being ended", transaction=unfinished.txid)
-    if unfinished.walking is not None:
+    walking = unfinished.walking
+    if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
+        return await _take_over(transaction, walking)
+    if walking is not None:
         await _settle_walking(unfinished, transaction)
     complete = len(transaction.replaced) == len(unfinished.replacements)
     if complete and not unfinished.reversing:
@@ -141,3 +148,13 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction) -> Result:
             await transaction.put_back(it)
     reason = "the agent was interrupted before the update was proved"
     return transaction.finish(Result(Ending.FAILED, reason))
+
+
+async def _take_over(transaction: Transaction, it: Replacement) -> Result:
+    """The new agent's side of a hand-over: retire the old one and take its place."""
+    it.done.add(Step.PROVE)
+    guard = transaction.guard(it)
+    # from here on the engine restarts the new agent, should it fall before the old one is gone for good
+    await transaction.take(Step.ADOPT, it, guard)
+    result = await transaction.forward(it)
+    return result if result is not None else transaction.finish(Result(Ending.COMMITTED, "the new agent took over"))

@@ -40,7 +40,6 @@ class Replacement:
     endpoints: dict[str, dict[str, Any]] = field(repr=False)
     saved: dict[str, Any] = field(repr=False)
     saved_endpoints: dict[str, dict[str, Any]] = field(repr=False)
-    published: bool = False
     was_running: bool = True
     reverse: bool = False
     why: str = ""

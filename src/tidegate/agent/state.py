@@ -10,6 +10,7 @@ from tidegate.agent.store.lock import StateLock
 from tidegate.agent.store.previous import Earlier, Previous
 from tidegate.agent.store.quarantine import Quarantine, QuarantineEntry, named
 from tidegate.agent.store.seen import Seen
+from tidegate.agent.store.unprovable import Unprovable
 
 __all__ = [
     "Earlier",
@@ -23,6 +24,7 @@ __all__ = [
     "State",
     "StateError",
     "StateLock",
+    "Unprovable",
     "named",
 ]
 
@@ -38,6 +40,7 @@ class State:
     quarantine: Quarantine
     seen: Seen
     previous: Previous
+    unprovable: Unprovable
 
     @classmethod
     def at(cls, directory: Path, *, clock: Clock = wall_clock) -> "State":
@@ -50,6 +53,7 @@ class State:
             quarantine=Quarantine(directory, clock=clock),
             seen=Seen(directory, clock=clock),
             previous=Previous(directory, clock=clock),
+            unprovable=Unprovable(directory, clock=clock),
         )
 
     def check_writable(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
-from tidegate.agent.hands import KEEP_REPOSITORY
 from tidegate.domain.policy import Policy, PolicyDefaults
 from tidegate.domain.selection import Candidate, Filters, Selection, select
 from tidegate.engine.errors import NotFoundError
@@ -45,6 +44,11 @@ class Place:
         return f"{self.cluster}/{self.service}" if self.cluster else self.service
 
     @property
+    def followed(self) -> str:
+        """The image reference that is followed: the user's, or the label's that overrides it."""
+        return (self.policy.image if self.policy else None) or self.image
+
+    @property
     def policy(self) -> Policy | None:
         """None where the labels cannot be used."""
         return self.selection.policy
@@ -61,10 +65,6 @@ class Survey:
     def selected(self) -> tuple[Place, ...]:
         """Those that are ours."""
         return tuple(place for place in self.places if place.selection.selected)
-
-    def reference_of(self, place: Place) -> str:
-        """The image reference that is followed: the user's, or the label's that overrides it."""
-        return (place.policy.image if place.policy else None) or place.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,3 @@ class Surveyor:
         """The images in use; one listing instead of an inspection for each."""
         used = {place.image_id for place in places if place.selection.selected}
         return {image.id: image for image in await self._engine.images() if image.id in used}
-
-
-def is_kept(tag: str) -> bool:
-    """Whether a tag only keeps an earlier image from being pruned."""
-    return tag.startswith(f"{KEEP_REPOSITORY}:")

@@ -23,6 +23,8 @@ from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 
 BACK = "-back"
+_ONLY_RUNNING = {Step.START, Step.PROVE}
+"""Steps that a container which did not run before is spared: it is made anew, and stays stopped."""
 _log = structlog.get_logger(__name__)
 
 
@@ -110,16 +112,16 @@ class Transaction:
     ends: dict[str, Settlement] = field(default_factory=dict)
     needs_serving: dict[str, str] = field(default_factory=dict)
 
-    def begin(self) -> None:
-        """Write down what is about to be done, before anything is."""
+    def begin(self, *, handover: bool = False) -> None:
+        """Write down what is about to be done, before anything is. `handover`: by the agent's successor."""
         records = [it.record() for it in self.replacements]
-        self.tools.journal.begin(self.id, {"kind": "begin", "replacements": records})
+        self.tools.journal.begin(self.id, {"kind": "begin", "handover": handover, "replacements": records})
 
     async def run(self) -> Result:
         """From first touch to commit or rollback. Raises `EngineUnavailableError`; recovery goes on from there."""
         self.begin()
         for it in self.replacements:
-            result = await self._forward(it)
+            result = await self.forward(it)
             if result is not None:
                 return await self._undo(result)
         return await self.bake()
@@ -131,20 +133,25 @@ class Transaction:
             await asyncio.gather(*(self._bake_one(it) for it in self.replaced))
         except Unhealthy as verdict:
             return await self._undo(Result(Ending.ROLLED_BACK, str(verdict), blame=True))
+        for it in self.replaced:
+            if it.private is not None:
+                await self.tools.private.release(it.private)
         return self.finish(Result(Ending.COMMITTED, "healthy", ends=self.ends))
 
     async def _bake_one(self, it: Replacement) -> None:
         """A person who acts on a serving container ends its watch: it is theirs from then on."""
-        guard = self._guard(it)
+        guard = self.guard(it)
         with self.tools.hub.listening(guard.feed):
             guard.candidate_is(it.candidate or "")
+            if not it.was_running:
+                return
             watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
             with contextlib.suppress(Interfered):
                 await race(watch, guard)
 
-    async def _forward(self, it: Replacement) -> Result | None:
+    async def forward(self, it: Replacement) -> Result | None:
         """Replace one container; None when its candidate serves, else how it ended."""
-        guard = self._guard(it)
+        guard = self.guard(it)
         with self.tools.hub.listening(guard.feed):
             try:
                 await self.walk(it, guard)
@@ -173,23 +180,31 @@ class Transaction:
             return None
         return _result(it, cause, end, interfered=guard.interfered)
 
+    async def settled(self, it: Replacement, guard: Guard, cause: BaseException) -> Result:
+        """End a transaction of one replacement that was cut short."""
+        result = await self._settle(it, guard, cause)
+        return self.finish(result or Result(Ending.COMMITTED, "it came out with the new container all the same"))
+
     async def walk(self, it: Replacement, guard: Guard) -> None:
         """Take every step that is not done yet."""
-        hands = self._hands(it, guard)
         for step in steps_of(it.strategy):
-            if step in it.done:
+            if step in it.done or (step in _ONLY_RUNNING and not it.was_running):
                 continue
-            self._note(_step_record(it, step))
             try:
-                await race(hands.perform(step), guard)
+                await self.take(step, it, guard)
             except Unhealthy as verdict:
                 if not self._worth_a_second_opinion(it, step):
                     raise
                 await self._second_opinion(it, guard, verdict)
                 await self.walk(it, guard)
                 return
-            it.done.add(step)
         self._note({"kind": "replaced", "id": it.id})
+
+    async def take(self, step: Step, it: Replacement, guard: Guard, prove: Prove | None = None) -> None:
+        """Write one step down, then do it. Raises `Unhealthy`, `Interfered`, `EngineError`."""
+        self._note(_step_record(it, step))
+        await race(self._hands(it, guard, prove).perform(step), guard)
+        it.done.add(step)
 
     @staticmethod
     def _worth_a_second_opinion(it: Replacement, step: Step) -> bool:
@@ -207,9 +222,7 @@ class Transaction:
         except Unhealthy as second:
             raise Unhealthy(f"{verdict}; on its serving networks too: {second}") from verdict
         self.needs_serving[it.name] = str(verdict)
-        _log.warning(
-            "not provable on a private network; stop-first instead", container=it.name, reason=str(verdict)
-        )
+        _log.warning("not provable on a private network; stop-first instead", container=it.name, reason=str(verdict))
         it.strategy, it.early, it.late = Strategy.STOP_FIRST, tuple(it.endpoints), ()
         it.done = {Step.MOVE_TAG}
 
@@ -228,15 +241,13 @@ class Transaction:
 
     async def reverse(self, back: Replacement, policy: Policy) -> None:
         """Walk a replacement whose candidate is the earlier release."""
-        guard = self._guard(back)
-        hands = self._hands(back, guard, _ProveAnyway(self.tools.prover, policy))
+        guard = self.guard(back)
+        prove = _ProveAnyway(self.tools.prover, policy)
         with self.tools.hub.listening(guard.feed):
             try:
                 for step in steps_of(back.strategy):
                     if step not in back.done:
-                        self._note(_step_record(back, step))
-                        await race(hands.perform(step), guard)
-                        back.done.add(step)
+                        await self.take(step, back, guard, prove)
             except EngineUnavailableError:
                 raise
             except (Unhealthy, Interfered, EngineError) as cause:
@@ -250,7 +261,8 @@ class Transaction:
         end = await self.tools.settler.settle(back, guard)
         _log.error("a rollback was cut short", container=back.name, reason=str(cause), end=str(end))
 
-    def _guard(self, it: Replacement) -> Guard:
+    def guard(self, it: Replacement) -> Guard:
+        """What watches a replacement; listen with it before the first step."""
         return Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
 
     def _hands(self, it: Replacement, guard: Guard, prove: Prove | None = None) -> Hands:
@@ -292,9 +304,7 @@ class _ProveAnyway:
         try:
             await self._prover.prove(container, self._policy, guard, network=network)
         except (Unhealthy, Inconclusive) as verdict:
-            _log.error(
-                "the release that was put back is not healthy either", container=container, reason=str(verdict)
-            )
+            _log.error("the release that was put back is not healthy either", container=container, reason=str(verdict))
 
 
 async def race(work: Awaitable[None], guard: Guard) -> None:
@@ -333,7 +343,6 @@ async def reverse_of(it: Replacement, engine: Engine) -> Replacement:
         endpoints=it.saved_endpoints,
         saved=it.request,
         saved_endpoints=it.endpoints,
-        published=it.published,
         was_running=True,
         reverse=True,
     )

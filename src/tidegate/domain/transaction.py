@@ -70,6 +70,7 @@ _STEPS = {
     ),
     Strategy.STOP_FIRST: (
         Step.MOVE_TAG,
+        Step.PRIVATE_NETWORK,
         Step.CREATE,
         Step.HOLD,
         Step.DRAIN,

@@ -68,6 +68,15 @@ class Journal:
         found = [self._load(path) for path in _oldest_first(self._directory)]
         return [journal for journal in found if journal is not None]
 
+    def peek(self) -> list[JournalFile]:
+        """Those not closed, as far as they can be read now; changes nothing, for a look from another process."""
+        found = []
+        for path in _oldest_first(self._directory):
+            records = tuple(line for line in read_lines(path) if line is not None)
+            if records:
+                found.append(JournalFile(path.name.removesuffix(_SUFFIX), records))
+        return found
+
     def close(self, txid: str) -> None:
         """The transaction is over; closing it twice is no error. Raises `StateError`."""
         path = self._path(txid)

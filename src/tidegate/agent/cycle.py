@@ -1,0 +1,96 @@
+"""One look at everything that is ours: survey, detect, decide, act."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from tidegate.agent.decide import Decision
+from tidegate.agent.hooks import run_hook
+from tidegate.agent.parts import Parts
+from tidegate.agent.plan_row import Action
+from tidegate.agent.survey import Place, Survey
+from tidegate.agent.updater import Tally
+from tidegate.domain.policy import Hook
+from tidegate.engine.errors import EngineError, EngineUnavailableError
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a cycle came to. `waiting` are containers whose update is due but held back for a while."""
+
+    tally: Tally
+    decisions: tuple[Decision, ...]
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Names of containers with a newer release that is not quarantined but could not be rolled in yet."""
+        return frozenset(self.tally.busy) | {one.place.name for one in self.decisions if one.held}
+
+
+class Cycle:
+    """Runs cycles; remembers what it has complained about, so that the log says each thing once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._surveyor = parts.surveyor()
+        self._decider = parts.decider(remember=True)
+        self._told: dict[str, str] = {}
+
+    async def run(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> Looked:
+        """Look, and act. `images` or `only` (container names) narrow it down. Raises `EngineUnavailableError`."""
+        surveyor = self._parts.surveyor(images=images) if images else self._surveyor
+        survey = _narrow(await surveyor.survey(), only)
+        await self._hooks(survey.selected, "pre_check")
+        decisions = await self._decider.decide(survey, datetime.now(UTC), patient=not images)
+        self._tell(decisions)
+        tally = await self._act(survey, decisions)
+        await self._hooks(survey.selected, "post_check")
+        return Looked(tally, tuple(decisions))
+
+    async def _act(self, survey: Survey, decisions: list[Decision]) -> Tally:
+        """Others first, the agent itself last: its own update ends this process."""
+        own = [one for one in decisions if one.place.id == self._parts.own]
+        others = [one for one in decisions if one.place.id != self._parts.own]
+        tally = await self._parts.updater.carry_out(survey, others)
+        tally.failed += sum(one.trouble for one in decisions if one.place.selection.selected)
+        for one in own:
+            if one.action is Action.UPDATE:
+                await self._parts.successor.hand_over(one)
+        return tally
+
+    async def _hooks(self, places: Iterable[Place], which: str) -> None:
+        """Check hooks run around every look; what they say changes nothing, as with Watchtower."""
+        for place in places:
+            hook: Hook | None = getattr(place.policy, which) if place.policy else None
+            if hook is None or place.state != "running":
+                continue
+            try:
+                container = await self._parts.engine.container(place.id)
+                result = await run_hook(self._parts.engine, container, hook.command, hook.timeout_s)
+                _log.info("check hook", which=which, container=place.name, outcome=str(result.outcome))
+            except EngineUnavailableError:
+                raise
+            except EngineError as error:
+                _log.warning("check hook could not be run", container=place.name, reason=str(error))
+
+    def _tell(self, decisions: Iterable[Decision]) -> None:
+        """Log what changed since the last look."""
+        now = {one.place.name: f"{one.action}: {one.reason}" for one in decisions}
+        for one in decisions:
+            said = now[one.place.name]
+            if self._told.get(one.place.name) == said:
+                continue
+            worth = one.action is not Action.NONE or one.trouble
+            level = _log.warning if one.trouble else _log.info if worth else _log.debug
+            level("plan", container=one.place.name, action=str(one.action), reason=one.reason)
+        self._told.update(now)
+
+
+def _narrow(survey: Survey, only: frozenset[str] | None) -> Survey:
+    if only is None:
+        return survey
+    return Survey(tuple(place for place in survey.places if place.name in only), survey.images)

@@ -1,0 +1,157 @@
+"""The agent as a process: looks when it is time or when something happens, one thing after another."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from tidegate.agent.control import ControlServer
+from tidegate.agent.cycle import Cycle
+from tidegate.agent.guard import TRANSACTION
+from tidegate.agent.http_api import HttpApi
+from tidegate.agent.metrics import Metrics
+from tidegate.agent.parts import Parts
+from tidegate.agent.recovery import read
+from tidegate.agent.rollback import Rollbacks
+from tidegate.agent.successor import TAKE_OVER
+from tidegate.engine.errors import EngineError, EngineUnavailableError
+from tidegate.engine.model import Event
+
+_RETRY_S = 60.0
+_SETTLE_EVENTS_S = 2.0
+_ENGINE_RETRY_S = (0.5, 1, 2, 5, 10)
+_log = structlog.get_logger(__name__)
+
+
+class Agent:
+    """One agent. `run` returns when it is told to stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._cycle = Cycle(parts)
+        self._busy = asyncio.Lock()
+        self.metrics = Metrics()
+        self._appeared: set[str] = set()
+        self._waiting: frozenset[str] = frozenset()
+        self._stir = asyncio.Event()
+        self._next = parts.settings.schedule.next_after(datetime.now(UTC))
+        self._due = parts.settings.polls
+        self._api: HttpApi | None = None
+        rollbacks = Rollbacks(parts, self._busy)
+        self._control = ControlServer(
+            parts.state.directory, {"rollback": rollbacks.serve, TAKE_OVER: parts.successor.serve}
+        )
+
+    async def run(self) -> None:
+        """Recover, look once, then follow the schedule and the events until cancelled."""
+        self._parts.hub.start()
+        with self._parts.hub.listening(self._on_event):
+            try:
+                await self._start()
+                while True:
+                    await self._patiently(self._look)
+                    await self._wait()
+            finally:
+                await self._control.close()
+                if self._api is not None:
+                    await self._api.close()
+
+    async def once(self) -> bool:
+        """Recover and look once; whether nothing failed."""
+        self._parts.hub.start()
+        await self.recover()
+        looked = await self._cycle.run()
+        return looked.tally.failed == 0
+
+    async def _start(self) -> None:
+        await self._patiently(self.recover)
+        await self._control.start()
+        settings = self._parts.settings
+        if settings.http_api_update or settings.http_api_metrics:
+            self._api = HttpApi(settings, self._update_images, self.metrics, self._busy)
+            await self._api.start()
+
+    async def recover(self) -> None:
+        """End what an earlier run left behind."""
+        for journal in self._parts.state.journal.open_transactions():
+            await self._parts.updater.recover(read(journal.txid, journal.records), self._parts.own)
+        await self._parts.private.collect(())
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it again when the engine is back, for as long as it is away; recover what that interrupted."""
+        for attempt in range(1_000_000):
+            try:
+                if attempt:
+                    await self.recover()
+                await work()
+            except EngineUnavailableError as error:
+                _log.warning("the engine does not answer; waiting for it", reason=str(error))
+                await asyncio.sleep(_ENGINE_RETRY_S[min(attempt, len(_ENGINE_RETRY_S) - 1)])
+            except EngineError as error:
+                _log.error("this look was cut short; the next one tries again", reason=str(error))
+                return
+            else:
+                return
+
+    async def _look(self) -> None:
+        """At everything when it is time, else at what has appeared or was held back."""
+        narrow = not self._due
+        if narrow and not self._appeared:
+            return
+        async with self._busy:
+            only, self._appeared, self._due = frozenset(self._appeared), set(), False
+            await self._run_cycle(only=only if narrow else None)
+
+    async def _update_images(self, images: tuple[str, ...]) -> None:
+        """For the HTTP API, which holds the lock already."""
+        await self._run_cycle(images=images)
+
+    async def _run_cycle(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> None:
+        looked = await self._cycle.run(images=images, only=only)
+        tally = looked.tally
+        self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
+        self._waiting = looked.waiting
+        await self._parts.private.collect(())
+
+    async def _wait(self) -> None:
+        """Until the schedule says so, a container appears, or one that was held back may be ready."""
+        now = datetime.now(UTC)
+        rest_s = (self._next - now).total_seconds()
+        retry = bool(self._waiting) and rest_s > _RETRY_S
+        try:
+            await asyncio.wait_for(self._stir.wait(), max(0.0, _RETRY_S if retry else rest_s))
+            await asyncio.sleep(_SETTLE_EVENTS_S)
+        except TimeoutError:
+            self._appeared |= self._waiting if retry else set()
+        self._stir.clear()
+        now = datetime.now(UTC)
+        if now >= self._next:
+            self._due = self._parts.settings.polls
+            self._next = self._parts.settings.schedule.next_after(now)
+
+    def _on_event(self, event: Event) -> None:
+        """A container that somebody starts is looked at soon, without waiting for the next poll."""
+        if event.kind != "container" or event.action != "start":
+            return
+        if TRANSACTION not in event.attributes:
+            name = event.attributes.get("name", "")
+            if name:
+                self._appeared.add(name)
+                self._stir.set()
+
+
+async def run_until_told(work: Awaitable[None]) -> None:
+    """Run until SIGTERM or SIGINT; then cancel, and wait until what was begun is brought to rest."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

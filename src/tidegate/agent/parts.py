@@ -1,0 +1,121 @@
+"""Puts the agent together from its settings."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from tidegate.agent.decide import Decider
+from tidegate.agent.detect import Detector
+from tidegate.agent.events import EventHub
+from tidegate.agent.gates import StateGates
+from tidegate.agent.prepare import Preparer
+from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.prove import HealthProver
+from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
+from tidegate.agent.settings import Settings
+from tidegate.agent.settling import Settler
+from tidegate.agent.state import State
+from tidegate.agent.successor import Successor
+from tidegate.agent.survey import Surveyor
+from tidegate.agent.transaction import Tools
+from tidegate.agent.updater import Updater
+from tidegate.agent.whoami import own_container
+from tidegate.engine.docker import DockerEngine
+from tidegate.engine.model import Container, Event
+from tidegate.engine.port import Engine
+from tidegate.registry.client import RegistryClient
+from tidegate.registry.credentials import ConfiguredCredentials, credentials_from
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything an agent, or one of its commands, works with. `own` is the agent's container id."""
+
+    settings: Settings
+    engine: Engine
+    registry: RegistryClient
+    state: State
+    hub: EventHub
+    private: PrivateNetworks
+    preparer: Preparer
+    detector: Detector
+    tools: Tools
+    updater: Updater
+    successor: Successor
+    own: str | None
+
+    def surveyor(self, *, images: tuple[str, ...] = ()) -> Surveyor:
+        """What looks at the engine's containers, of these images only where some are named."""
+        filters = self.settings.filters(images=images, self_id=self.own)
+        return Surveyor(self.engine, filters, self.settings.policy_defaults)
+
+    def decider(self, *, remember: bool) -> Decider:
+        """What decides; `remember` False leaves no trace in the state."""
+        gates = StateGates(self.state, zone=str(self.settings.timezone), remember=remember)
+        return Decider(self.engine, self.detector, gates)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.hub.close()
+        await self.registry.close()
+        await self.engine.close()
+
+
+async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Parts:
+    """Connect to the engine and build the rest. Raises `EngineUnavailableError`, `EngineVersionError`."""
+    engine = await DockerEngine.open(settings.docker_host, settings.docker_api_version)
+    own = await own_container(engine)
+    credentials = _credentials(settings)
+    registry = RegistryClient(credentials, insecure=settings.insecure_registries, ca_file=settings.registry_ca)
+    state = State.at(settings.state)
+    hub = EventHub(engine)
+    private = PrivateNetworks(engine, settings.private_subnets, own)
+    announce = _stay_silent
+    tools = Tools(
+        engine=engine,
+        hub=hub,
+        private=private,
+        settler=Settler(engine, private, announce),
+        prover=HealthProver(engine, private),
+        announce=announce,
+        journal=state.journal,
+        past_events=lambda since_ns: past_events(engine, since_ns),
+    )
+    preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
+    updater = Updater(tools, preparer, state, settings.policy_defaults)
+    return Parts(
+        settings=settings,
+        engine=engine,
+        registry=registry,
+        state=state,
+        hub=hub,
+        private=private,
+        preparer=preparer,
+        detector=Detector(registry),
+        tools=tools,
+        updater=updater,
+        successor=Successor(tools, preparer, updater, state),
+        own=own,
+    )
+
+
+def _credentials(settings: Settings) -> ConfiguredCredentials:
+    if settings.repo_user and settings.repo_pass:
+        return ConfiguredCredentials(settings.repo_user, settings.repo_pass)
+    if settings.docker_config is not None:
+        return ConfiguredCredentials(config_file=Path(settings.docker_config) / "config.json")
+    return credentials_from(os.environ)
+
+
+async def _stay_silent(container: Container) -> None:
+    """Announces nothing."""
+
+
+async def past_events(engine: Engine, since_ns: int) -> list[Event]:
+    """What the engine remembers from then until now."""
+    return [event async for event in engine.events(since_ns=since_ns, until_ns=time.time_ns())]

@@ -1,0 +1,226 @@
+"""From a decision to replacements: strategy, pull, preflight and the create requests. Touches nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from tidegate.agent.decide import Decision
+from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
+from tidegate.agent.pull_reporter import PullReporter
+from tidegate.agent.replacement import Replacement
+from tidegate.agent.survey import Place
+from tidegate.domain.policy import Policy
+from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
+from tidegate.domain.recreate_candidate import split
+from tidegate.domain.recreate_diff import image_diff
+from tidegate.domain.recreate_traits import Traits, traits_of
+from tidegate.domain.reference import parse_reference
+from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
+from tidegate.domain.transaction import Strategy
+from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError
+from tidegate.engine.model import Container, Image
+from tidegate.engine.port import Engine
+from tidegate.registry.credentials import CredentialsProvider, engine_auth
+
+_LEAST_FREE_BYTES = 64 * 1024 * 1024
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A replacement that could begin now, and the policy it is made under."""
+
+    replacement: Replacement
+    policy: Policy
+
+
+class Preparer:
+    """Reads the engine, pulls images, and builds the requests of a transaction."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        credentials: CredentialsProvider,
+        needs_serving: Mapping[str, str],
+        pulls: PullReporter,
+    ) -> None:
+        """`needs_serving` maps a container's name to why a private network was not enough for it, once."""
+        self._engine = engine
+        self._credentials = credentials
+        self._needs_serving = needs_serving
+        self._pulls = pulls
+
+    async def choose(self, place: Place) -> Choice:
+        """The strategy for one container, and why. Raises `EngineError`."""
+        container = await self._engine.container(place.id)
+        return await self._choose(container, place.policy)
+
+    async def _choose(self, container: Container, policy: Policy | None) -> Choice:
+        asked = policy.strategy if policy is not None else None
+        return choose(await self._facts(container, policy), asked)
+
+    async def _facts(self, container: Container, policy: Policy | None) -> Facts:
+        traits = traits_of(container.document)
+        networks = {name: await self._network(name) for name in container.endpoints}
+        return Facts(
+            network_mode=container.network_mode,
+            networks=networks,
+            published=_published(traits),
+            static_addresses=traits.static_addresses,
+            devices=bool(traits.device_requests or traits.devices),
+            writable=traits.writable_mounts,
+            sharers=tuple([one.name for one in await self.sharers(container)]),
+            ingress=_ingress(container, policy),
+            host_gateway=traits.host_gateway,
+            overlap_allowed=policy is not None and policy.overlap,
+            running=container.running,
+            needs_serving_network=self._needs_serving.get(container.name),
+        )
+
+    async def _network(self, name: str) -> NetworkFact:
+        try:
+            network = await self._engine.network(name)
+        except NotFoundError:
+            return NetworkFact("missing", internal=False)
+        return NetworkFact(network.driver, network.internal)
+
+    async def sharers(self, container: Container) -> list[Container]:
+        """Containers that live in this one's network namespace; they are made anew with it."""
+        modes = {f"container:{container.id}", f"container:{container.name}"}
+        rows = [row for row in await self._engine.containers() if row.network_mode in modes]
+        return [await self._engine.container(row.id) for row in rows]
+
+    async def pull(self, decision: Decision, reference: str) -> str:
+        """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
+        if decision.place.policy is not None and decision.place.policy.no_pull:
+            return (await self._engine.image(reference)).id
+        digest = decision.latest_digest or ""
+        wanted = str(parse_reference(reference).with_digest(digest).familiar)
+        try:
+            image = await self._engine.image(wanted)
+        except NotFoundError:
+            await self._room(reference)
+            await self._pull(wanted, reference)
+            image = await self._engine.image(wanted)
+        return image.id
+
+    async def _room(self, reference: str) -> None:
+        free = await self._engine.free_bytes()
+        if free is not None and free < _LEAST_FREE_BYTES:
+            raise NoSpaceError(
+                f"{reference} was not pulled: the engine's disk has {free // 2**20} MiB left; "
+                f"free some, e.g. with `docker image prune`, and it is tried again"
+            )
+
+    async def _pull(self, wanted: str, reference: str) -> None:
+        registry = parse_reference(reference).registry
+        credential = await self._credentials.credential(registry)
+        auth = engine_auth(credential, registry) if credential is not None else None
+        self._pulls.started(reference)
+        try:
+            await self._engine.pull(wanted, auth=auth, progress=lambda line: self._pulls.progressed(reference, line))
+        except EngineError as error:
+            self._pulls.ended(reference, str(error))
+            raise
+        self._pulls.ended(reference, None)
+
+    async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
+        """Replacements for containers and their references, images pulled. Raises `EngineError`."""
+        moves: list[Move] = []
+        for decision, reference in decisions:
+            new_image = await self.pull(decision, reference)
+            container = await self._engine.container(decision.place.id)
+            policy = decision.place.policy
+            if policy is None:
+                raise ValueError(f"{container.name} was selected without a policy")
+            digests = decision.running_digest or "", decision.latest_digest or ""
+            moves.append(Move(container, policy, reference, new_image, *digests))
+            moves += [_follow(sharer, container, policy) for sharer in await self.sharers(container)]
+        return [
+            Prepared(await self.replacement(f"{txid}.{number}", move), move.policy) for number, move in enumerate(moves)
+        ]
+
+    async def replacement(self, id_: str, move: "Move") -> Replacement:
+        """The replacement of one container, complete with the way back."""
+        container = move.container
+        choice = await self._choose(container, move.policy)
+        old, new = await self._engine.image(container.image_id), await self._engine.image(move.new_image)
+        _preflight(container, old, new)
+        forward, back = await self._requests(move, old, new)
+        networks = tuple(container.endpoints)
+        request, endpoints = split(forward, networks)
+        saved, saved_endpoints = split(back, networks)
+        return Replacement(
+            id=id_,
+            cluster=container.labels.get(PROJECT, ""),
+            service=container.labels.get(SERVICE, "") or container.name,
+            number=container.labels.get(NUMBER, "1"),
+            name=container.name,
+            incumbent=container.id,
+            reference=move.reference,
+            old_image=container.image_id,
+            new_image=move.new_image,
+            old_digest=move.old_digest,
+            new_digest=move.new_digest,
+            strategy=choice.strategy,
+            late=choice.late,
+            early=choice.early,
+            request=request,
+            endpoints=endpoints,
+            saved=saved,
+            saved_endpoints=saved_endpoints,
+            was_running=container.running,
+            why=choice.reason,
+        )
+
+    async def _requests(self, move: "Move", old: Image, new: Image) -> tuple[CreateRequest, CreateRequest]:
+        """The way forward and the way back, as create requests."""
+        document, api = move.container.document, (await self._engine.version()).api_used
+        forward = create_request(
+            document, old.document, new.document, image_reference=move.reference, api=api, names=move.names
+        )
+        return forward, incumbent_request(document, api=api, image=move.reference, names=move.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One container, and the image it is to move to. `names` maps ids that its settings mention to names."""
+
+    container: Container
+    policy: Policy
+    reference: str
+    new_image: str
+    old_digest: str = ""
+    new_digest: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def _follow(sharer: Container, parent: Container, policy: Policy) -> Move:
+    """A container in the parent's network namespace is made anew from its own image when the parent is."""
+    own = replace(policy, probe=None, drain_hook=None, strategy=Strategy.STOP_FIRST)
+    return Move(sharer, own, sharer.image, sharer.image_id, names={parent.id: parent.name})
+
+
+def _preflight(container: Container, old: Image, new: Image) -> None:
+    """Refuse what cannot run here; tell people what changes."""
+    if (new.os, new.architecture) != (old.os, old.architecture):
+        raise EngineError(
+            f"{container.name}: the new image is for {new.os}/{new.architecture}, what runs is for "
+            f"{old.os}/{old.architecture}; publish the image for this platform too"
+        )
+    for change in image_diff(old.document, new.document):
+        _log.info("image changes", container=container.name, field=change.field, old=change.old, new=change.new)
+
+
+def _published(traits: Traits) -> tuple[str, ...]:
+    ports = [f"{port.host_port or 'any'}->{port.container_port}" for port in traits.published_ports]
+    return tuple(ports) if ports or not traits.publishes_all else ("any->all exposed",)
+
+
+def _ingress(container: Container, policy: Policy | None) -> tuple[str, ...]:
+    """The labelled networks; Compose prefixes a network's name with the project, people write it without."""
+    asked = policy.ingress_networks if policy is not None else ()
+    return tuple(
+        name for name in container.endpoints if any(name == wish or name.endswith(f"_{wish}") for wish in asked)
+    )
