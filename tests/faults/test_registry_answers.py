@@ -10,9 +10,11 @@ from aiohttp import web
 from tests.support.registry_clock import Hands
 from tests.support.registry_fake import FakeRegistry, on, status
 from tests.support.registry_push import Pusher, digest_of
+from tests.support.registry_server import PASSWORD, USER
 
 from tidegate.domain.reference import Reference, parse_reference
 from tidegate.registry.client import RegistryClient
+from tidegate.registry.credentials import ConfiguredCredentials
 from tidegate.registry.errors import (
     ForbiddenError,
     MalformedAnswerError,
@@ -20,6 +22,7 @@ from tidegate.registry.errors import (
     RateLimitedError,
     RedirectRefusedError,
     RegistryUnavailableError,
+    UnauthorizedError,
 )
 from tidegate.registry.platform import Platform
 
@@ -285,13 +288,31 @@ async def test_the_same_failure_is_told_of_each_image_that_waited(
     assert [str(error).split(": ", 1)[0] for error in results] == [app.familiar, app.with_tag("v2").familiar]
 
 
-async def test_a_blob_may_be_kept_elsewhere_and_is_fetched_without_credentials(
-    fake: FakeRegistry, client: RegistryClient, app: Reference
+@pytest.mark.parametrize("part", ["/blobs/", "/manifests/"])
+async def test_what_is_kept_elsewhere_is_fetched_without_the_credentials(
+    fake: FakeRegistry, app: Reference, part: str
 ) -> None:
-    async with FakeRegistry(blobs=fake.blobs) as store:
-        fake.faults.append(on("GET", "/blobs/", _moved_to(store)))
+    client = RegistryClient(ConfiguredCredentials(USER, PASSWORD))
+    async with FakeRegistry(blobs=fake.blobs, manifests=fake.manifests) as store:
+        fake.basic = True
+        fake.faults.append(on("GET", part, _moved_to(store)))
         await client.resolve(app, AMD64)
-        assert [name for name in store.seen[0] if name.lower() == "authorization"] == []
+        shown = [{name.lower() for name in headers} for headers in store.seen]
+    await client.close()
+    assert (len(shown), [names for names in shown if "authorization" in names]) == (1, [])
+
+
+async def test_a_redirect_back_does_not_bring_the_credentials_back(fake: FakeRegistry, app: Reference) -> None:
+    client = RegistryClient(ConfiguredCredentials(USER, PASSWORD))
+    async with FakeRegistry() as store:
+        fake.basic = True
+        there = on("GET", "/manifests/v1", _moved_to(store))
+        fake.faults.append(there)
+        store.faults.append(on("GET", "/manifests/", status(307, Location=f"http://{fake.address}/v2/app/x")))
+        with pytest.raises(UnauthorizedError):
+            await client.manifest(app)
+    await client.close()
+    assert "Authorization" not in fake.seen[-1]
 
 
 async def test_a_redirect_within_the_registry_is_followed(
@@ -315,12 +336,16 @@ async def test_a_redirect_to_an_unsafe_place_is_refused(
         await client.manifest(app)
 
 
-async def test_a_redirect_of_the_base_to_elsewhere_is_refused(
+async def test_a_redirect_of_the_base_is_not_followed_and_hinders_nothing(
     fake: FakeRegistry, client: RegistryClient, app: Reference
 ) -> None:
-    fake.faults.append(on("", "/v2/", status(302, Location="https://example.test/v2/")))
-    with pytest.raises(RedirectRefusedError, match="write its new name"):
-        await client.head(app)
+    async def elsewhere(request: web.Request) -> web.StreamResponse | None:
+        if request.path != "/v2/":
+            return None
+        return web.Response(status=302, headers={"Location": "https://example.test/v2/"})
+
+    fake.faults.append(elsewhere)
+    assert (await client.head(app)).digest
 
 
 async def test_redirects_in_a_circle_end(fake: FakeRegistry, client: RegistryClient, app: Reference) -> None:

@@ -19,7 +19,7 @@ from tidegate.registry.errors import (
 from tidegate.registry.failures import malformed, status_error
 from tidegate.registry.model import ACCEPTED
 from tidegate.registry.shared import Shared
-from tidegate.registry.transport import Answer, Redirects, Request, Transport
+from tidegate.registry.transport import REDIRECT_STATUSES, Answer, Redirects, Request, Transport
 
 _PING_LIMIT: Final = 1 << 20
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
@@ -110,14 +110,16 @@ class Conversation:
         return await self._ping(reference, last)
 
     async def _ping(self, reference: Reference, base: URL) -> _Endpoint:
-        request = Request("GET", base / "v2" / "", "pings", Redirects.STAY, _PING_LIMIT)
+        request = Request("GET", base / "v2" / "", "pings", Redirects.REPORT, _PING_LIMIT)
         answer = await self._transport.send(reference, request)
         if answer.status == _UNAUTHORIZED:
             return _Endpoint(base, _challenge_of(reference, answer))
         if answer.status in (_FORBIDDEN, _NOT_FOUND):
             what = f"{base.authority} does not look like a registry: /v2/ answers {answer.status}"
             raise malformed(reference, what, answer.status)
-        check(reference, answer)
+        # Some registries are a signpost to others: what they want to see is told with each manifest.
+        if answer.status not in REDIRECT_STATUSES:
+            check(reference, answer)
         return _Endpoint(base, None)
 
 

@@ -22,7 +22,7 @@ from tidegate.registry.proxy import proxy_for
 _QUICK_RETRIES: Final = 2
 _MOST_REDIRECTS: Final = 5
 _CHUNK_BYTES: Final = 65536
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _CONNECTIONS_PER_HOST: Final = 8
 
 
@@ -33,6 +33,7 @@ class CaFileError(ValueError):
 class Redirects(Enum):
     """How far a request may be sent on."""
 
+    REPORT = "nowhere: the redirect itself is the answer"
     STAY = "the same scheme, host and port only: the request is about credentials"
     LEAVE = "elsewhere too, but then without credentials"
 
@@ -88,7 +89,7 @@ class Transport:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = await self._persist(reference, request, url, authorization)
             location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or not location:
+            if answer.status not in REDIRECT_STATUSES or not location or request.redirects is Redirects.REPORT:
                 return answer
             target = self._target(reference, request, url, location)
             # Credentials belong to the origin that asked for them, and never come back once dropped.
