@@ -122,6 +122,7 @@ def test_a_small_engine_runs_out_of_disk(daemon: Daemon, push: Push, tmp_path: P
     big = push("big", files={"/ballast": os.urandom(24 << 20)})
     with small_engine(tmp_path, 20) as host, pytest.raises(AssertionError, match="no space left"):
         docker("-H", host, "pull", "-q", big.reference)
+    assert docker("run", "--rm", "--entrypoint", "true", push().reference) == ""  # the other engine is as it was
 
 
 def _only(compose: Compose) -> str:

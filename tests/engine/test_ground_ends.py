@@ -16,7 +16,8 @@ from tests.support.waiting import wait_for
 from groundwork.paths import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUND = [sys.executable, str(ROOT / "scripts/ground.py")]
+# A shell makes what it runs in the background ignore SIGINT; here it has to mean what it means at a terminal.
+GROUND = ["env", "--default-signal=INT", sys.executable, str(ROOT / "scripts/ground.py")]
 
 pytestmark = [
     pytest.mark.engine,

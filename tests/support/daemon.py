@@ -65,22 +65,41 @@ class Daemon:
 
 @contextmanager
 def small_engine(folder: Path, size_mib: int) -> Iterator[str]:
-    """A second engine whose disk holds `size_mib` and which has no networks; its DOCKER_HOST."""
-    data = folder / "data"
+    """A second engine whose disk holds `size_mib` and whose containers reach nobody; its DOCKER_HOST."""
+    data, run = folder / "data", Path("/run") / folder.name  # sockets need short paths; this /run is the ground's own
     data.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(data)], check=True)
-    start = json.loads((Path(os.environ["TIDEGATE_GROUND"]) / "dockerd.json").read_text(encoding="utf-8"))
-    run = Path("/run") / folder.name  # sockets need short paths; the ground's /run is its own
-    host = f"unix://{run}/docker.sock"
-    paths = [f"--data-root={data}", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid", f"--host={host}"]
     run.mkdir()
-    _launch([start["argv"][0], *paths, "--bridge=none", "--iptables=false"], start["env"], folder / "dockerd.log")
-    try:
+    host = f"unix://{run}/docker.sock"
+    start = json.loads((Path(os.environ["TIDEGATE_GROUND"]) / "dockerd.json").read_text(encoding="utf-8"))
+    paths = [f"--data-root={data}", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid", f"--host={host}"]
+    # Without a bridge of its own a daemon takes or removes the other one's.
+    network = ["--bridge=small0", "--iptables=false", "--ip-forward=false"]
+    with _mounted(data, size_mib), _bridge("small0", "10.126.0.1/24"):
+        _launch([start["argv"][0], *paths, *network], start["env"], folder / "dockerd.log")
         wait_for(lambda: engine.answers(host), "the small engine answers", limit_s=60)
-        yield host
+        try:
+            yield host
+        finally:
+            _end(int((run / "docker.pid").read_text(encoding="utf-8")), signal.SIGTERM)
+
+
+@contextmanager
+def _mounted(folder: Path, size_mib: int) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield
     finally:
-        _end(int((run / "docker.pid").read_text(encoding="utf-8")), signal.SIGTERM)
-        subprocess.run(["umount", "--lazy", str(data)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def _bridge(name: str, address: str) -> Iterator[None]:
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", address, "dev", name], check=True)
+        yield
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 def _launch(argv: list[str], env: dict[str, str], log: Path) -> None:
