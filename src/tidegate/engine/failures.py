@@ -41,7 +41,7 @@ _NO_IMAGE = ("manifest unknown", "not found: manifest", "name unknown", "reposit
 
 def failure(status: int, message: str, action: str) -> EngineError:
     """The error for a refused call. `action` reads after "Could not": `start container web`."""
-    text = message.strip()
+    text = " ".join(message.split())
     said = text.lower()
     if _has(said, _PORT_TAKEN):
         return PortTakenError(
@@ -70,7 +70,7 @@ def failure(status: int, message: str, action: str) -> EngineError:
 
 def pull_failure(reference: str, message: str) -> PullError:
     """The error for a pull that the engine broke off with this message."""
-    text = message.strip()
+    text = " ".join(message.split())
     said = text.lower()
     if _has(said, _NO_SPACE):
         return NoSpaceError(f"Could not pull {reference}: the engine's disk is full: free some space ({text})")

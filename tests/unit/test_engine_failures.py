@@ -1,0 +1,64 @@
+"""What the engine's refusals become. The messages are those of engines 20.10 and 26.1."""
+
+import pytest
+
+from tidegate.engine.errors import (
+    AddressTakenError,
+    ConflictError,
+    EngineError,
+    ImageMissingError,
+    NameTakenError,
+    NoSpaceError,
+    NotFoundError,
+    PlatformMissingError,
+    PortTakenError,
+    PullDeniedError,
+    PullError,
+    SubnetTakenError,
+)
+from tidegate.engine.failures import failure, pull_failure
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (404, "No such container: web", NotFoundError),
+        (409, 'Conflict. The container name "/web" is already in use by container "ab".', NameTakenError),
+        (409, "network with name shop already exists", NameTakenError),
+        (409, "You cannot remove a running container ab. Stop the container first.", ConflictError),
+        (403, "error while removing network: network shop id ab has active endpoints", ConflictError),
+        (500, "Bind for 0.0.0.0:8080 failed: port is already allocated", PortTakenError),
+        (500, "listen tcp4 0.0.0.0:80: bind: address already in use", PortTakenError),
+        (403, "Address already in use", AddressTakenError),
+        (403, "Pool overlaps with other one on this address space", SubnetTakenError),
+        (500, "could not find an available, non-overlapping IPv4 address pool", SubnetTakenError),
+        (500, "mkdir /var/lib/docker/overlay2/x: no space left on device", NoSpaceError),
+        (500, "something else", EngineError),
+    ],
+)
+def test_a_refusal_becomes_its_own_kind_of_error(status: int, message: str, kind: type[EngineError]) -> None:
+    error = failure(status, message, "start container web")
+    assert type(error) is kind
+    assert str(error).startswith("Could not start container web: ")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("no matching manifest for linux/amd64 in the manifest list entries", PlatformMissingError),
+        ("manifest for host:5000/shop:two not found: manifest unknown: manifest unknown", ImageMissingError),
+        ("pull access denied for shop, repository does not exist or may require 'docker login'", PullDeniedError),
+        ('Head "https://host/v2/shop/manifests/two": unauthorized: authentication required', PullDeniedError),
+        ("no basic auth credentials", PullDeniedError),
+        ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", NoSpaceError),
+        ("unexpected EOF", PullError),
+    ],
+)
+def test_a_broken_pull_becomes_its_own_kind_of_error(message: str, kind: type[PullError]) -> None:
+    error = pull_failure("host:5000/shop:two", message)
+    assert type(error) is kind
+    assert "host:5000/shop:two" in str(error)
+
+
+def test_every_error_is_one_line() -> None:
+    assert "\n" not in str(failure(500, "first line\nsecond line\n", "start container web"))
