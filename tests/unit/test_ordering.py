@@ -74,6 +74,12 @@ def test_dependencies_are_updated_first() -> None:
     assert order_of(web, api, db) == ["db", "api", "web"]
 
 
+def test_what_does_not_depend_on_each_other_goes_by_name() -> None:
+    others = [Node(name) for name in "hgfedcb"]
+    last, first = Node("A", after=("a",)), Node("a", after=tuple("gbfcedh"))
+    assert "".join(order_of(last, first, *others)) == "bcdefghaA"
+
+
 def test_a_dependency_may_be_called_by_any_of_its_names() -> None:
     assert order_of(Node("a", after=("shop-db-1",)), Node("z", names=("db", "shop-db-1"))) == ["z", "a"]
 

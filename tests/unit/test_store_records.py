@@ -35,6 +35,18 @@ def test_a_transaction_is_open_until_it_is_closed(journal: Journal) -> None:
     assert journal.open_transactions() == []
 
 
+def test_a_record_and_its_file_are_on_disk_before_the_step_is_taken(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink()))
+    journal.begin("t1", {})
+    assert synced == [tmp_path / "journal" / "t1.jsonl", tmp_path / "journal"]
+    synced.clear()
+    journal.append("t1", {})
+    assert synced == [tmp_path / "journal" / "t1.jsonl"]
+
+
 def test_open_transactions_come_in_the_order_they_were_last_written_to(journal: Journal, tmp_path: Path) -> None:
     for number, txid in enumerate(("b", "a", "c")):
         journal.begin(txid, {"kind": "begin"})
@@ -169,6 +181,7 @@ def test_a_torn_line_of_the_history_is_dropped_by_its_writer_and_passed_over_by_
     assert path.read_bytes() == b'{"n": 1}\n{"n": 2'
     History(tmp_path).append({"n": 3})
     assert path.read_bytes() == b'{"n": 1}\n{"n": 3}\n'
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_damaged_history_is_set_aside_and_its_whole_lines_kept(tmp_path: Path) -> None:

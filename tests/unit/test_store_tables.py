@@ -2,7 +2,7 @@
 
 import json
 import stat
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -117,6 +117,11 @@ def test_any_rubbish_is_set_aside_and_the_quarantine_goes_on(tmp_path: Path, con
     quarantine.add(ENTRY)
     assert quarantine.list() == [ENTRY]
     assert len(list(tmp_path.glob("quarantine.json.broken-*"))) == 1
+
+
+def test_entries_that_ended_up_inside_something_else_are_found(tmp_path: Path) -> None:
+    (tmp_path / "quarantine.json").write_text(json.dumps({"entries": [asdict(ENTRY), asdict(OTHER)]}))
+    assert Quarantine(tmp_path).list() == [ENTRY, OTHER]
 
 
 # digests seen
