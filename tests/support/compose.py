@@ -82,6 +82,8 @@ class Compose:
         label = f"label={PROJECT}={self.project}"
         for kind in ("container", "network", "volume"):
             remove(kind, listed(kind, label))
+        # what an agent that is gone by now would have removed when it saw its containers go
+        docker("network", "prune", "--force", "--filter", "label=tidegate.private-for")
 
     def logs(self, service: str) -> str:
         """Everything that a service's containers have printed."""

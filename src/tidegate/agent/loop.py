@@ -31,7 +31,7 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._cycle = Cycle(parts)
+        self.cycle = Cycle(parts)
         self._busy = asyncio.Lock()
         self.metrics = Metrics()
         self._appeared: set[str] = set()
@@ -63,7 +63,7 @@ class Agent:
         """Recover and look once; whether nothing failed."""
         self._parts.hub.start()
         await self.recover()
-        looked = await self._cycle.run()
+        looked = await self.cycle.run()
         return looked.tally.failed == 0
 
     async def _start(self) -> None:
@@ -110,7 +110,7 @@ class Agent:
         await self._run_cycle(images=images)
 
     async def _run_cycle(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> None:
-        looked = await self._cycle.run(images=images, only=only)
+        looked = await self.cycle.run(images=images, only=only)
         tally = looked.tally
         self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
         self._waiting = looked.waiting
