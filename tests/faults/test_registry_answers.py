@@ -270,14 +270,15 @@ async def test_a_refused_connection_says_where(client: RegistryClient) -> None:
         await client.head(parse_reference("127.0.0.1:1/app"))
 
 
-async def test_after_a_failure_the_registry_is_found_again(
+async def test_after_a_lost_connection_the_registry_is_found_anew(
     fake: FakeRegistry, client: RegistryClient, app: Reference
 ) -> None:
-    fake.faults.append(on("", "", _abort))
-    with pytest.raises(RegistryUnavailableError):
+    fake.faults.append(on("", "manifests", _abort))
+    with pytest.raises(RegistryUnavailableError, match="closed the connection"):
         await client.head(app)
     fake.faults.clear()
     assert (await client.head(app)).digest
+    assert fake.requests.count("GET /v2/") == 2
 
 
 async def test_the_same_failure_is_told_of_each_image_that_waited(

@@ -1,6 +1,8 @@
 import pytest
 from yarl import URL
 
+from tidegate.domain.reference import parse_reference
+from tidegate.registry.conversation import _question
 from tidegate.registry.endpoint import AddressError, base_urls, follow, same_origin
 from tidegate.registry.proxy import proxy_for
 
@@ -92,3 +94,18 @@ def test_the_environments_proxy_is_used_with_its_account_in_a_header() -> None:
 @pytest.mark.parametrize("url", ["https://127.0.0.1:5000/", "https://r.internal.example/", "http://plain.example/"])
 def test_no_proxy_for_this_machine_nor_where_it_is_excluded(url: str) -> None:
     assert proxy_for(URL(url)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nginx:1.25", "https://registry-1.docker.io/v2/library/nginx/manifests/1.25"),
+        ("acme/web", "https://registry-1.docker.io/v2/acme/web/manifests/latest"),
+        ("ghcr.io/web:v1", "https://ghcr.io/v2/web/manifests/v1"),
+        (f"ghcr.io/a/b@sha256:{'0' * 64}", f"https://ghcr.io/v2/a/b/manifests/sha256:{'0' * 64}"),
+    ],
+)
+def test_library_is_added_on_docker_hub_only(text: str, expected: str) -> None:
+    reference = parse_reference(text)
+    base = base_urls(reference.registry, [])[0]
+    assert str(_question(reference, base, "HEAD", f"manifests/{reference.version}", 1).url) == expected
