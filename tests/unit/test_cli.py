@@ -1,12 +1,14 @@
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from tidegate.__main__ import main
 from tidegate.agent.command_rows import CommandError, CommandOutcome, CommandRefusedError, HistoryRow, StatusRow
@@ -34,17 +36,20 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Runs `tidegate` with these arguments: exit code, output and error output."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
+        structlog.reset_defaults()
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", os.environ.get("DOCKER_TLS_VERIFY", ""))
         monkeypatch.setattr(sys, "argv", ["tidegate", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 
-    return run
+    yield run
+    structlog.reset_defaults()
 
 
 def answers(value: Any) -> Callable[..., Any]:
@@ -144,6 +149,12 @@ def test_run_answers_with_the_agents_exit_code_and_no_bars_where_there_is_no_ter
 
     commands.run = run
     assert cli("agent", "run", "--once")[0] == 1
+
+
+def test_the_flag_for_tls_reaches_the_engines_client(cli: Cli, commands: SimpleNamespace) -> None:
+    commands.plan = answers([])
+    cli("agent", "plan", "--tlsverify")
+    assert os.environ["DOCKER_TLS_VERIFY"] == "1"
 
 
 def test_run_help_is_shown_even_where_settings_are_wrong(cli: Cli) -> None:

@@ -11,7 +11,7 @@ from tidegate.agent.command_port import AgentCommands, agent_commands
 from tidegate.agent.settings import Settings, SettingsError, load_settings
 from tidegate.cli import tables
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
-from tidegate.cli.run import run_agent
+from tidegate.cli.run import prepare, run_agent
 
 # Flags of `agent run` (--host, --scope, ...) hold for every command; they are read by `load_settings`, as there.
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
@@ -168,6 +168,7 @@ def _only_name(settings: Settings, what: str) -> str:
 
 
 def _finish(settings: Settings, work: Callable[[AgentCommands, Settings], Coroutine[Any, Any, int]]) -> NoReturn:
+    prepare(settings, quiet=True)
     for warning in settings.warnings:
         complain(warning)
     raise typer.Exit(ended(lambda: work(agent_commands(), settings)))

@@ -5,12 +5,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+import structlog
+
 from tidegate import __version__
 from tidegate.agent.command_port import agent_commands
+from tidegate.agent.logs import configure_logs
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.settings import Settings, SettingsError, load_settings
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
 from tidegate.cli.health import agent_runs
+
+_log = structlog.get_logger(__name__)
 
 
 def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -30,8 +35,17 @@ def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return OK
     if settings.health_check:
         return _health_check(settings)
+    prepare(settings)
+    for warning in settings.warnings:
+        _log.warning(warning)
     with _pulls(settings) as pulls:
         return ended(lambda: agent_commands().run(settings, pulls=pulls))
+
+
+def prepare(settings: Settings, *, quiet: bool = False) -> None:
+    """What holds for the whole process: the log, and TLS to the engine, which its client reads from the environment."""
+    configure_logs(settings, quiet=quiet)
+    os.environ["DOCKER_TLS_VERIFY"] = "1" if settings.docker_tls_verify else ""
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
