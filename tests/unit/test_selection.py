@@ -104,6 +104,17 @@ def test_the_original_image_label_is_what_image_filters_look_at() -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "selected"),
+    [("ghcr.io/acme/web:7", True), ("redis", True), ("acme/web:7", False), ("evil.example/acme/web", False)],
+)
+def test_only_allowed_repositories_are_looked_after(image: str, selected: bool) -> None:
+    allowed = ("ghcr.io/acme/web", "docker.io/library/redis")
+    selection = chosen(candidate(image=image), repositories=allowed)
+    assert selection.selected is selected
+    assert selected or "TIDEGATE_ALLOW_REPOSITORIES" in selection.reason
+
+
+@pytest.mark.parametrize(
     ("state", "filters", "selected"),
     [
         ("exited", {}, False),

@@ -144,6 +144,8 @@ def test_no_color_counts_whatever_its_value() -> None:
         ("TIDEGATE_REGISTRY_CA", "/nowhere/ca.pem", "a file that can be read"),
         ("TIDEGATE_HTTP_LISTEN", ":99999", ":8080"),
         ("TIDEGATE_KEEP_IMAGES", "-1", "a whole number"),
+        ("TIDEGATE_ALLOW_REPOSITORIES", "acme/web:1", "without tags"),
+        ("TIDEGATE_ALLOW_REPOSITORIES", "Acme web", "without tags"),
         ("TIDEGATE_WINDOW", "at night", "CRON DURATION"),
         ("TIDEGATE_FREEZE", "next week", "FROM/TO"),
     ],

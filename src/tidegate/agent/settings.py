@@ -16,7 +16,7 @@ from tidegate.domain.policy import Cut, PolicyDefaults
 from tidegate.domain.selection import Filters
 from tidegate.domain.transaction import Strategy
 
-_EMPTY_LISTS = {kind.takes for kind in (kinds.LIST, kinds.WORDS, kinds.WINDOWS, kinds.FREEZES)}
+_EMPTY_LISTS = {kind.takes for kind in (kinds.LIST, kinds.REPOSITORIES, kinds.WORDS, kinds.WINDOWS, kinds.FREEZES)}
 
 
 class SettingsError(Exception):
@@ -118,6 +118,7 @@ class Settings:
             names=self.names,
             disabled=self.disable_containers,
             images=images,
+            repositories=self.allow_repositories,
             label_enable=self.label_enable,
             scope=self.scope,
             include_stopped=self.include_stopped,

@@ -12,6 +12,7 @@ from tidegate.agent import schedule
 from tidegate.domain.durations import EXAMPLES, parse_duration
 from tidegate.domain.policy import Cut
 from tidegate.domain.policy_reader import freeze_specs, parse_count, parse_strategy, window_specs
+from tidegate.domain.reference import parse_reference
 from tidegate.domain.values import BOOL_TAKES, parse_bool, split_list
 
 _LONGEST_PREFIX = 27
@@ -57,6 +58,13 @@ def _host(text: str) -> str:
     if parts.scheme not in {"unix", "tcp", "http", "https"} or not good:
         raise ValueError(text)
     return text
+
+
+def _repositories(text: str) -> tuple[str, ...]:
+    names = split_list(text)
+    if any(parse_reference(name).tag or parse_reference(name).digest for name in names):
+        raise ValueError(text)
+    return names
 
 
 def _api_version(text: str) -> str:
@@ -108,6 +116,7 @@ PRESENT = Kind("any value but false", lambda text: text not in {"false", "0"})
 COUNT = Kind("a whole number", parse_count)
 DURATION = Kind(EXAMPLES, parse_duration)
 INTERVAL = Kind(f"{EXAMPLES}, longer than nothing", _positive)
+REPOSITORIES = Kind("a comma list of repositories, without tags, such as ghcr.io/acme/web", _repositories)
 LIST = Kind("a comma list", split_list)
 WORDS = Kind("a list separated by commas or blanks", _words)
 WINDOWS = Kind("`CRON DURATION [ZONE]`, several separated by `;`", window_specs)

@@ -56,9 +56,7 @@ def _env(
 
 
 ENGINE = (
-    _env(
-        "DOCKER_HOST", kinds.HOST, "unix:///var/run/docker.sock", "The engine's address.", flag="host", short="H"
-    ),
+    _env("DOCKER_HOST", kinds.HOST, "unix:///var/run/docker.sock", "The engine's address.", flag="host", short="H"),
     _env(
         "DOCKER_TLS_VERIFY",
         kinds.BOOL,
@@ -67,9 +65,7 @@ ENGINE = (
         flag="tlsverify",
         short="v",
     ),
-    _env(
-        "DOCKER_CERT_PATH", kinds.PATH, "", "The folder with ca.pem, cert.pem and key.pem for TLS to the engine."
-    ),
+    _env("DOCKER_CERT_PATH", kinds.PATH, "", "The folder with ca.pem, cert.pem and key.pem for TLS to the engine."),
     _env(
         "DOCKER_API_VERSION",
         kinds.API_VERSION,
@@ -79,9 +75,7 @@ ENGINE = (
         short="a",
     ),
     _env("DOCKER_CONFIG", kinds.PATH, "", "The folder with config.json, which names the registries' credentials."),
-    _env(
-        "TZ", kinds.ZONE, "UTC", "The time zone of the schedule and of windows that name none.", field="timezone"
-    ),
+    _env("TZ", kinds.ZONE, "UTC", "The time zone of the schedule and of windows that name none.", field="timezone"),
 )
 
 WHEN = (
@@ -188,9 +182,7 @@ HOW = (
     _own("window", kinds.WINDOWS, "", "When updates may begin: `CRON DURATION [ZONE]`.", field="windows"),
     _own("freeze", kinds.FREEZES, "", "When no update may begin: `FROM/TO [ZONE] [REASON]`.", field="freezes"),
     _own("cooldown", kinds.DURATION, "0s", "How long a release must have been known.", field="cooldown_s"),
-    _own(
-        "keep-images", kinds.COUNT, "", "Images of earlier releases kept for a rollback: all, or 1 with cleanup."
-    ),
+    _own("keep-images", kinds.COUNT, "", "Images of earlier releases kept for a rollback: all, or 1 with cleanup."),
     _own("overlap", kinds.BOOL, "false", "Two containers may write to the same volumes at once."),
     _own("ingress-networks", kinds.LIST, "", "Networks that new containers join only once they are healthy."),
     _own(
@@ -210,7 +202,7 @@ REGISTRY = (
         "auto",
         "When to warn of a registry that does not answer HEAD; auto: only where HEAD is known to work.",
     ),
-    _own("allow-repositories", kinds.LIST, "", "Only install images of these repositories; empty: of all."),
+    _own("allow-repositories", kinds.REPOSITORIES, "", "Only install images of these repositories; empty: of all."),
     _own("registry-ca", kinds.FILE, "", "Certificates to trust for registries, beside the system's."),
     _own("insecure-registries", kinds.LIST, "", "Registries, as HOST:PORT, that are spoken to without TLS."),
 )
@@ -227,9 +219,7 @@ PROCESS = (
     _w("log-level", kinds.LEVEL, "info", "The least important log lines to show."),
     _w("debug", kinds.BOOL, "false", "The same as a log level of debug.", short="d"),
     _w("trace", kinds.BOOL, "false", "The same as a log level of trace; credentials are never shown."),
-    Setting(
-        "no_color", "no-color", ("NO_COLOR",), kinds.PRESENT, "false", "No colours; any value of NO_COLOR counts."
-    ),
+    Setting("no_color", "no-color", ("NO_COLOR",), kinds.PRESENT, "false", "No colours; any value of NO_COLOR counts."),
     Setting(
         "compat",
         "",

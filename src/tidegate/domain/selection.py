@@ -27,7 +27,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the operator asked for. Empty `names` or `images`: all of them. `scope` None: no scope filter.
+    """What the operator asked for. Empty `names`, `images` or `repositories`: all. `scope` None: no scope filter.
 
     `self_id` is the agent's own container, if it runs in one.
     """
@@ -35,6 +35,7 @@ class Filters:
     names: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
     label_enable: bool = False
     scope: str | None = None
     include_stopped: bool = False
@@ -82,6 +83,7 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
         or _excluded_by_scope(candidate, policy, filters)
         or _excluded_by_name(candidate, filters)
         or _excluded_by_image(policy.image or candidate.image, filters)
+        or _excluded_by_repository(policy.image or candidate.image, filters)
         or _excluded_by_state(candidate.state, filters)
     )
     if why_not:
@@ -137,6 +139,17 @@ def _excluded_by_image(image: str, filters: Filters) -> str | None:
     except InvalidReferenceError as error:
         return str(error)
     return f"its image {image} is not among {', '.join(filters.images)}"
+
+
+def _excluded_by_repository(image: str, filters: Filters) -> str | None:
+    if not filters.repositories:
+        return None
+    try:
+        name = parse_reference(image).name
+        allowed = {parse_reference(repository).name for repository in filters.repositories}
+    except InvalidReferenceError as error:
+        return str(error)
+    return None if name in allowed else f"its repository {name} is not in TIDEGATE_ALLOW_REPOSITORIES"
 
 
 def _excluded_by_state(state: str, filters: Filters) -> str | None:
