@@ -1,13 +1,15 @@
 """Each verb of the port on a real engine."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.support.engines import FOREVER, build, docker, docker_host, unique
+from tests.support.docker import docker
+from tests.support.engines import FOREVER, unique
+from tests.support.images import build
+from tests.support.registry import Registry
 
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.errors import (
@@ -25,18 +27,18 @@ OLD_API = "1.41"
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    docker_host()
-    name = unique("contract") + ":one"
-    lines = ['ENTRYPOINT ["/bin/sh", "-c"]', f"CMD {json.dumps([FOREVER])}", "LABEL team=shop"]
-    build(name, tmp_path_factory.mktemp("image"), lines)
-    yield name
-    docker("rmi", "-f", name)
+def image(registry: Registry) -> Iterator[str]:
+    """An image that runs until it is told to stop."""
+    name = f"{unique('contract')}:one"
+    pushed = build(registry, name, labels={"team": "shop"}, Entrypoint=["/bin/sh", "-c"], Cmd=[FOREVER])
+    docker("pull", "-q", pushed.reference)
+    yield pushed.reference
+    docker("rmi", "-f", pushed.reference)
 
 
 @pytest.fixture(params=["negotiated", OLD_API])
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    opened = await DockerEngine.open(docker_host(), None if request.param == "negotiated" else OLD_API)
+async def engine(request: pytest.FixtureRequest, engine_url: str) -> AsyncIterator[Engine]:
+    opened = await DockerEngine.open(engine_url, None if request.param == "negotiated" else OLD_API)
     yield opened
     await opened.close()
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.engines import FOREVER, build, docker, docker_host, unique
+from tests.support.docker import docker, listed, remove
+from tests.support.engines import FOREVER, unique
+from tests.support.images import build
+from tests.support.registry import Registry
 
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
 from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of
@@ -22,32 +25,42 @@ PER_CONTAINER = {
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def images(registry: Registry) -> Iterator[dict[str, str]]:
     """Ids of two releases, `one` and `two`, of repository `name`."""
-    docker_host()
-    name = unique("recreate")
-    made = {"name": name}
+    repository = unique("recreate")
+    made = {"name": f"{registry.address}/{repository}"}
     for release in ("one", "two"):
-        lines = (
-            f"ENV RELEASE={release} MODE=standard",
-            f"LABEL release={release}",
-            f"WORKDIR /{release}",
-            "EXPOSE 8000",
-            "VOLUME /var/lib/app",
-            "HEALTHCHECK --interval=5s CMD true",
-            'ENTRYPOINT ["/bin/sh", "-c"]',
-            f"CMD {json.dumps([FOREVER])}",
+        pushed = build(
+            registry,
+            f"{repository}:{release}",
+            env={"RELEASE": release, "MODE": "standard"},
+            labels={"release": release},
+            healthcheck={"Test": ["CMD", "true"], "Interval": 5 * 10**9},
+            volumes=["/var/lib/app"],
+            WorkingDir=f"/{release}",
+            Entrypoint=["/bin/sh", "-c"],
+            Cmd=[FOREVER],
         )
-        made[release] = build(f"{name}:{release}", tmp_path_factory.mktemp(release), lines)
+        docker("pull", "-q", pushed.reference)
+        made[release] = pushed.image_id
     yield made
-    docker("rmi", "-f", f"{name}:one", f"{name}:two", f"{name}:live")
+    docker("rmi", "-f", f"{made['name']}:one", f"{made['name']}:two", f"{made['name']}:live", check=False)
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    opened = await DockerEngine.open(docker_host())
+async def engine(engine_url: str) -> AsyncIterator[Engine]:
+    opened = await DockerEngine.open(engine_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _volumes(engine_url: str) -> Iterator[None]:
+    """Remove the volumes that a test made: one that was given by name is not removed with its container."""
+    assert engine_url
+    before = listed("volume")
+    yield
+    remove("volume", listed("volume") - before)
 
 
 @pytest.fixture
@@ -172,7 +185,7 @@ async def test_the_users_values_stay_and_the_images_values_follow(
     assert new.image_id == images["two"]
     assert new.image == name
     assert {"RELEASE=two", "MODE=mine"} <= set(new.document["Config"]["Env"])
-    assert new.labels == {"release": "two", "team": "shop"}
+    assert (new.labels["release"], new.labels["team"]) == ("two", "shop")
     assert new.document["Config"]["WorkingDir"] == "/two"
 
 

@@ -1,0 +1,78 @@
+"""Pulls by a real engine from a real registry."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from tests.support.docker import docker
+from tests.support.engines import unique
+from tests.support.images import Pushed, build
+from tests.support.registry import MANIFEST, Registry
+
+from tidegate.engine.docker import DockerEngine
+from tidegate.engine.errors import ImageMissingError, PlatformMissingError, PullDeniedError
+from tidegate.engine.model import PullProgress
+from tidegate.engine.port import Engine
+
+FOREIGN = "s390x"
+
+
+@pytest.fixture
+async def engine(engine_url: str) -> AsyncIterator[Engine]:
+    opened = await DockerEngine.open(engine_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def shop(registry: Registry) -> Iterator[Pushed]:
+    """A release that the engine does not have yet."""
+    pushed = build(registry, f"{unique('shop')}:one", version=unique("v"))
+    yield pushed
+    docker("rmi", "-f", pushed.reference, pushed.pinned, check=False)
+
+
+async def test_a_pull_by_tag_tells_its_progress(engine: Engine, shop: Pushed) -> None:
+    seen: list[PullProgress] = []
+    await engine.pull(shop.reference, auth=None, progress=seen.append)
+    assert (await engine.image(shop.reference)).id == shop.image_id
+    assert any(step.layer and step.status for step in seen)
+
+
+async def test_a_pull_by_digest_leaves_the_digest_with_the_image(engine: Engine, shop: Pushed) -> None:
+    await engine.pull(shop.pinned, auth=None)
+    found = await engine.image(shop.pinned)
+    assert (found.id, found.repo_digests, found.tags) == (shop.image_id, (shop.pinned,), ())
+
+
+async def test_a_tag_that_the_registry_does_not_have_is_missing(engine: Engine, shop: Pushed) -> None:
+    missing = shop.reference.replace(":one", ":none")
+    with pytest.raises(ImageMissingError, match=missing):
+        await engine.pull(missing, auth=None)
+
+
+async def test_an_image_for_other_machines_only_is_told_as_such(engine: Engine, registry: Registry) -> None:
+    name = unique("foreign")
+    pushed = build(registry, f"{name}:{FOREIGN}", architecture=FOREIGN)
+    answer = registry.request("HEAD", f"/v2/{name}/manifests/{pushed.digest}", headers={"Accept": MANIFEST})
+    part = {"mediaType": MANIFEST, "digest": pushed.digest, "size": int(answer[1]["content-length"])}
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.list.v2+json",
+        "manifests": [{**part, "platform": {"os": "linux", "architecture": FOREIGN}}],
+    }
+    registry.put_manifest(name, "one", index)
+    with pytest.raises(PlatformMissingError, match="not built for this platform"):
+        await engine.pull(pushed.reference.replace(f":{FOREIGN}", ":one"), auth=None)
+
+
+async def test_a_pull_without_the_password_is_denied_and_with_it_is_not(
+    engine: Engine, password_registry: Registry
+) -> None:
+    pushed = build(password_registry, f"{unique('secret')}:one")
+    with pytest.raises(PullDeniedError, match="check the credentials"):
+        await engine.pull(pushed.reference, auth=None)
+    login = {"username": password_registry.user, "password": password_registry.password}
+    await engine.pull(pushed.reference, auth=base64.urlsafe_b64encode(json.dumps(login).encode()).decode())
+    await engine.remove_image(pushed.reference)
