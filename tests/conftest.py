@@ -44,7 +44,7 @@ def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def engine_url() -> str:
     """DOCKER_HOST of an engine that answers."""
     host = os.environ.get("DOCKER_HOST", "")
-    if "TIDEGATE_TEST_REGISTRY" not in os.environ or not engine.answers(host):
+    if "GROUND_REGISTRY" not in os.environ or not engine.answers(host):
         _cannot("no engine and registry here: run `make test`, or `python3 scripts/ground.py run -- pytest`")
     return host
 
@@ -59,7 +59,7 @@ def engine_version(engine_url: str) -> str:
 def registry(engine_url: str) -> Registry:
     """The session's registry: plain HTTP, no password."""
     assert engine_url
-    return Registry(os.environ["TIDEGATE_TEST_REGISTRY"])
+    return Registry(os.environ["GROUND_REGISTRY"])
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +113,7 @@ def compose(engine_url: str, tmp_path: Path) -> Iterator[Compose]:
 def daemon(engine_url: str) -> Iterator[Daemon]:
     """The engine's process, to be killed or stopped; only where the engine is the ground's own."""
     assert engine_url
-    if "TIDEGATE_GROUND_PRIVATE" not in os.environ:
+    if "GROUND_PRIVATE" not in os.environ:
         pytest.skip("this engine is not ours to kill: run `python3 scripts/ground.py run --engine bookworm -- pytest`")
     one = Daemon()
     yield one

@@ -18,15 +18,18 @@ COMPOSE_PLACES = (
 
 
 def variables(*, host: str, engine: str, registry: str, folder: Path) -> dict[str, str]:
-    """DOCKER_HOST, DOCKER_CONFIG, PATH and what the tests read; see tests/conftest.py."""
+    """DOCKER_HOST, DOCKER_CONFIG, PATH, and GROUND_* for the tests, the demo and the benchmarks.
+
+    Not TIDEGATE_*: those are the agent's settings, and it tells of any that it does not know.
+    """
     return {
         "DOCKER_HOST": host,
         "DOCKER_CONFIG": str(_docker_config(folder / "docker-config")),
         "DOCKER_BUILDKIT": "0",  # the builder that both engines have without a plugin
-        "TIDEGATE_TEST_ENGINE": engine,
-        "TIDEGATE_TEST_REGISTRY": registry,
-        "TIDEGATE_GROUND": str(folder),
-        "TIDEGATE_GROUND_HOME": str(HOME),
+        "GROUND_ENGINE": engine,
+        "GROUND_REGISTRY": registry,
+        "GROUND_FOLDER": str(folder),
+        "GROUND_HOME": str(HOME),
         "PATH": f"{unpacked('trixie') / 'usr/bin'}:{os.environ['PATH']}",
     }
 

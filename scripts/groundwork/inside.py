@@ -102,7 +102,7 @@ def _start(release: str, folder: Path) -> dict[str, str]:
         json.dumps({"argv": arguments, "env": engine.environment(release), "pidfile": "/run/docker.pid"}),
         encoding="utf-8",
     )
-    lan = {"TIDEGATE_TEST_REGISTRY_LAN": f"{engine.LAN_ADDRESS}:{port}", "TIDEGATE_GROUND_PRIVATE": "1"}
+    lan = {"GROUND_REGISTRY_LAN": f"{engine.LAN_ADDRESS}:{port}", "GROUND_PRIVATE": "1"}
     return variables(host=host, engine=found, registry=f"127.0.0.1:{port}", folder=folder) | lan
 
 

@@ -24,8 +24,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a pr
 
 
 def test_the_engine_is_the_version_that_the_matrix_names(engine_version: str) -> None:
-    assert engine_version == os.environ["TIDEGATE_TEST_ENGINE"]
-    if "TIDEGATE_GROUND_PRIVATE" in os.environ:
+    assert engine_version == os.environ["GROUND_ENGINE"]
+    if "GROUND_PRIVATE" in os.environ:
         assert engine_version in ENGINES.values()
 
 

@@ -32,11 +32,11 @@ from tests.support.images import build
 from tests.support.registry import Registry
 from tests.support.waiting import served_version, wait_for
 import os
-image = build(Registry(os.environ["TIDEGATE_TEST_REGISTRY"]), "web:1", version=sys.argv[1])
+image = build(Registry(os.environ["GROUND_REGISTRY"]), "web:1", version=sys.argv[1])
 docker("network", "create", "edge")
 docker("run", "-d", "--net", "edge", "-p", "127.0.0.1:8000:8000", image.reference)
 version = wait_for(lambda: served_version("127.0.0.1:8000"), "web answers")
-print(version, os.environ["TIDEGATE_TEST_ENGINE"], flush=True)
+print(version, os.environ["GROUND_ENGINE"], flush=True)
 sys.stdin.read()
 print(served_version("127.0.0.1:8000"), flush=True)
 """

@@ -20,7 +20,7 @@ class Daemon:
     """The private ground's dockerd. Containers outlive its kill, as on a real host, until it starts again."""
 
     def __init__(self) -> None:
-        self.folder = Path(os.environ["TIDEGATE_GROUND"])
+        self.folder = Path(os.environ["GROUND_FOLDER"])
         self.host = os.environ["DOCKER_HOST"]
         start = json.loads((self.folder / "dockerd.json").read_text(encoding="utf-8"))
         self._argv, self._env = start["argv"], start["env"]
@@ -70,7 +70,7 @@ def small_engine(folder: Path, size_mib: int) -> Iterator[str]:
     data.mkdir(parents=True)
     run.mkdir()
     host = f"unix://{run}/docker.sock"
-    start = json.loads((Path(os.environ["TIDEGATE_GROUND"]) / "dockerd.json").read_text(encoding="utf-8"))
+    start = json.loads((Path(os.environ["GROUND_FOLDER"]) / "dockerd.json").read_text(encoding="utf-8"))
     paths = [f"--data-root={data}", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid", f"--host={host}"]
     # Without a bridge of its own a daemon takes or removes the other one's.
     network = ["--bridge=small0", "--iptables=false", "--ip-forward=false"]

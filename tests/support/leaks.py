@@ -13,7 +13,7 @@ KINDS = ("container", "network", "volume")
 
 def present() -> dict[str, set[str]]:
     """What is on the engine now: kind -> IDs."""
-    if "TIDEGATE_GROUND_PRIVATE" in os.environ:
+    if "GROUND_PRIVATE" in os.environ:
         return {kind: listed(kind) for kind in KINDS}
     return {kind: set().union(*(listed(kind, label) for label in OURS)) for kind in KINDS}
 

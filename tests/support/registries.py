@@ -46,7 +46,7 @@ def with_tls(folder: Path) -> Iterator[Registry]:
     folder.mkdir(parents=True, exist_ok=True)
     ca = make_certificate(folder)
     tls = {"http": {"tls": {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}}}
-    private = "TIDEGATE_GROUND_PRIVATE" in os.environ
+    private = "GROUND_PRIVATE" in os.environ
     with _running(folder, tls, host="" if private else "127.0.0.1") as port:
         name = f"{engine.SECURE_NAME}:{port}"
         if not private:
