@@ -150,6 +150,17 @@ async def test_events_end_when_the_engine_goes(tmp_path: Path) -> None:
     assert seen == ["start"]
 
 
+async def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    async def cut(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=b'{"Type": "network", "Action": "connect", "Actor": {"ID": "a"}}\n{"Type": "cont')
+
+    async with engine_at(tmp_path / "half.sock", cut) as host:
+        engine = await DockerEngine.open(host)
+        seen = [event.action async for event in engine.events(since_ns=None)]
+        await engine.close()
+    assert seen == ["connect"]
+
+
 async def test_events_resume_at_the_moment_that_is_asked_for(tmp_path: Path) -> None:
     asked: list[str] = []
 
