@@ -4,7 +4,8 @@ What the user set is asked for again; what the old image gave is left out, so th
 
 `HostConfig.NetworkMode` always stays as it was, whatever networks are joined at creation. Tried on engines 20.10
 and 26.1: with endpoints in the request the engine joins these only and does not look at the mode; the networks of
-a running container can then be changed one by one, and restarts keep them. A mode that names a network which is
+a running container can then be changed one by one; a restart of the container and a kill of the engine keep them
+(also none: a container that left its last network comes back without any). A mode that names a network which is
 removed later makes the next start fail on 26.1 ("could not find a network matching network mode"), so a network
 that lives for one transaction must never be named there.
 """
