@@ -3,10 +3,12 @@
     ground.py install [--engine bookworm|trixie|all]
     ground.py run [--engine bookworm|trixie] [--dir DIR] [--keep] -- COMMAND...
     ground.py exec --dir DIR -- COMMAND...
+    ground.py outside -- COMMAND...
 
 `run` without --engine uses the Docker engine that answers already; else, and with --engine always, it starts a
 private one as root on Debian. Everything it started is gone when COMMAND ends, however it ends.
-`exec` runs a command inside a `run --dir DIR` that is still going, from another terminal.
+`exec` runs a command inside a `run --dir DIR` that is still going, from another terminal. A private engine and what
+runs with it have a network of their own, without a way to the machine's: `outside`, used within, is that way.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ def main(argv: list[str]) -> int:
             return 0
         if options.verb == "exec":
             return run.join(Path(options.dir), command)
+        if options.verb == "outside":
+            return run.outside(command)
         return run.run(options.engine, Path(options.dir) if options.dir else None, command, keep=options.keep)
     except GroundError as error:
         print(f"ground: {error}", file=sys.stderr)
@@ -52,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     join = verbs.add_parser("exec", help="run a command inside a ground that is up")
     join.add_argument("--dir", required=True)
     join.add_argument("command", nargs=argparse.REMAINDER)
+    out = verbs.add_parser("outside", help="from within a ground: run a command with the machine's network")
+    out.add_argument("command", nargs=argparse.REMAINDER)
     return parser
 
 

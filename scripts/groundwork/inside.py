@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -50,8 +51,8 @@ def _make_private(folder: Path) -> None:
     hosts = folder / "hosts"
     names = f"\n127.0.0.1 localhost\n{engine.SECURE_ADDRESS} {engine.SECURE_NAME}\n"
     hosts.write_text(Path("/etc/hosts").read_text(encoding="utf-8") + names, encoding="utf-8")
+    _keep_resolver_settings(run)
     for words in (
-        ["--make-rprivate", "/"],
         ["-t", "proc", "proc", "/proc"],
         ["--rbind", "/sys/fs/cgroup", str(groups)],
         ["-t", "sysfs", "sysfs", "/sys"],  # a sysfs shows the network of the namespace that mounted it
@@ -64,6 +65,15 @@ def _make_private(folder: Path) -> None:
     _must("ip", "link", "set", "lo", "up")
     for address in (engine.LAN_ADDRESS, engine.SECURE_ADDRESS):
         _must("ip", "address", "add", f"{address}/32", "dev", "lo")
+
+
+def _keep_resolver_settings(run: Path) -> None:
+    """Copy what /etc/resolv.conf leads to, where that is in the /run about to be covered."""
+    real = Path("/etc/resolv.conf").resolve()
+    if real.is_relative_to("/run") and real.exists():
+        copy = run / real.relative_to("/run")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(real, copy)
 
 
 def _must(*command: str) -> None:

@@ -102,8 +102,8 @@ def _install_tools(names: list[str]) -> None:
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
     _say(f"installing {' '.join(missing)}")
     if _run([*command, *missing]).returncode != 0:
-        _must(["apt-get", "update", "-q"])  # the lists may be absent or too old
-        _must([*command, *missing])
+        must(["apt-get", "update", "-q"])  # the lists may be absent or too old
+        must([*command, *missing])
 
 
 def _unpack(folder: str, names: list[str], *, release: str = "") -> None:
@@ -118,7 +118,7 @@ def _unpack(folder: str, names: list[str], *, release: str = "") -> None:
         _download(names, options, Path(download))
         shutil.rmtree(target, ignore_errors=True)
         for deb in sorted(Path(download).glob("*.deb")):
-            _must(["dpkg-deb", "-x", str(deb), str(target)])
+            must(["dpkg-deb", "-x", str(deb), str(target)])
     stamp.write_text("\n".join(names), encoding="utf-8")
 
 
@@ -129,8 +129,8 @@ def _download(names: list[str], options: list[str], into: Path) -> None:
     if _run(command, cwd=into).returncode == 0:
         return
     if options or os.geteuid() == 0:  # an ordinary user cannot refresh the machine's own lists
-        _must(["apt-get", *options, *sandbox, "-q", "update"])
-    _must(command, cwd=into)
+        must(["apt-get", *options, *sandbox, "-q", "update"])
+    must(command, cwd=into)
 
 
 def _options_for(release: str) -> list[str]:
@@ -167,7 +167,7 @@ def _compile_app() -> None:
     APP.mkdir(parents=True, exist_ok=True)
     sources = sorted(str(p) for p in APP_SOURCE.glob("*.c"))
     fresh = APP / f"app.{os.getpid()}"
-    _must(["gcc", "-O2", "-Wall", "-static", "-pthread", "-o", str(fresh), *sources])
+    must(["gcc", "-O2", "-Wall", "-static", "-pthread", "-o", str(fresh), *sources])
     fresh.rename(built)
 
 
@@ -182,7 +182,8 @@ def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedPro
     )
 
 
-def _must(command: list[str], cwd: Path | None = None) -> None:
+def must(command: list[str], cwd: Path | None = None) -> None:
+    """Run a command. GroundError with the end of its output if it fails."""
     done = _run(command, cwd)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])

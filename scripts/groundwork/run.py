@@ -22,6 +22,7 @@ from groundwork.processes import exit_status, forward_to, spawn
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 DEFAULT_RELEASE = "bookworm"
+OUTSIDE = "machine-network"  # file in a ground's folder on which the machine's network namespace is mounted
 
 
 def run(release: str | None, folder: Path | None, command: list[str], *, keep: bool) -> int:
@@ -50,6 +51,14 @@ def join(folder: Path, command: list[str]) -> int:
     return subprocess.run([*enter, *command], env=os.environ | up["env"], check=False).returncode
 
 
+def outside(command: list[str]) -> int:
+    """Exit status of `command`, run with the machine's network: a private ground reaches nothing but itself."""
+    folder = os.environ.get("GROUND_FOLDER", "")
+    private = "GROUND_PRIVATE" in os.environ
+    enter = ["nsenter", f"--net={Path(folder) / OUTSIDE}"] if private else []
+    return subprocess.run([*enter, *command], check=False).returncode
+
+
 def _fresh(folder: Path | None) -> Path:
     """Make the folder of a run; what a run that was killed left in it is removed."""
     folder = (folder or RUNS / secrets.token_hex(4)).resolve()
@@ -72,9 +81,9 @@ def _run_private(release: str, folder: Path, command: list[str], *, keep: bool) 
     # Each of the two children holds the read end of a pipe. It closes when this process is gone, for whatever
     # reason, and then they end what is left.
     janitor, to_janitor = spawn("groundwork.janitor", [str(folder), "keep" if keep else "delete"], own_session=True)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET) != 0:
-        raise GroundError(f"This system allows no private namespaces: {os.strerror(ctypes.get_errno())}.")
+    _unshare(CLONE_NEWNS)
+    _keep_a_way_out(folder)
+    _unshare(CLONE_NEWPID | CLONE_NEWNET)
     inside, to_inside = spawn("groundwork.inside", [release, str(folder), *command])
     forward_to(inside.pid)
     for pipe in (to_janitor, to_inside):
@@ -83,3 +92,17 @@ def _run_private(release: str, folder: Path, command: list[str], *, keep: bool) 
     os.close(to_janitor)
     janitor.wait()
     return exit_status(status)
+
+
+def _unshare(kinds: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(kinds) != 0:
+        raise GroundError(f"This system allows no private namespaces: {os.strerror(ctypes.get_errno())}.")
+
+
+def _keep_a_way_out(folder: Path) -> None:
+    """Keep the machine's network reachable, for `outside`."""
+    door = folder / OUTSIDE
+    door.touch()
+    for words in (["--make-rprivate", "/"], ["--bind", "/proc/self/ns/net", str(door)]):
+        subprocess.run(["mount", *words], check=True)

@@ -152,3 +152,16 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert "thesis" not in done.stderr
     assert "name another folder" in done.stderr
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_private_ground_reaches_the_machines_network_only_through_the_door() -> None:
+    here = str(Path("/proc/self/ns/net").readlink())
+    show = (
+        f"readlink /proc/self/ns/net; {sys.executable} {ROOT}/scripts/ground.py outside -- readlink /proc/self/ns/net"
+    )
+    done = subprocess.run(
+        [*GROUND, "run", "--engine", "bookworm", "--", "sh", "-c", show], check=True, capture_output=True, text=True
+    )
+    within, through = done.stdout.split()
+    assert within != here
+    assert through == here
