@@ -31,6 +31,8 @@ def run(release: str | None, folder: Path | None, command: list[str], *, keep: b
         packages.install_for_existing_engine()
         return existing.run(host, _fresh(folder), command)
     packages.require_debian()
+    if os.geteuid() != 0 and release:
+        raise GroundError("Only root can start a private engine: run this as root, or use your own without --engine.")
     if os.geteuid() != 0:
         raise GroundError(
             "No Docker engine answers at DOCKER_HOST or /var/run/docker.sock, and only root can start one: "
