@@ -6,7 +6,6 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 _GET_ADDRESS, _GET_HARDWARE = 0x8915, 0x8927
 _BROADCAST = b"\xff" * 6
@@ -18,13 +17,12 @@ _REQUEST = 1
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """An interface with an IPv4 address. `is_bridge` tells the host's side of a network from a container's."""
+    """An interface of this network namespace, with its first IPv4 address."""
 
     name: str
     index: int
     ip: str
     mac: str
-    is_bridge: bool
 
 
 def interface_in(subnets: Sequence[str]) -> Interface | None:
@@ -77,5 +75,4 @@ def _interface(index: int, name: str) -> Interface | None:
             hardware = fcntl.ioctl(any_socket, _GET_HARDWARE, request)[18:24]
         except OSError:
             return None  # it has no IPv4 address, or it went away
-    is_bridge = (Path("/sys/class/net") / name / "bridge").is_dir()
-    return Interface(name, index, socket.inet_ntoa(address), hardware.hex(":"), is_bridge)
+    return Interface(name, index, socket.inet_ntoa(address), hardware.hex(":"))

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntFlag
 
+_NEWLINK, _GETLINK = 16, 18
 _NEWNEIGH, _DELNEIGH, _GETNEIGH = 28, 29, 30
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP, _REPLACE, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
 _DST, _LLADDR, _MASTER = 1, 2, 9
+_USE = 0x01
+_LINKINFO, _INFO_KIND, _TYPE_MASK = 18, 1, 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _NDMSG = struct.Struct("=BxxxiHBB")
+_LINKMSG = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 _BUFFER = 1 << 16
 _TIMEOUT_S = 1.0
@@ -42,6 +46,15 @@ class Neighbour:
     state: int
 
 
+def is_bridge(interface: int) -> bool:
+    """Whether an interface (its index) is a bridge, which only the host's side of a network is. Raises OSError."""
+    for kind, payload in _talk(_GETLINK, 0, _LINKMSG.pack(0, 0, interface, 0, 0), until=_NEWLINK):
+        if kind == _NEWLINK:
+            information = _attributes(_attributes(payload[_LINKMSG.size :]).get(_LINKINFO, b""))
+            return information.get(_INFO_KIND, b"").rstrip(b"\0") == b"bridge"
+    return False
+
+
 def neighbours(interface: int) -> list[Neighbour]:
     """The IPv4 neighbours on an interface (its index). Raises OSError."""
     found = []
@@ -67,6 +80,11 @@ def resolve(interface: int, ip: str, mac: str) -> None:
     _change(_NEWNEIGH, _REPLACE | _CREATE, interface, State.STALE, attributes)
 
 
+def probe(interface: int, ip: str) -> None:
+    """Let the kernel find out where `ip` is. Raises OSError as `resolve`."""
+    _change(_NEWNEIGH, _CREATE, interface, 0, _attribute(_DST, socket.inet_aton(ip)), use=_USE)
+
+
 def forget(interface: int, ip: str) -> None:
     """Drop the entry of `ip`; one that is not there is not an error. Raises OSError as `resolve`."""
     try:
@@ -75,8 +93,8 @@ def forget(interface: int, ip: str) -> None:
         return
 
 
-def _change(kind: int, flags: int, interface: int, state: int, attributes: bytes) -> None:
-    body = _NDMSG.pack(socket.AF_INET, interface, state, 0, 0) + attributes
+def _change(kind: int, flags: int, interface: int, state: int, attributes: bytes, *, use: int = 0) -> None:
+    body = _NDMSG.pack(socket.AF_INET, interface, state, use, 0) + attributes
     for answer, payload in _talk(kind, flags | _ACK, body):
         code = struct.unpack_from("=i", payload)[0] if answer == _ERROR else 0
         if code:
@@ -94,8 +112,8 @@ def _dump(family: int) -> Iterator[tuple[int, int, dict[int, bytes]]]:
             yield index, state, _attributes(payload[_NDMSG.size :])
 
 
-def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
-    """Send one request; the answers up to and without the end of a dump."""
+def _talk(kind: int, flags: int, body: bytes, *, until: int = _ERROR) -> list[tuple[int, bytes]]:
+    """Send one request; the answers up to an acknowledgement, one of kind `until`, or the end of a dump."""
     answers: list[tuple[int, bytes]] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
         link.settimeout(_TIMEOUT_S)
@@ -105,7 +123,7 @@ def _talk(kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
                 if answer == _DONE:
                     return answers
                 answers.append((answer, payload))
-                if answer == _ERROR:
+                if answer in {_ERROR, until}:
                     return answers
 
 
@@ -120,7 +138,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     found = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
-        found[kind] = data[_ATTRIBUTE.size : length]
+        found[kind & _TYPE_MASK] = data[_ATTRIBUTE.size : length]
         data = data[_aligned(max(length, _ATTRIBUTE.size)) :]
     return found
 

@@ -1,7 +1,7 @@
-"""Keeps the host's idea of who is where on one bridge true while a container is replaced.
+"""Keeps everybody's idea of who is where on one bridge true while a container is replaced.
 
 As a program, `python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED...]`, it runs for that long in the
-host's network namespace, in a helper container of an agent that lives in a container itself.
+host's network namespace: in a helper container, for an agent that lives in a container itself.
 """
 
 import sys
@@ -10,29 +10,51 @@ from collections.abc import Collection, Sequence
 
 from tidegate.agent import announce_arp, announce_netlink
 from tidegate.agent.announce_arp import Interface
+from tidegate.agent.announce_netlink import RESOLVED, UNRESOLVED, Neighbour
 
 TICK_S = 0.01
-_USAGE = "usage: python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED_ADDRESS...]"
+_USAGE = "usage: python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED_ADDRESS...]\n"
 
 
-def tidy(bridge: Interface, vacated: Collection[str]) -> None:
-    """Look once, and mend what would make clients wait. Raises OSError.
+class Watch:
+    """Mends what would make clients wait on `bridge` while somebody else comes to the `vacated` addresses."""
 
-    An unresolved entry is asked for now; the kernel would ask again only after a second. A resolved entry of a
-    `vacated` address whose interface the bridge has lost is dropped: what is sent to it would be lost, and a
-    client repeats a lost request only after a second; without the entry it is queued until the address is back.
-    """
-    entries = announce_netlink.neighbours(bridge.index)
-    missing = [entry.ip for entry in entries if entry.state & announce_netlink.UNRESOLVED]
-    if missing:
-        frames = [announce_arp.who_has(ip, bridge.mac, bridge.ip) for ip in missing]
-        announce_arp.send(bridge.name, frames)
-    held = [entry for entry in entries if entry.ip in vacated and entry.state & announce_netlink.RESOLVED]
-    if held:
-        known = announce_netlink.learned(bridge.index)
-        for entry in held:
-            if entry.mac not in known:
-                announce_netlink.forget(bridge.index, entry.ip)
+    def __init__(self, bridge: Interface, vacated: Collection[str]) -> None:
+        self._bridge = bridge
+        self._vacated = frozenset(vacated)
+        self._away: set[str] = set()
+
+    def tick(self) -> None:
+        """Look once. Raises OSError (PermissionError without NET_RAW and NET_ADMIN).
+
+        An unresolved entry is asked for now: the kernel asks again only after a second. An entry that points
+        to an interface the bridge has lost is dropped: what is sent to it is lost, and clients repeat a lost
+        request only after a second; without the entry it is queued. When the address is back, all are told.
+        """
+        entries = {entry.ip: entry for entry in announce_netlink.neighbours(self._bridge.index)}
+        self._ask([entry.ip for entry in entries.values() if entry.state & UNRESOLVED])
+        known = announce_netlink.learned(self._bridge.index)
+        for ip in self._vacated:
+            self._look_at(ip, entries.get(ip), known)
+
+    def _ask(self, missing: Sequence[str]) -> None:
+        bridge = self._bridge
+        if missing:
+            announce_arp.send(bridge.name, [announce_arp.who_has(ip, bridge.mac, bridge.ip) for ip in missing])
+
+    def _look_at(self, ip: str, entry: Neighbour | None, known: Collection[str]) -> None:
+        if entry is None:
+            self._away.add(ip)
+            announce_netlink.probe(self._bridge.index, ip)
+        elif not entry.state & RESOLVED:
+            self._away.add(ip)
+        elif entry.mac not in known:
+            self._away.add(ip)
+            announce_netlink.forget(self._bridge.index, ip)
+        elif ip in self._away:
+            self._away.discard(ip)
+            frame = announce_arp.gratuitous(self._bridge.mac, ip, entry.mac)
+            announce_arp.send(self._bridge.name, [frame])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,17 +63,20 @@ def main(arguments: Sequence[str]) -> int:
         return _refuse(_USAGE)
     subnet, seconds, *vacated = arguments
     bridge = announce_arp.interface_in([subnet])
-    if bridge is None or not bridge.is_bridge:
-        return _refuse(f"no bridge with an address in {subnet} here; run this in the host's network namespace")
-    end = time.monotonic() + float(seconds)
+    if bridge is None or not announce_netlink.is_bridge(bridge.index):
+        return _refuse(f"no bridge with an address in {subnet} here; run this in the host's network namespace\n")
+    watch, end = Watch(bridge, vacated), time.monotonic() + float(seconds)
     while time.monotonic() < end:
-        tidy(bridge, vacated)
+        try:
+            watch.tick()
+        except OSError as error:  # the bridge went away: so did those who wait for something on it
+            return _refuse(f"stopped watching {bridge.name}: {error}\n")
         time.sleep(TICK_S)
     return 0
 
 
 def _refuse(message: str) -> int:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(message)
     return 2
 
 
