@@ -9,7 +9,7 @@ import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hooks import run_hook
-from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
 from tidegate.domain.policy import Cut, Policy
 from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
@@ -109,9 +109,9 @@ class Hands:
         """Make the network the candidate is proved on, with its neighbours on it."""
         it = self._it
         overlap = it.strategy is not Strategy.STOP_FIRST
-        if not overlap and not self._private.needed_by(self._policy.probe):
+        if not overlap and not (it.endpoints and self._private.needed_by(self._policy.probe)):
             return
-        it.private = await self._private.make(it.id, internal=it.strategy is not Strategy.START_FIRST)
+        it.private = await self._private.make(it.id, way_out=it.strategy is Strategy.START_FIRST)
         if overlap:
             incumbent = await self._engine.container(it.incumbent)
             await self._private.fill(it.private, await self._private.neighbours(incumbent, it.late))
@@ -125,6 +125,16 @@ class Hands:
         self._guard.candidate_is(it.candidate)
         for name, place in rest:
             await self._engine.connect(name, it.candidate, place)
+        await self._check_image()
+
+    async def _check_image(self) -> None:
+        """The request names the image by its mutable tag, which somebody else may have moved meanwhile."""
+        made = (await self._engine.container(self.candidate)).image_id
+        if made != self._it.new_image:
+            raise EngineError(
+                f"{self._it.reference} was moved to another image ({made[:19]}) while {self._it.name} was being "
+                f"updated; it is looked at again at the next poll"
+            )
 
     async def _create_once(self, body: dict[str, Any]) -> str:
         with contextlib.suppress(NotFoundError):
@@ -142,8 +152,15 @@ class Hands:
         it = self._it
         wanted: list[tuple[str, Place]] = [(name, it.endpoints[name]) for name in it.early if name in it.endpoints]
         if it.private is not None:
-            wanted.append((it.private, {}))
+            wanted.append((it.private, self._links()))
+            if it.strategy is Strategy.START_FIRST:
+                wanted.append((way_out_of(it.id), {}))
         return (wanted[0], wanted[1:]) if wanted else ((None, {}), [])
+
+    def _links(self) -> Place:
+        """Links to neighbours hold on the private network too: those are there under their own names."""
+        links = [link for name in self._it.late for link in self._it.endpoints[name].get("Links") or ()]
+        return {"Links": links} if links else {}
 
     async def start(self) -> None:
         """Start the candidate; a start that fails for its own sake is a verdict."""

@@ -7,6 +7,7 @@ import structlog
 
 from tidegate.agent.decide import Decision
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
+from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.survey import Place
@@ -14,6 +15,7 @@ from tidegate.domain.policy import Policy
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
 from tidegate.domain.recreate_candidate import split
 from tidegate.domain.recreate_diff import image_diff
+from tidegate.domain.recreate_networks import without_networks
 from tidegate.domain.recreate_traits import Traits, traits_of
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
@@ -53,8 +55,13 @@ class Preparer:
 
     async def choose(self, place: Place) -> Choice:
         """The strategy for one container, and why. Raises `EngineError`."""
-        container = await self._engine.container(place.id)
-        return await self._choose(container, place.policy)
+        return await self._choose(await self._own_places(await self._engine.container(place.id)), place.policy)
+
+    async def _own_places(self, container: Container) -> Container:
+        """The container without the private networks of updates, its own or its neighbours'."""
+        names = {network.name for network in await self._engine.networks(labels={PRIVATE_FOR: ""})}
+        endpoints = {name: endpoint for name, endpoint in container.endpoints.items() if name not in names}
+        return replace(container, endpoints=endpoints, document=without_networks(container.document, names))
 
     async def _choose(self, container: Container, policy: Policy | None) -> Choice:
         asked = policy.strategy if policy is not None else None
@@ -143,7 +150,8 @@ class Preparer:
 
     async def replacement(self, id_: str, move: "Move") -> Replacement:
         """The replacement of one container, complete with the way back."""
-        container = move.container
+        container = await self._own_places(move.container)
+        move = replace(move, container=container)
         choice = await self._choose(container, move.policy)
         old, new = await self._engine.image(container.image_id), await self._engine.image(move.new_image)
         _preflight(container, old, new)

@@ -1,4 +1,10 @@
-"""The private network a candidate is proved on, with what it depends on connected live."""
+"""The private network a candidate is proved on, with what it depends on connected live.
+
+It is internal, always: a neighbour's default route must not move there, which it would where the names of its own
+networks sort after a network with a gateway (tried on engines 20.10 and 26.1). A candidate that publishes no ports
+gets a second network of its own as its way out. Its name sorts before others, so that the candidate's default route,
+and the connections that use it, stay where they are when it joins the networks it serves on.
+"""
 
 import contextlib
 import ipaddress
@@ -9,13 +15,15 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import PROJECT, SERVICE, TRANSACTION
-from tidegate.domain.ordering import parse_compose_depends_on
+from tidegate.domain.ordering import COMPOSE_DEPENDS_ON, parse_compose_depends_on
 from tidegate.domain.policy import Probe, ProbeHttp, ProbeTcp
 from tidegate.engine.errors import ConflictError, EngineError, NameTakenError, NotFoundError, SubnetTakenError
 from tidegate.engine.model import Container, Network
 from tidegate.engine.port import Engine
 
 PRIVATE_FOR = "tidegate.private-for"
+_NAME = "tidegate-"
+_WAY_OUT = "0-tidegate-"
 _PREFIX_LENGTH = 27
 _log = structlog.get_logger(__name__)
 
@@ -59,18 +67,27 @@ class PrivateNetworks:
         if self._own is not None:
             await self._engine.connect(network, self._own, {})
 
-    async def make(self, owner: str, *, internal: bool) -> str:
-        """Create the network of a replacement, or find it where it exists already; its name."""
-        name, labels = f"tidegate-{owner}", {PRIVATE_FOR: owner}
+    async def make(self, owner: str, *, way_out: bool = False) -> str:
+        """Create the network of a replacement, or find it where it exists already; its name.
+
+        `way_out`: create the one that leads out too, see `way_out_of`.
+        """
+        await self._create(network_of(owner), owner, internal=True)
+        if way_out:
+            await self._create(way_out_of(owner), owner, internal=False)
+        return network_of(owner)
+
+    async def _create(self, name: str, owner: str, *, internal: bool) -> None:
+        labels = {PRIVATE_FOR: owner}
         taken = [subnet for network in await self._engine.networks() for subnet in network.subnets]
         for subnet in free_subnets(self._pools, taken):
             try:
                 await self._engine.create_network(name, internal=internal, labels=labels, subnet=subnet)
             except NameTakenError:
-                return name
+                return
             except SubnetTakenError:
                 continue
-            return name
+            return
         raise EngineError(
             f"no free address range is left in {', '.join(map(str, self._pools))} for the private network of {owner}; "
             f"set TIDEGATE_PRIVATE_SUBNETS to a range that is unused on this host"
@@ -81,23 +98,18 @@ class PrivateNetworks:
         project = incumbent.labels.get(PROJECT, "")
         if not project:
             return []
+        rows = await self._engine.containers(running_only=True, labels={PROJECT: project})
+        spared = dependants(incumbent.labels.get(SERVICE, ""), [row.labels for row in rows])
         found = []
-        for summary in await self._engine.containers(running_only=True, labels={PROJECT: project}):
-            if summary.labels.get(SERVICE) == incumbent.labels.get(SERVICE):
-                continue
-            if self._depends_on(summary.labels, incumbent.labels.get(SERVICE, "")):
+        for row in rows:
+            if row.labels.get(SERVICE) in spared or row.id == self._own:
                 continue
             with contextlib.suppress(NotFoundError):
-                container = await self._engine.container(summary.id)
+                container = await self._engine.container(row.id)
                 aliases = _aliases_on(container, late)
                 if aliases:
                     found.append(Neighbour(container.id, container.name, aliases))
         return found
-
-    @staticmethod
-    def _depends_on(labels: Mapping[str, str], service: str) -> bool:
-        declared = parse_compose_depends_on(labels.get("com.docker.compose.depends_on", ""))
-        return any(dependency.service == service for dependency in declared)
 
     async def fill(self, network: str, neighbours: Sequence[Neighbour]) -> None:
         """Connect the neighbours, live, with the names they have on the serving network."""
@@ -109,40 +121,80 @@ class PrivateNetworks:
                 _log.warning("a neighbour could not be reached", neighbour=neighbour.name, error=str(error))
 
     async def remove(self, network: str) -> None:
-        """Disconnect whatever is on it and remove it; a network that is gone already is no error."""
-        try:
-            found = await self._engine.network(network)
-        except NotFoundError:
-            return
-        for member in found.members:
-            await self._engine.disconnect(found.id, member, force=True)
+        """Remove what was made for a replacement, whoever is on it; what is gone already is no error."""
+        for found in await self._made_for(network.removeprefix(_NAME)):
+            await self._remove(found)
+
+    async def _made_for(self, owner: str) -> list[Network]:
+        """Inspected, because a list does not tell who is on a network."""
+        made = []
+        for row in await self._engine.networks(labels={PRIVATE_FOR: owner}):
+            with contextlib.suppress(NotFoundError):
+                made.append(await self._engine.network(row.id))
+        return made
+
+    async def _remove(self, network: Network) -> None:
+        for member in {*network.members, *await self._stopped_on(network)}:
+            await self._engine.disconnect(network.id, member, force=True)
         with contextlib.suppress(NotFoundError):
-            await self._engine.remove_network(found.id)
+            await self._engine.remove_network(network.id)
+
+    async def _stopped_on(self, network: Network) -> set[str]:
+        """Stopped containers that would not start again without it; the engine does not count them as members."""
+        found = set()
+        for row in await self._engine.containers():
+            if row.state != "running":
+                with contextlib.suppress(NotFoundError):
+                    if network.name in (await self._engine.container(row.id)).endpoints:
+                        found.add(row.id)
+        return found
 
     async def release(self, network: str) -> None:
-        """The proof and the bake are over: the agent leaves, and the network goes unless connections need it.
+        """The proof and the bake are over: the agent leaves, and what no connection needs goes.
 
-        Pooled connections to neighbours, and through a network that is not internal, last as long as it does.
+        Pooled connections to neighbours, and those that use the way out, last as long as their network does.
         """
-        with contextlib.suppress(NotFoundError):
-            found = await self._engine.network(network)
+        for found in await self._made_for(network.removeprefix(_NAME)):
             if self._own is not None and self._own in found.members:
                 await self._engine.disconnect(found.id, self._own, force=True)
             owners = await self._owners(found)
-            if set(found.members) - {self._own} <= owners and (found.internal or not owners):
-                await self.remove(found.id)
+            alone = {*found.members, *await self._stopped_on(found)} - {self._own} <= owners
+            if alone and (found.internal or not owners):
+                await self._remove(found)
 
     async def collect(self, keep: Iterable[str]) -> None:
         """Remove every private network that nothing needs any more, save those named in `keep`."""
         spared = set(keep)
         for network in await self._engine.networks(labels={PRIVATE_FOR: ""}):
             if network.name not in spared and not await self._owners(network):
-                await self.remove(network.id)
+                await self.remove(network.labels[PRIVATE_FOR])
 
     async def _owners(self, network: Network) -> set[str]:
         """The container it was made for, if it still exists; both carry the replacement's id as a label."""
         owner = network.labels.get(PRIVATE_FOR, "")
         return {found.id for found in await self._engine.containers(labels={TRANSACTION: owner})}
+
+
+def network_of(owner: str) -> str:
+    """The name of the network on which a replacement's candidate meets its neighbours and the agent."""
+    return f"{_NAME}{owner}"
+
+
+def way_out_of(owner: str) -> str:
+    """The name of the network by which a replacement's candidate reaches the world; it alone is on it."""
+    return f"{_WAY_OUT}{owner}"
+
+
+def dependants(service: str, labels: Iterable[Mapping[str, str]]) -> set[str]:
+    """A Compose service and every one that depends on it, directly or not, by the labels of a cluster's containers."""
+    depends_on = {
+        one.get(SERVICE, ""): {its.service for its in parse_compose_depends_on(one.get(COMPOSE_DEPENDS_ON, ""))}
+        for one in labels
+    }
+    found = {service}
+    while more := {name for name, on in depends_on.items() if on & found} - found:
+        found |= more
+    return found
 
 
 def _aliases_on(container: Container, networks: Sequence[str]) -> tuple[str, ...]:

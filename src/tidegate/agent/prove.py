@@ -11,7 +11,7 @@ import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hands import Unhealthy
-from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.private import PrivateNetworks, network_of
 from tidegate.agent.probe import run_probe
 from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.agent.transaction import Inconclusive
@@ -107,10 +107,19 @@ class HealthProver:
             container = await self._engine.create(name, body)
             for network, place in places[1:]:
                 await self._engine.connect(network or "", container, nameless(place))
+            meeting = await self._meeting_place(it.id, container, policy)
             await self._start(container)
-            await self.prove(container, policy, guard, network=None)
+            await self.prove(container, policy, guard, network=meeting)
         finally:
-            await asyncio.shield(self._drop(name))
+            await asyncio.shield(self._drop(name, it.id))
+
+    async def _meeting_place(self, owner: str, container: str, policy: Policy) -> str | None:
+        """A network shared with the agent's own container, where a probe needs one."""
+        if not self._private.needed_by(policy.probe):
+            return None
+        network = await self._private.make(owner)
+        await self._engine.connect(network, container, {})
+        return network
 
     async def _start(self, container: str) -> None:
         try:
@@ -120,9 +129,10 @@ class HealthProver:
         except EngineError as error:
             raise Unhealthy(f"it could not be started: {error}") from error
 
-    async def _drop(self, name: str) -> None:
+    async def _drop(self, name: str, owner: str) -> None:
         with contextlib.suppress(EngineError):
             await self._engine.remove(name, force=True)
+            await self._private.remove(network_of(owner))
 
 
 async def _pronounce(verdict: Verdict, guard: Guard) -> None:

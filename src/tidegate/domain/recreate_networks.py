@@ -1,6 +1,6 @@
 """A container's places on networks, as they have to be asked for to have them again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -19,6 +19,14 @@ def endpoints_of(document: Document) -> Mapping[str, Document]:
     """What the engine said about each network of a container, by the network's name."""
     networks = (document.get("NetworkSettings") or {}).get("Networks") or {}
     return {name: settings or {} for name, settings in networks.items()}
+
+
+def without_networks(document: Document, names: Collection[str]) -> Document:
+    """The document as it would be if the container were not on these networks."""
+    if not names:
+        return document
+    kept = {name: place for name, place in endpoints_of(document).items() if name not in names}
+    return {**document, "NetworkSettings": {**(document.get("NetworkSettings") or {}), "Networks": kept}}
 
 
 def primary_network(document: Document) -> str | None:
