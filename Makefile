@@ -8,7 +8,9 @@ ENGINE ?=
 PYTEST_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
-GROUND := $(PYTHON) scripts/ground.py
+PARTS := .ground/parts.ready
+# exec: a signal that make passes on has to reach the ground, not a shell in between.
+GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 
 .PHONY: help setup lint test test-engines test-second-engine test-people bench demo demo-clean lock clean
@@ -27,28 +29,33 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	touch $(READY)
 
+# Wheels and a base for the agent's own image.
+$(PARTS): $(READY) requirements.txt
+	PYTHONPATH=scripts $(BIN)/python -m groundwork.agent_image
+	touch $(PARTS)
+
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint  ## lint and every test but the long ones, on one engine
+test: lint $(PARTS)  ## lint and every test but the long ones, on one engine
 	$(ON_GROUND) $(BIN)/pytest $(PYTEST_ARGS)
 
-test-engines: lint  ## the same on both engines
+test-engines: lint $(PARTS)  ## the same on both engines
 	$(GROUND) run --engine bookworm -- $(BIN)/pytest $(PYTEST_ARGS)
 	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
 
-test-second-engine: $(READY)  ## only what needs an engine, on the newer one
+test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
 	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
 
-test-people: $(READY)  ## a person's commands at each step of each strategy; takes minutes
+test-people: $(PARTS)  ## a person's commands at each step of each strategy; takes minutes
 	$(ON_GROUND) $(BIN)/pytest -m long $(PYTEST_ARGS)
 
-bench: $(READY)  ## what docs/performance.md quotes, as JSON
+bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
 
-demo: $(READY)  ## a cluster that updates itself, and puts itself back
+demo: $(PARTS)  ## a cluster that updates itself, and puts itself back
 	@$(ON_GROUND) $(BIN)/python scripts/demo.py
 
 demo-clean: $(READY)  ## remove what the demo made

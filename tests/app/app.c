@@ -81,6 +81,8 @@ int main(int count, char **words) {
         return is_busy() ? BUSY : 0;
     if (strcmp(mode, "db") == 0)
         return serve_db(count > 2 ? words[2] : "5432");
-    say("%s: expected serve, health, busy or db", mode);
+    if (strcmp(mode, "ask") == 0 && count > 3)
+        return ask_for_ever(words[2], words[3]);
+    say("%s: expected serve, health, busy, db or ask", mode);
     return 2;
 }

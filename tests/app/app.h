@@ -24,6 +24,9 @@ void connect_db(const char *peer); /* returns once connected to HOST:PORT, exits
 bool db_is_lost(void);             /* connected once, but not now */
 int describe_db(char *out, size_t size);
 
+/* ask.c */
+int ask_for_ever(const char *host, const char *port); /* never returns */
+
 /* http.c */
 int listen_on(const char *port);
 void serve_http(int listener); /* returns once `stop_serving` was called and every request is answered */

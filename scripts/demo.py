@@ -1,0 +1,261 @@
+"""The demo: a cluster that updates itself, proves it, and puts itself back. Run it with `make demo`.
+
+It needs an engine and a registry, which `scripts/ground.py run` provides. Exits with 1 if anything was not as said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from tests.support.images import Pushed, build  # noqa: E402
+from tests.support.registry import Registry  # noqa: E402
+
+from groundwork import agent_image  # noqa: E402 - the path comes first
+
+PROJECT = "tidegate-demo"
+CHANNEL = "autonomy/orchestrator:autonomy-latest"
+AGENT = "tidegate/agent:demo"
+EXAMPLE = ROOT / "examples" / "autonomy" / "docker-compose.yml"
+STEP_LIMIT_S = 45.0
+
+
+class DemoError(Exception):
+    """Something was not as the demo said."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the closing table."""
+
+    release: str
+    verdict: str
+    seconds: float | None
+    failed: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the consumer has seen so far."""
+
+    sent: int
+    failed: int
+    version: str
+
+
+class Cluster:
+    """The example's Compose project on the demo's engine."""
+
+    def __init__(self, folder: Path, registry: Registry) -> None:
+        self.folder = folder
+        self.registry = registry
+        self._environment = {
+            **os.environ,
+            "ORCHESTRATOR_IMAGE": f"{registry.engine_address}/{CHANNEL}",
+            "CONSUMER_IMAGE": f"{registry.engine_address}/autonomy/consumer:latest",
+            "TIDEGATE_IMAGE": AGENT,
+            "DOCKER_SOCKET": _socket(),
+            "INSECURE_REGISTRIES": registry.engine_address,
+            "WATCHTOWER_INTERVAL": "1",
+            "BAKE": "3s",
+        }
+
+    def compose(self, *words: str, check: bool = True) -> str:
+        """Run `docker compose WORDS...` on the example."""
+        files = ["-f", str(EXAMPLE), *(["-f", str(self._override())] if not _private() else [])]
+        command = ["docker", "compose", "-p", PROJECT, *files, *words]
+        return run(command, env=self._environment, check=check)
+
+    def _override(self) -> Path:
+        """With an engine that was there before, the registry is on loopback, which only the host's network has."""
+        override = self.folder / "override.yml"
+        override.write_text(json.dumps({"services": {"watchtower": {"network_mode": "host", "networks": None}}}))
+        return override
+
+    def push(self, version: str, **options: Any) -> Pushed:
+        """A release of the orchestrator on its channel."""
+        return build(self.registry, CHANNEL, version=version, **options)
+
+    def counts(self) -> Counts:
+        """The consumer's newest line."""
+        lines = run(["docker", "logs", "--tail", "1", f"{PROJECT}-consumer-1"], check=False).splitlines()
+        try:
+            told = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            return Counts(0, 0, "")
+        return Counts(told["sent"], told["failed"], told["version"])
+
+    def agent(self, *words: str) -> Any:
+        """What `tidegate agent WORDS... --json` says, inside the agent's own container."""
+        text = self.compose("exec", "-T", "watchtower", "tidegate", "agent", *words, "--json")
+        return json.loads(text)
+
+    def outcome(self, digest: str) -> str | None:
+        """How the update to a digest ended, if it has."""
+        ended = [row for row in self.agent("history") if row["to_digest"] == digest]
+        return str(ended[-1]["outcome"]) if ended else None
+
+
+class Story:
+    """Tells what happens, a line at a time, with the requests sent and failed so far."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._began = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """One line."""
+        counts = self._cluster.counts()
+        seconds = time.monotonic() - self._began
+        print(f"{seconds:6.1f} s  {counts.sent:6d} sent {counts.failed:3d} failed  {text}", flush=True)
+
+
+def main() -> int:
+    """Run the demo, or clean up after it; the exit code."""
+    address = os.environ.get("GROUND_REGISTRY_LAN") or os.environ["GROUND_REGISTRY"]
+    registry = Registry(os.environ["GROUND_REGISTRY"], engine_address=address)
+    with tempfile.TemporaryDirectory() as scratch:
+        cluster = Cluster(Path(scratch), registry)
+        if "--clean" in sys.argv:
+            clean(cluster)
+            return 0
+        try:
+            rows = play(cluster)
+        except DemoError as error:
+            print(f"\nThe demo failed: {error}\n", file=sys.stderr)
+            print(cluster.compose("logs", "--tail", "40", "watchtower", check=False), file=sys.stderr)
+            return 1
+        finally:
+            if "KEEP" not in os.environ:
+                clean(cluster)
+        table(rows)
+        return verdict(rows)
+
+
+def play(cluster: Cluster) -> list[Row]:
+    """The four releases, one after the other."""
+    print("Building the agent's image from deploy/Dockerfile", flush=True)
+    agent_image.build(AGENT)
+    build(cluster.registry, "autonomy/consumer:latest", version="consumer")
+    cluster.push("1")
+    cluster.compose("up", "-d", "--wait")
+    story = Story(cluster)
+    story.tell("The cluster runs v1: orchestrator, consumer, and the agent in its own container")
+    rows = [good(cluster, story, "2")]
+    rows.append(bad(cluster, story, "3"))
+    rows.append(good(cluster, story, "4"))
+    changes = [
+        line for line in cluster.compose("up", "-d", "--dry-run", check=False).splitlines() if "Recreate" in line
+    ]
+    expect(not changes, f"docker compose up -d would recreate something: {changes}")
+    story.tell("docker compose up -d has nothing to do")
+    return rows
+
+
+def good(cluster: Cluster, story: Story, version: str) -> Row:
+    """A release that works: it has to be found, rolled in and kept."""
+    before, began = cluster.counts(), time.monotonic()
+    pushed = cluster.push(version)
+    story.tell(f"v{version} is pushed")
+    until(lambda: cluster.counts().version == version, f"v{version} serves")
+    seconds = time.monotonic() - began
+    story.tell(f"v{version} serves")
+    until(lambda: cluster.outcome(pushed.digest), f"the update to v{version} ends")
+    outcome = cluster.outcome(pushed.digest) or ""
+    expect(outcome == "committed", f"v{version} was to be kept, but it was {outcome}")
+    story.tell(f"v{version} is proved and kept")
+    return Row(f"v{version}", outcome, seconds, cluster.counts().failed - before.failed)
+
+
+def bad(cluster: Cluster, story: Story, version: str) -> Row:
+    """A release that never becomes healthy: it must not serve, must be put back, and must not come again."""
+    before = cluster.counts()
+    pushed = cluster.push(version, env={"SICK": "1"})
+    story.tell(f"v{version} is pushed; it never becomes healthy")
+    until(lambda: cluster.outcome(pushed.digest), f"the update to v{version} ends")
+    outcome = cluster.outcome(pushed.digest) or ""
+    expect(outcome == "rolled-back", f"v{version} was to be rolled back, but it was {outcome}")
+    story.tell(f"v{version} is rolled back")
+    held = [row["digest"] for row in cluster.agent("quarantine", "list")]
+    expect(pushed.digest in held, f"v{version} is not in quarantine: {held}")
+    expect(cluster.counts().version == before.version, f"v{version} has answered requests")
+    story.tell(f"v{version} is in quarantine; v{before.version} has served all along")
+    return Row(f"v{version}", outcome, None, cluster.counts().failed - before.failed)
+
+
+def clean(cluster: Cluster) -> None:
+    """Leave nothing of the demo on the engine."""
+    cluster.compose("down", "--volumes", "--remove-orphans", check=False)
+    run(["docker", "network", "prune", "-f", "--filter", "label=tidegate.private-for"], check=False)
+    kept = run(["docker", "images", "-q", "--filter", "reference=tidegate.local/keep"], check=False).split()
+    if kept:
+        run(["docker", "rmi", "-f", *kept], check=False)
+    run(["docker", "rmi", "-f", AGENT], check=False)
+
+
+def table(rows: list[Row]) -> None:
+    """What happened."""
+    from rich.console import Console  # noqa: PLC0415 - at the end, when there is something to show
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = Table("release", "verdict", "push to serving", "failed requests", title="What happened")
+    for row in rows:
+        shown.add_row(
+            row.release, row.verdict, f"{row.seconds:.1f} s" if row.seconds else "never served", str(row.failed)
+        )
+    Console().print(shown)
+
+
+def verdict(rows: list[Row]) -> int:
+    """0 if no request failed."""
+    failed = sum(row.failed for row in rows)
+    if failed:
+        print(f"{failed} requests failed; none should have.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait for something that has to happen."""
+    deadline = time.monotonic() + STEP_LIMIT_S
+    while not true():
+        if time.monotonic() > deadline:
+            raise DemoError(f"this did not happen within {STEP_LIMIT_S:.0f} s: {what}")
+        time.sleep(0.1)
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Hold the demo to what it says."""
+    if not true:
+        raise DemoError(otherwise)
+
+
+def run(command: list[str], *, env: dict[str, str] | None = None, check: bool = True) -> str:
+    """Run a program; its standard output. DemoError with its error output if it fails."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise DemoError(f"`{' '.join(command)}` failed with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _private() -> bool:
+    return "GROUND_PRIVATE" in os.environ
+
+
+def _socket() -> str:
+    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    return host.removeprefix("unix://")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
