@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -22,11 +23,12 @@ class EventHub:
         self._listeners: list[Listener] = []
         self._last_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self.connected = asyncio.Event()
 
     def start(self) -> None:
         """Begin reading."""
         if self._task is None:
+            # from now on, not from when the stream stands: what happens in between would be missed
+            self._last_ns = time.time_ns()
             self._task = asyncio.create_task(self._read_for_ever(), name="engine-events")
 
     async def close(self) -> None:
@@ -55,7 +57,6 @@ class EventHub:
                     self._hand_on(event)
             except EngineError as error:
                 _log.debug("engine events broke off", error=str(error))
-            self.connected.clear()
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, 5.0)
 

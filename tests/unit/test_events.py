@@ -1,0 +1,65 @@
+"""One reader of the engine's events, which resumes where it left off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from tidegate.agent.events import EventHub
+from tidegate.engine.errors import EngineUnavailableError
+from tidegate.engine.model import Event
+
+FAR_AHEAD_NS = 4_000_000_000_000_000_000
+
+
+def event(number: int) -> Event:
+    return Event("container", "start", f"c{number}", {}, FAR_AHEAD_NS + number)
+
+
+class Engine:
+    """Gives what it has from a time on, then breaks off; after the last stream it stays silent."""
+
+    def __init__(self, *streams: list[Event]) -> None:
+        self._streams = list(streams)
+        self.asked_since: list[int | None] = []
+
+    async def events(self, *, since_ns: int | None, until_ns: int | None = None) -> AsyncIterator[Event]:
+        assert until_ns is None
+        self.asked_since.append(since_ns)
+        if not self._streams:
+            await asyncio.Event().wait()
+        for one in self._streams.pop(0):
+            yield one
+        raise EngineUnavailableError("the engine went away")
+
+
+async def heard(engine: Engine, count: int) -> list[str]:
+    """The ids of the first `count` events that a listener is told of."""
+    hub = EventHub(engine)  # type: ignore[arg-type]
+    told: list[str] = []
+    enough = asyncio.Event()
+
+    def listen(one: Event) -> None:
+        told.append(one.id)
+        if len(told) == count:
+            enough.set()
+
+    with hub.listening(listen):
+        hub.start()
+        await asyncio.wait_for(enough.wait(), 5)
+    await hub.close()
+    return told
+
+
+async def test_a_stream_that_broke_off_is_resumed_behind_the_last_event() -> None:
+    engine = Engine([event(1), event(2)], [event(3)])
+    assert await heard(engine, 3) == ["c1", "c2", "c3"]
+    assert engine.asked_since[1] == FAR_AHEAD_NS + 3
+
+
+async def test_an_event_that_the_engine_tells_twice_is_told_once() -> None:
+    assert await heard(Engine([event(1)], [event(1), event(2)]), 2) == ["c1", "c2"]
+
+
+async def test_what_happens_before_the_stream_stands_is_not_missed() -> None:
+    engine = Engine([event(1)])
+    await heard(engine, 1)
+    assert engine.asked_since[0] is not None
