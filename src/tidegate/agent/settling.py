@@ -1,6 +1,7 @@
 """Brings a transaction that was cut short to the end that `domain.transaction.settle` chose."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -26,14 +27,25 @@ class Settler:
         self._private = private
         self._announce = announce
 
-    async def settle(self, it: Replacement, guard: Guard, *, back: bool = False) -> Settlement:
+    async def settle(
+        self,
+        it: Replacement,
+        guard: Guard,
+        decided: Callable[[Settlement], None],
+        *,
+        back: bool = False,
+        chosen: Settlement | None = None,
+    ) -> Settlement:
         """Look at what is left and end the replacement; `back` insists on the incumbent while it exists.
 
+        `decided` is told each end before it is carried out; `chosen` is one that was decided before a kill.
         People may go on acting meanwhile: what vanishes under our hands is looked at again.
         """
         for _ in range(_TRIES):
             scene = await self._scene(it, guard)
             end = Settlement.INCUMBENT if back and self._may_go_back(scene) else settle(scene)
+            end, chosen = chosen or end, None
+            decided(end)
             try:
                 await self._carry_out(end, it, guard)
             except EngineUnavailableError:
@@ -101,7 +113,7 @@ class Settler:
                 await point_tag(self._engine, it.reference, it.old_image)
             case Settlement.STRANGER:
                 await self._make_way(it, guard)
-        await self._sweep(it, end)
+        await self._sweep(it, guard, end)
 
     async def _keep_incumbent(self, it: Replacement, guard: Guard, *, run: bool) -> None:
         serve_together = it.strategy is Strategy.START_FIRST and run
@@ -160,14 +172,16 @@ class Settler:
         if any(rival.image_id == it.old_image for rival in rivals):
             await point_tag(self._engine, it.reference, it.old_image)
 
-    async def _sweep(self, it: Replacement, end: Settlement) -> None:
+    async def _sweep(self, it: Replacement, guard: Guard, end: Settlement) -> None:
         """Nothing made for the transaction stays, but for what the surviving candidate still uses."""
         for summary in await self._engine.containers(labels={TRANSACTION: it.id}):
             if summary.name.endswith(SECOND):
                 await self._engine.remove(summary.id, force=True)
-        if end not in {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}:
+        if end is not Settlement.CANDIDATE:
             await self._private.remove(f"tidegate-{it.id}")
             it.private = None
+        elif guard.interfered:  # otherwise its bake is still to come
+            await self._private.release(f"tidegate-{it.id}")
 
 
 def describe(end: Settlement, it: Replacement) -> str:
