@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from subprocess import Popen
 
-# An address of the ground itself, reachable from its containers too; unlike 127.0.0.0/8 it is seen by both sides.
-# (RFC 5737 keeps these ranges for documentation, so no machine has them.)
+# Addresses of the ground itself that its containers reach too. In a network of its own they clash with nothing.
 LAN_ADDRESS = "192.0.2.1"
 SECURE_ADDRESS = "192.0.2.2"
 SECURE_NAME = "secure.test"

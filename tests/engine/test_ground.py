@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Push
+from tests.support import leaks
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon, small_engine
 from tests.support.docker import docker, inspect
@@ -128,3 +129,11 @@ def test_a_small_engine_runs_out_of_disk(daemon: Daemon, push: Push, tmp_path: P
 def _only(compose: Compose) -> str:
     (one,) = compose.ids()
     return one
+
+
+def test_what_a_test_leaves_on_the_engine_is_named_and_removed(engine_url: str) -> None:
+    assert engine_url
+    before = leaks.present()
+    docker("network", "create", "--label", "tidegate.transaction=t", "left-over")
+    assert leaks.take_away(before) == ["network left-over"]
+    assert leaks.present() == before
