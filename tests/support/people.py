@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
-from tests.support.docker import docker
+from tests.support.docker import docker, listed, remove
 from tests.support.images import build
 from tests.support.registry import Registry
 from tests.support.waiting import get_json, wait_for
@@ -221,7 +221,9 @@ async def on_stage(registry: Registry, folder: Path, kind: str, **service: Any) 
             name = compose.container("web")["Name"].lstrip("/")
             yield Stage(compose, agent, kind, name, {old.image_id: "1", new.image_id: "2"})
     finally:
-        await in_thread(compose.clean)
+        # not `clean()`: it would take the networks of other stages too
+        for thing in ("container", "network"):
+            remove(thing, listed(thing, f"label=com.docker.compose.project={project}"))
 
 
 def made_for_updates() -> set[str]:
