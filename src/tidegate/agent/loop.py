@@ -14,9 +14,9 @@ from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.http_api import HttpApi
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.parts import Parts
-from tidegate.agent.recovery import read
 from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.successor import TAKE_OVER
+from tidegate.agent.unfinished import read
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.engine.model import Event
 

@@ -1,76 +1,30 @@
 """After a kill of the agent, the engine or the host: ends what the journal says was begun."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
 from tidegate.agent.guard import Guard
 from tidegate.agent.hands import STOPPING
 from tidegate.agent.replacement import Replacement
-from tidegate.agent.transaction import BACK, Ending, Result, Tools, Transaction, step_update
+from tidegate.agent.transaction import BACK, Ending, Result, Tools, Transaction
+from tidegate.agent.unfinished import Unfinished
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import labels_of
-from tidegate.domain.transaction import Settlement, Step
+from tidegate.domain.transaction import Settlement, Step, Touch
 from tidegate.engine.errors import NotFoundError
-from tidegate.engine.model import Event
+from tidegate.engine.model import Container, Event
 
 _log = structlog.get_logger(__name__)
 
 PolicyOf = Callable[[Mapping[str, str]], Policy]
 """The policy that a container's labels ask for."""
 
-
-@dataclass(slots=True)
-class Unfinished:
-    """A transaction as its journal tells it. `walking` is the replacement that was under way, if one was."""
-
-    txid: str
-    replacements: list[Replacement]
-    replaced: list[Replacement] = field(default_factory=list)
-    walking: Replacement | None = None
-    doing: Step | None = None
-    reversing: bool = False
-    reversed_ids: set[str] = field(default_factory=set)
-    baking: bool = False
-    handover: bool = False
-    last_ns: int | None = None
-
-
-def read(txid: str, records: Sequence[Mapping[str, Any]]) -> Unfinished:
-    """What a journal's records add up to."""
-    unfinished = Unfinished(txid, [])
-    known: dict[str, Replacement] = {}
-    for record in records:
-        unfinished.last_ns = record.get("time_ns", unfinished.last_ns)
-        _apply(unfinished, known, record)
-    return unfinished
-
-
-def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, Any]) -> None:
-    match record["kind"]:
-        case "begin":
-            it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
-            it.handover = bool(record.get("handover"))
-            known.update({each.id: each for each in it.replacements})
-        case "step":
-            it.walking, it.doing = known[record["id"]], Step(record["doing"])
-            step_update(it.walking, record)
-        case "replaced":
-            it.replaced.append(known[record["id"]])
-            it.walking = it.doing = None
-        case "settled":
-            it.walking = it.doing = None
-            it.reversing = True
-        case "bake":
-            it.baking = True
-        case "reverse":
-            back = Replacement.from_record(record["replacement"])
-            known[back.id], it.reversing, it.walking = back, True, back
-        case "reversed":
-            it.reversed_ids.add(record["id"])
-            it.walking = it.doing = None
+_TO_THE_INCUMBENT = {Settlement.INCUMBENT, Settlement.INCUMBENT_STOPPED}
+_TO_THE_CANDIDATE = {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
+_INTERRUPTED = "the agent was interrupted before the update was proved"
 
 
 async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own: str | None = None) -> Result:
@@ -80,48 +34,24 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own
 
     What people did while nobody watched is read from the engine's events, as far as it still has them.
     """
-    policies = {it.id: policy_of(labels_of(it.request)) for it in unfinished.replacements}
-    transaction = Transaction(
-        unfinished.txid, tools, unfinished.replacements, policies, replaced=list(unfinished.replaced)
-    )
+    if unfinished.ended is not None:
+        return unfinished.ended
     _log.warning("an update was cut off and is being ended", transaction=unfinished.txid)
+    policies = {it.id: policy_of(labels_of(it.request)) for it in unfinished.replacements}
+    transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies)
+    transaction.replaced = list(unfinished.replaced)
+    transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
     walking = unfinished.walking
     if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
         return await _take_over(transaction, walking)
+    events = await _missed_events(unfinished, tools)
     if walking is not None:
-        await _settle_walking(unfinished, transaction)
-    complete = len(transaction.replaced) == len(unfinished.replacements)
-    if complete and not unfinished.reversing:
-        await _forget_removed(transaction)
-        return await transaction.bake()
-    return await _go_back(unfinished, transaction)
-
-
-async def _settle_walking(unfinished: Unfinished, transaction: Transaction) -> None:
-    """Bring the replacement that was under way to rest."""
-    it = unfinished.walking
-    if it is None:
-        return
-    guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
-    _say_ours(guard, it, unfinished.doing)
-    for event in await _missed_events(unfinished, transaction.tools):
-        guard.feed(event)
-    end = await transaction.tools.settler.settle(it, guard)
-    transaction.ends[it.name] = end
-    if not it.reverse and end is Settlement.CANDIDATE:
-        transaction.replaced.append(it)
-
-
-def _say_ours(guard: Guard, it: Replacement, doing: Step | None) -> None:
-    """What the agent itself did, or was about to do, when it was cut off."""
-    if it.candidate is not None:
-        guard.candidate_is(it.candidate)
-        guard.ours(it.candidate, "start")
-    done = {*it.done, doing}
-    if done & {Step.STOP, Step.CUT, Step.REMOVE}:
-        guard.ours(it.incumbent, *STOPPING)
-    if Step.REMOVE in done:
-        guard.ours(it.incumbent, "destroy")
+        await _settle_walking(walking, unfinished, transaction, events)
+    if unfinished.gave_way:
+        return transaction.finish(Result(Ending.GAVE_WAY, "somebody acted on it while the agent was away"))
+    if len(transaction.replaced) == len(unfinished.replacements) and not unfinished.reversing:
+        return await _bake_again(transaction, events)
+    return await _go_back(unfinished, transaction, events)
 
 
 async def _missed_events(unfinished: Unfinished, tools: Tools) -> list[Event]:
@@ -131,23 +61,132 @@ async def _missed_events(unfinished: Unfinished, tools: Tools) -> list[Event]:
     return await tools.past_events(unfinished.last_ns)
 
 
-async def _forget_removed(transaction: Transaction) -> None:
-    """What a person has taken down meanwhile is not watched any more."""
+class _Watch:
+    """A guard that is shown what was missed, at the times at which it happened."""
+
+    def __init__(self, it: Replacement) -> None:
+        self._at: float | None = None
+        self.guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id, clock=self._clock)
+
+    def _clock(self) -> float:
+        return time.time() if self._at is None else self._at
+
+    def candidate(self, container: Container) -> None:
+        """Tell of the candidate, as old as it is."""
+        self._at = container.created.timestamp()
+        self.guard.candidate_is(container.id)
+        self._at = None
+
+    def replay(self, events: Sequence[Event]) -> None:
+        """Show what was missed."""
+        for event in events:
+            self._at = event.time_ns / 1e9
+            self.guard.feed(event)
+        self._at = None
+
+
+@contextlib.contextmanager
+def _watching(it: Replacement, transaction: Transaction) -> Iterator[_Watch]:
+    watch = _Watch(it)
+    with transaction.tools.hub.listening(watch.guard.feed):
+        yield watch
+
+
+async def _settle_walking(
+    it: Replacement, unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]
+) -> None:
+    """Bring the replacement that was under way to rest."""
+    with _watching(it, transaction) as watch:
+        guard = watch.guard
+        await _say_ours(watch, it, unfinished, transaction)
+        watch.replay(events)
+        if guard.interfered:
+            await guard.quiet()
+        back = unfinished.verdict is not None and not it.reverse and not guard.interfered
+        chosen = None if guard.interfered else unfinished.settling
+        end = await transaction.settle(it, guard, back=back, chosen=chosen)
+    if it.reverse:
+        if end in _TO_THE_CANDIDATE:
+            transaction.note_reversed(it)
+        return
+    unfinished.gave_way = unfinished.gave_way or guard.interfered
+    if end is Settlement.CANDIDATE and not unfinished.gave_way:
+        transaction.note_replaced(it)
+    else:
+        transaction.note_settled(it, end, gave_way=unfinished.gave_way)
+
+
+async def _say_ours(watch: _Watch, it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
+    """What the agent itself did, or was about to do, when it was cut off."""
+    if it.candidate is not None:
+        candidate = await _find(it.candidate, transaction)
+        watch.guard.candidate_is(it.candidate)
+        if candidate is not None:
+            watch.candidate(candidate)
+        watch.guard.ours(it.candidate, "start")
+        if unfinished.abandoning or unfinished.settling in {*_TO_THE_INCUMBENT, Settlement.NOTHING}:
+            watch.guard.ours(it.candidate, *STOPPING, "destroy")
+    done = {*it.done, unfinished.doing}
+    if done & {Step.STOP, Step.CUT, Step.REMOVE}:
+        watch.guard.ours(it.incumbent, *STOPPING)
+    if unfinished.settling in _TO_THE_INCUMBENT:
+        watch.guard.ours(it.incumbent, "start")
+    if Step.REMOVE in done or unfinished.settling in _TO_THE_CANDIDATE:
+        watch.guard.ours(it.incumbent, *STOPPING, "destroy")
+
+
+async def _find(container: str | None, transaction: Transaction) -> Container | None:
+    with contextlib.suppress(NotFoundError):
+        return await transaction.tools.engine.container(container or "")
+    return None
+
+
+async def _bake_again(transaction: Transaction, events: Sequence[Event]) -> Result:
+    """What serves is watched for its whole bake time; what a person has acted on meanwhile is theirs."""
     for it in tuple(transaction.replaced):
-        try:
-            await transaction.tools.engine.container(it.candidate or "")
-        except NotFoundError:
+        touch, container = await _meanwhile(it, transaction, events)
+        if container is None or touch is not Touch.NONE:
             transaction.replaced.remove(it)
+        elif it.was_running and not container.running and not _ended(it, events):
+            await transaction.tools.engine.start(container.id)
+    if transaction.replacements and not transaction.replaced:
+        return transaction.finish(Result(Ending.GAVE_WAY, "somebody acted on it while the agent was away"))
+    return await transaction.bake()
 
 
-async def _go_back(unfinished: Unfinished, transaction: Transaction) -> Result:
-    """All or nothing: what had been replaced already is put back."""
-    await _forget_removed(transaction)
+async def _meanwhile(
+    it: Replacement, transaction: Transaction, events: Sequence[Event]
+) -> tuple[Touch, Container | None]:
+    """What people did to a container that had been replaced, and what is left of it."""
+    watch = _Watch(it)
+    container = await _find(it.candidate, transaction)
+    if container is not None:
+        watch.candidate(container)
+        watch.guard.ours(container.id, "start")
+    watch.guard.ours(it.incumbent, *STOPPING, "destroy")
+    watch.replay(events)
+    if watch.guard.strangers:
+        return Touch.REMOVED, None
+    return watch.guard.party(it.candidate, present=container is not None).touch, container
+
+
+def _ended(it: Replacement, events: Sequence[Event]) -> bool:
+    """Whether its own end was seen; what stopped unseen went down with the engine."""
+    return any(event.id == it.candidate and event.action == "die" for event in events)
+
+
+async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]) -> Result:
+    """All or nothing: what had been replaced already is put back, stopped where a person has stopped it."""
     for it in reversed(transaction.replaced):
-        if f"{it.id}{BACK}" not in unfinished.reversed_ids:
+        if f"{it.id}{BACK}" in unfinished.reversed_ids:
+            continue
+        touch, container = await _meanwhile(it, transaction, events)
+        if container is not None:
+            it.was_running = it.was_running and touch is not Touch.STOPPED
             await transaction.put_back(it)
-    reason = "the agent was interrupted before the update was proved"
-    return transaction.finish(Result(Ending.FAILED, reason))
+    if unfinished.verdict is not None:
+        return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True))
+    return transaction.finish(Result(Ending.FAILED, _INTERRUPTED))
 
 
 async def _take_over(transaction: Transaction, it: Replacement) -> Result:
@@ -157,4 +196,8 @@ async def _take_over(transaction: Transaction, it: Replacement) -> Result:
     # from here on the engine restarts the new agent, should it fall before the old one is gone for good
     await transaction.take(Step.ADOPT, it, guard)
     result = await transaction.forward(it)
-    return result if result is not None else transaction.finish(Result(Ending.COMMITTED, "the new agent took over"))
+    if result is not None:
+        return transaction.finish(result)
+    if it.private is not None:
+        await transaction.tools.private.release(it.private)
+    return transaction.finish(Result(Ending.COMMITTED, "the new agent took over"))

@@ -117,7 +117,7 @@ class Successor:
         if not self._state.lock.held:
             raise cause
         result = await transaction.settled(one.replacement, guard, cause)
-        await self._updater.book(result, [one])
+        await self._updater.book(transaction.id, result, [one])
 
     async def serve(self, request: Mapping[str, Any]) -> CommandOutcome:
         """The successor asks; only the container that was started for it is let in."""

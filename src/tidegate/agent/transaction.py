@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -85,6 +85,13 @@ class Result:
     ends: Mapping[str, Settlement] = field(default_factory=dict)
     needs_serving_network: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Result":
+        """From the last record of a journal."""
+        ends = {name: Settlement(end) for name, end in record["ends"].items()}
+        needs = record["needs_serving_network"]
+        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs)
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -132,6 +139,7 @@ class Transaction:
         try:
             await asyncio.gather(*(self._bake_one(it) for it in self.replaced))
         except Unhealthy as verdict:
+            self._note({"kind": "verdict", "reason": str(verdict)})
             return await self._undo(Result(Ending.ROLLED_BACK, str(verdict), blame=True))
         for it in self.replaced:
             if it.private is not None:
@@ -161,8 +169,7 @@ class Transaction:
                 result = await self._settle(it, guard, cause)
                 if result is not None:
                     return result
-        self.replaced.append(it)
-        self.ends[it.name] = Settlement.CANDIDATE
+        self.note_replaced(it)
         return None
 
     async def _settle(self, it: Replacement, guard: Guard, cause: BaseException) -> Result | None:
@@ -170,15 +177,31 @@ class Transaction:
         if isinstance(cause, Interfered) or guard.interfered:
             await guard.quiet()
         back = isinstance(cause, Unhealthy | Inconclusive) and not guard.interfered
-        end = await asyncio.shield(self.tools.settler.settle(it, guard, back=back))
-        self.ends[it.name] = end
-        self._note({"kind": "settled", "id": it.id, "end": end})
+        if back and isinstance(cause, Unhealthy):
+            self._note({"kind": "verdict", "reason": f"{it.name}: {cause}"})
+        end = await asyncio.shield(self.settle(it, guard, back=back))
+        if isinstance(cause, asyncio.CancelledError | EngineError) and _goes_on(end, guard):
+            if isinstance(cause, EngineError):
+                return None
+            self.note_replaced(it)
+        else:
+            self.note_settled(it, end, gave_way=guard.interfered)
         if isinstance(cause, asyncio.CancelledError):
-            self.finish(Result(Ending.FAILED, f"the agent was told to stop; {describe(end, it)}"))
+            _log.warning("the agent was told to stop amid an update; its next start ends it", state=describe(end, it))
             raise cause
-        if end is Settlement.CANDIDATE and isinstance(cause, EngineError) and not guard.interfered:
-            return None
         return _result(it, cause, end, interfered=guard.interfered)
+
+    async def settle(
+        self, it: Replacement, guard: Guard, *, back: bool = False, chosen: Settlement | None = None
+    ) -> Settlement:
+        """Bring one replacement to rest; what is decided is written down first."""
+
+        def decided(end: Settlement) -> None:
+            self._note({"kind": "settling", "id": it.id, "end": end, "gave_way": guard.interfered})
+
+        end = await self.tools.settler.settle(it, guard, decided, back=back, chosen=chosen)
+        self.ends[it.name] = end
+        return end
 
     async def settled(self, it: Replacement, guard: Guard, cause: BaseException) -> Result:
         """End a transaction of one replacement that was cut short."""
@@ -198,7 +221,6 @@ class Transaction:
                 await self._second_opinion(it, guard, verdict)
                 await self.walk(it, guard)
                 return
-        self._note({"kind": "replaced", "id": it.id})
 
     async def take(self, step: Step, it: Replacement, guard: Guard, prove: Prove | None = None) -> None:
         """Write one step down, then do it. Raises `Unhealthy`, `Interfered`, `EngineError`."""
@@ -208,15 +230,15 @@ class Transaction:
 
     @staticmethod
     def _worth_a_second_opinion(it: Replacement, step: Step) -> bool:
-        return step is Step.PROVE and it.strategy is not Strategy.STOP_FIRST and not it.reverse
+        return step in _ONLY_RUNNING and it.strategy is not Strategy.STOP_FIRST and not it.reverse
 
     async def _second_opinion(self, it: Replacement, guard: Guard, verdict: Unhealthy) -> None:
         """Tell a broken release from a private network that was not enough, and go on with stop-first if so.
 
         Raises `Unhealthy` where the release fails on its serving networks too.
         """
-        await self._hands(it, guard).abandon_candidate()
         self._note({"kind": "second-opinion", "id": it.id, "first": str(verdict)})
+        await self._hands(it, guard).abandon_candidate()
         try:
             await race(self.tools.prover.second_opinion(it, self.policies[it.id], guard), guard)
         except Unhealthy as second:
@@ -246,19 +268,33 @@ class Transaction:
         with self.tools.hub.listening(guard.feed):
             try:
                 for step in steps_of(back.strategy):
-                    if step not in back.done:
+                    if step not in back.done and (back.was_running or step not in _ONLY_RUNNING):
                         await self.take(step, back, guard, prove)
             except EngineUnavailableError:
                 raise
             except (Unhealthy, Interfered, EngineError) as cause:
                 await self._settle_reverse(back, guard, cause)
         self.ends[back.name] = Settlement.INCUMBENT
+        self.note_reversed(back)
+
+    def note_settled(self, it: Replacement, end: Settlement, *, gave_way: bool) -> None:
+        """It is at rest, and the transaction does not go on from here."""
+        self._note({"kind": "settled", "id": it.id, "end": end, "gave_way": gave_way})
+
+    def note_replaced(self, it: Replacement) -> None:
+        """Its candidate serves, and the transaction may go on."""
+        self._note({"kind": "replaced", "id": it.id})
+        self.replaced.append(it)
+        self.ends[it.name] = Settlement.CANDIDATE
+
+    def note_reversed(self, back: Replacement) -> None:
+        """It runs the earlier release again."""
         self._note({"kind": "reversed", "id": back.id})
 
     async def _settle_reverse(self, back: Replacement, guard: Guard, cause: Exception) -> None:
         if guard.interfered:
             await guard.quiet()
-        end = await self.tools.settler.settle(back, guard)
+        end = await self.settle(back, guard)
         _log.error("a rollback was cut short", container=back.name, reason=str(cause), end=str(end))
 
     def guard(self, it: Replacement) -> Guard:
@@ -287,10 +323,10 @@ class Transaction:
         self.tools.journal.append(self.id, {**record, "time_ns": time.time_ns()})
 
     def finish(self, result: Result) -> Result:
-        """Write down the end and close the journal."""
-        self._note({"kind": "end", "ending": result.ending, "reason": result.reason})
-        self.tools.journal.close(self.id)
-        return Result(result.ending, result.reason, result.blame, dict(self.ends), dict(self.needs_serving))
+        """Write down the end. The journal is closed by who has told of it, in the history and the quarantine."""
+        ended = Result(result.ending, result.reason, result.blame, dict(self.ends), dict(self.needs_serving))
+        self._note({"kind": "end", **asdict(ended)})
+        return ended
 
 
 class _ProveAnyway:
@@ -343,7 +379,7 @@ async def reverse_of(it: Replacement, engine: Engine) -> Replacement:
         endpoints=it.saved_endpoints,
         saved=it.request,
         saved_endpoints=it.endpoints,
-        was_running=True,
+        was_running=it.was_running,
         reverse=True,
     )
 
@@ -368,6 +404,11 @@ def _step_record(it: Replacement, step: Step) -> dict[str, Any]:
         "late": list(it.late),
         "early": list(it.early),
     }
+
+
+def _goes_on(end: Settlement, guard: Guard) -> bool:
+    """Whether a replacement that was cut short came out with its candidate, by nobody's doing but ours."""
+    return end is Settlement.CANDIDATE and not guard.interfered
 
 
 def _result(it: Replacement, cause: BaseException, end: Settlement, *, interfered: bool) -> Result | None:

@@ -12,11 +12,12 @@ from tidegate.agent.decide import Decision
 from tidegate.agent.hooks import HookOutcome, run_hook
 from tidegate.agent.plan_row import Action
 from tidegate.agent.prepare import Prepared, Preparer
-from tidegate.agent.recovery import Unfinished, recover
+from tidegate.agent.recovery import recover
 from tidegate.agent.retention import Retention
 from tidegate.agent.state import Earlier, QuarantineEntry, State
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.transaction import Ending, Result, Tools, Transaction
+from tidegate.agent.unfinished import Unfinished
 from tidegate.domain.ordering import COMPOSE_DEPENDS_ON, Node, dependants_to_restart, make_node, plan_units
 from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
 from tidegate.domain.recreate_candidate import labels_of
@@ -99,7 +100,7 @@ class Updater:
             {one.replacement.id: one.policy for one in prepared},
         )
         result = await transaction.run()
-        await self.book(result, prepared, began)
+        await self.book(txid, result, prepared, began)
         return result, prepared
 
     async def recover(self, unfinished: Unfinished, own: str | None = None) -> Result:
@@ -111,7 +112,7 @@ class Updater:
         began = datetime.now(UTC)
         result = await recover(unfinished, self._tools, policy_of, own)
         prepared = [Prepared(it, policy_of(labels_of(it.request))) for it in unfinished.replacements]
-        await self.book(result, prepared, began)
+        await self.book(unfinished.txid, result, prepared, began)
         return result
 
     async def _hooks_allow(self, members: Iterable[Decision], tally: Tally) -> bool:
@@ -134,8 +135,10 @@ class Updater:
                 return False
         return True
 
-    async def book(self, result: Result, prepared: Sequence[Prepared], began: datetime | None = None) -> None:
-        """Note how a transaction ended: history, quarantine, what ran before."""
+    async def book(
+        self, txid: str, result: Result, prepared: Sequence[Prepared], began: datetime | None = None
+    ) -> None:
+        """Note how a transaction ended: history, quarantine, what ran before. Then its journal is closed."""
         for container, reason in result.needs_serving_network.items():
             self._state.unprovable.note(container, reason)
         for one in prepared:
@@ -147,6 +150,7 @@ class Updater:
             if result.ends.get(it.name) is Settlement.CANDIDATE and result.ending is Ending.COMMITTED:
                 await self._keep_earlier(one)
             self._history(one, result, began)
+        self._state.journal.close(txid)
         level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
         level("update ended", how=str(result.ending), reason=result.reason)
 

@@ -1,0 +1,81 @@
+"""What the journal of a transaction that was cut off adds up to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.agent.replacement import Replacement
+from tidegate.agent.transaction import Result, step_update
+from tidegate.domain.transaction import Settlement, Step
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """A transaction as its journal tells it.
+
+    `walking` is the replacement that was under way, if one was, and `doing` the step that was begun with it;
+    `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
+    `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
+    broken, if that was known. `ended` is how it ended, where only the telling of it was cut off.
+    """
+
+    txid: str
+    replacements: list[Replacement]
+    replaced: list[Replacement] = field(default_factory=list)
+    walking: Replacement | None = None
+    doing: Step | None = None
+    abandoning: bool = False
+    settling: Settlement | None = None
+    reversing: bool = False
+    reversed_ids: set[str] = field(default_factory=set)
+    gave_way: bool = False
+    handover: bool = False
+    verdict: str | None = None
+    ended: Result | None = None
+    last_ns: int | None = None
+
+
+def read(txid: str, records: Sequence[Mapping[str, Any]]) -> Unfinished:
+    """What a journal's records add up to."""
+    unfinished = Unfinished(txid, [])
+    known: dict[str, Replacement] = {}
+    for record in records:
+        unfinished.last_ns = record.get("time_ns", unfinished.last_ns)
+        _apply(unfinished, known, record)
+    return unfinished
+
+
+def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, Any]) -> None:
+    match record["kind"]:
+        case "begin":
+            it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
+            it.handover = bool(record.get("handover"))
+            known.update({each.id: each for each in it.replacements})
+        case "step":
+            it.walking, it.doing, it.abandoning = known[record["id"]], Step(record["doing"]), False
+            step_update(it.walking, record)
+        case "second-opinion":
+            it.abandoning = True
+        case "settling":
+            it.settling, it.gave_way = Settlement(record["end"]), bool(record["gave_way"])
+        case "replaced" | "settled" | "reversed":
+            _at_rest(it, known[record["id"]], record)
+        case "verdict":
+            it.verdict = str(record["reason"])
+        case "reverse":
+            back = Replacement.from_record(record["replacement"])
+            known[back.id], it.reversing, it.walking = back, True, back
+        case "end":
+            it.ended = Result.from_record(record)
+
+
+def _at_rest(it: Unfinished, which: Replacement, record: Mapping[str, Any]) -> None:
+    """One replacement has come to its end."""
+    it.walking = it.doing = it.settling = None
+    match record["kind"]:
+        case "replaced":
+            it.replaced.append(which)
+        case "reversed":
+            it.reversed_ids.add(which.id)
+        case _:
+            it.reversing, it.gave_way = True, bool(record["gave_way"])

@@ -1,0 +1,59 @@
+"""The agent is killed between any two steps of an update; the next one finds exactly one container to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.compose import Compose
+from tests.support.kills import Before, agent_killed_at, assert_at_rest, most_at_once
+
+from tidegate.domain.transaction import Strategy, steps_of
+
+NETWORKS = {"front": {"aliases": ["shop"]}, "back": {}}
+SERVICES: dict[str, dict[str, Any]] = {
+    "start-first": {"networks": NETWORKS},
+    "swap": {"ports": ["8000"], "networks": NETWORKS},
+    "swap-graceful": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.cut": "graceful"}},
+    "stop-first": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.strategy": "stop-first"}},
+}
+OFTEN = {
+    ("start-first", "at:step:remove"),
+    ("start-first", "in:bake"),
+    ("swap", "at:step:start"),
+    ("swap", "in:step:join"),
+    ("swap-graceful", "at:step:join"),
+    ("stop-first", "amid:step:stop"),
+    ("stop-first", "at:step:prove"),
+}
+"""What is tried every time; the rest takes minutes."""
+
+
+def points() -> Iterator[Any]:
+    for name in SERVICES:
+        strategy = Strategy(name.removesuffix("-graceful"))
+        moments = [f"{moment}:step:{step}" for step in steps_of(strategy) for moment in ("at", "in", "amid")]
+        for point in [*moments, "in:begin", "at:replaced", "in:replaced", "in:bake", "at:end", "in:end"]:
+            yield pytest.param(name, point, marks=() if (name, point) in OFTEN else pytest.mark.long)
+
+
+@pytest.mark.parametrize(("name", "point"), list(points()))
+async def test_one_container_serves_after_a_kill_and_nothing_is_left_over(
+    compose: Compose, push: Push, tmp_path: Path, name: str, point: str
+) -> None:
+    old = push("1", healthcheck=True)
+    web = {"image": old.reference, "restart": "unless-stopped", **SERVICES[name]}
+    compose.write({"services": {"web": web}, "networks": {"front": {}, "back": {}}})
+    compose.up("--wait")
+    before = Before.of(compose, "web")
+    new = push("2", healthcheck=True)
+    agent_killed_at(point, tmp_path / "state")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+    assert_at_rest(compose, tmp_path / "state", before, old, new)
+    if name == "stop-first":
+        assert most_at_once(compose, "web", before) == 1

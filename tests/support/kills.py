@@ -1,0 +1,131 @@
+"""Kills an agent at a point of an update, and tells whether what a second agent left is at rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.agent import environment
+from tests.support.compose import PROJECT, SERVICE, Compose
+from tests.support.docker import docker, inspect, listed
+from tests.support.images import Pushed
+from tests.support.waiting import served_version
+
+from tidegate.agent.private import PRIVATE_FOR
+from tidegate.agent.state import State
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def agent_killed_at(point: str, state: Path, **more: str) -> None:
+    """Run an agent as a program until it ends itself at `point` (see killed_agent). AssertionError if it does not."""
+    done = start_doomed_agent(point, state, **more)
+    output, _ = done.communicate(timeout=60)
+    assert done.returncode == -signal.SIGKILL, f"the agent was not killed at {point}: {output}"
+
+
+def start_doomed_agent(point: str, state: Path, **more: str) -> subprocess.Popen[str]:
+    """Start an agent that is to end at `point`."""
+    env = {"PATH": os.environ["PATH"], **environment(state, **more)}
+    command = [sys.executable, "-m", "tests.support.killed_agent", point]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@dataclass(frozen=True)
+class Before:
+    """A project as it ran before the update: service -> the engine's documents of its containers."""
+
+    containers: Mapping[str, Sequence[Mapping[str, Any]]]
+    since: float
+
+    @classmethod
+    def of(cls, compose: Compose, *services: str) -> Before:
+        """What runs now."""
+        return cls({service: compose.containers(service) for service in services}, time.time())
+
+
+def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushed) -> None:
+    """One container a place, named, restarting and networked as before, of one of `images`; nothing left over."""
+    for service, earlier in before.containers.items():
+        now = compose.containers(service)
+        assert _places(now) == _places(earlier), f"{_places(now)} instead of {_places(earlier)}"
+        assert all(one["State"]["Running"] for one in now)
+        assert {one["Image"] for one in now} <= {image.image_id for image in images}
+        assert len({one["Image"] for one in now}) == 1
+        assert _answers(compose, service, now)
+    changes = compose.changes()
+    assert not changes, changes
+    assert_nothing_left(compose, state)
+
+
+def assert_nothing_left(compose: Compose, state: Path) -> None:
+    """No journal is open, no helper container or network stays that nothing uses, and no release is blamed."""
+    names = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"label={PROJECT}={compose.project}").split()
+    assert not [name for name in names if "-tidegate-" in name]
+    assert idle_private_networks() == []
+    kept = State.at(state)
+    assert kept.journal.peek() == []
+    assert kept.quarantine.list() == []
+
+
+def idle_private_networks() -> list[str]:
+    """Private networks whose candidate does not exist any more."""
+    idle = []
+    for one in listed("network", f"label={PRIVATE_FOR}"):
+        document = json.loads(docker("network", "inspect", one))[0]
+        if not listed("container", f"label=tidegate.transaction={document['Labels'][PRIVATE_FOR]}"):
+            idle.append(document["Name"])
+    return idle
+
+
+def most_at_once(compose: Compose, service: str, before: Before) -> int:
+    """How many of a service's containers ran at the same time at most, as the engine's events tell."""
+    lines = docker(
+        "events", "--since", f"{before.since:.9f}", "--until", f"{time.time():.9f}", "--filter", "type=container",
+        "--filter", f"label={PROJECT}={compose.project}", "--filter", f"label={SERVICE}={service}",
+        "--format", "{{json .}}",
+    ).splitlines()  # fmt: skip
+    return count_at_once((json.loads(line) for line in lines), {one["Id"] for one in before.containers[service]})
+
+
+def count_at_once(events: Any, running: set[str]) -> int:
+    """Follow start and die events from what ran at first."""
+    most = len(running)
+    for event in events:
+        if event["Action"] == "start":
+            running.add(event["id"])
+        elif event["Action"] == "die":
+            running.discard(event["id"])
+        most = max(most, len(running))
+    return most
+
+
+def _places(containers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {one["Name"]: (one["HostConfig"]["RestartPolicy"], _networks(one)) for one in containers}
+
+
+def _networks(container: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Every network but the private ones, with the names that a container has there."""
+    own = container["Id"][:12]
+    return {
+        name: set(endpoint["Aliases"] or ()) - {own}
+        for name, endpoint in container["NetworkSettings"]["Networks"].items()
+        if "tidegate-20" not in name
+    }
+
+
+def _answers(compose: Compose, service: str, containers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what is published answers with the version of the image that runs."""
+    published = any(one["HostConfig"]["PortBindings"] for one in containers)
+    if not published:
+        return True
+    version = inspect(containers[0]["Id"])["Config"]["Labels"]["org.opencontainers.image.version"]
+    return served_version(compose.address(service)) == str(version)
