@@ -1,0 +1,78 @@
+"""A Compose project of one service with a published port, whose image moves on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.compose import Compose
+from tests.support.docker import docker
+from tests.support.images import Pushed, build
+from tests.support.registry import Registry
+
+HEALTHCHECK = {
+    "Test": ["CMD", "/app", "health"],
+    "Interval": 500_000_000,
+    "Timeout": 2_000_000_000,
+    "StartPeriod": 30_000_000_000,
+    "Retries": 3,
+}
+
+
+@dataclass
+class Cluster:
+    """The project, the port it publishes on loopback, and where its releases come from."""
+
+    compose: Compose
+    folder: Path
+    port: int
+    registry: Registry
+    tag: str
+    boot_s: float
+
+    def push(self, version: str) -> Pushed:
+        """Push a release."""
+        env = {"BOOT_S": f"{self.boot_s:g}"} if self.boot_s else {}
+        return build(self.registry, self.tag, version=version, env=env, healthcheck=HEALTHCHECK)
+
+    @property
+    def container(self) -> str:
+        """The name of its container."""
+        return f"{self.compose.project}-web-1"
+
+
+@contextmanager
+def cluster(boot_s: float = 0, labels: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster with version 0 up and healthy; gone when the block ends."""
+    registry = Registry(os.environ["GROUND_REGISTRY"])
+    name = f"tidegate-bench-{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        compose = Compose(Path(folder), name)
+        one = Cluster(compose, Path(folder), free_port(), registry, f"{name}/app:latest", boot_s)
+        first = one.push("0")
+        compose.write(_document(first.reference, one.port, labels or {}))
+        try:
+            docker("pull", "-q", first.reference)
+            compose.up("--wait")
+            yield one
+        finally:
+            compose.clean()
+
+
+def _document(reference: str, port: int, labels: Mapping[str, str]) -> dict[str, Any]:
+    return {"services": {"web": {"image": reference, "ports": [f"127.0.0.1:{port}:8000"], "labels": dict(labels)}}}
+
+
+def free_port() -> int:
+    """A port that is free on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,75 @@
+"""The agent as the program that people run, and what the kernel says of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_QUIET_S = 2.0
+
+
+def command(*words: str) -> list[str]:
+    """`tidegate WORDS...`."""
+    return [sys.executable, "-m", "tidegate", *words]
+
+
+def environment(state: Path, **more: str) -> dict[str, str]:
+    """The engine's address, the state, and `more`; nothing else of this process's environment but PATH."""
+    engine = {key: os.environ[key] for key in ("PATH", "DOCKER_HOST", "DOCKER_CONFIG") if key in os.environ}
+    return {**engine, "TIDEGATE_STATE": str(state), **more}
+
+
+def run(state: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
+    """Run to the end; the standard output. Raises RuntimeError with what it said if it failed."""
+    env = environment(state, **(settings or {}))
+    done = subprocess.run(command(*words), env=env, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode != 0:
+        raise RuntimeError(f"tidegate {' '.join(words)} failed with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+@contextmanager
+def running(state: Path, words: Sequence[str], log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`tidegate agent run WORDS...` for as long as the block lasts."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command("agent", "run", *words), env=environment(state, **more), stdout=output, stderr=output
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_mib(pid: int, field: str = "VmRSS") -> float:
+    """Resident memory now (VmRSS), or the most it ever was (VmHWM)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    raise ValueError(f"process {pid} has no {field}")
+
+
+def await_quiet(pid: int, limit_s: float = 120) -> None:
+    """Return when the process has used no processor time for two seconds: its first look is over."""
+    deadline, last, since = time.monotonic() + limit_s, -1.0, time.monotonic()
+    while time.monotonic() < deadline:
+        used = cpu_s(pid)
+        if used != last:
+            last, since = used, time.monotonic()
+        elif time.monotonic() - since > _QUIET_S:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"process {pid} is not quiet after {limit_s:g} s")

@@ -1,0 +1,22 @@
+"""The longest silence is what the bench says it is."""
+
+import pytest
+from bench.figures import longest_silence
+
+
+def test_the_silence_is_the_longest_pause_between_two_answers() -> None:
+    assert longest_silence([0.0, 1.0, 1.5, 4.0, 4.25], begun=0.5, ended=4.1) == 2.5
+
+
+def test_a_pause_that_was_over_before_the_update_began_does_not_count() -> None:
+    assert longest_silence([0.0, 9.0, 10.0, 10.5], begun=9.5, ended=10.2) == 1.0
+
+
+def test_a_silence_that_goes_on_over_the_beginning_counts_whole() -> None:
+    assert longest_silence([0.0, 3.0, 3.5], begun=1.0, ended=3.2) == 3.0
+
+
+@pytest.mark.parametrize("answered", [[], [1.0, 2.0], [0.0, 0.5]])
+def test_no_figure_is_given_where_the_client_did_not_see_both_ends(answered: list[float]) -> None:
+    with pytest.raises(ValueError, match="before and from after"):
+        longest_silence(answered, begun=0.5, ended=1.5)
