@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -52,7 +53,9 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def root(
     *,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Take the options that stand before a command."""
 
@@ -106,13 +109,19 @@ def history(
 
 @agent.command(context_settings=_PASS_ON)
 def rollback(
-    arguments: Target, *, to: Annotated[str | None, typer.Option("--to", metavar="DIGEST", help="Which one.")] = None
+    arguments: Target,
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DIGEST", help="Its digest, or the beginning of one that ran here before."),
+    ] = None,
 ) -> None:
-    """Put back the release before, or the one with a given digest."""
+    """Put back the release that ran before, or the one with a given digest; what runs now is held."""
     settings = _settings(arguments)
     cluster, slash, service = _only_name(settings, "CLUSTER/SERVICE").partition("/")
     if not (cluster and slash and service):
         _refuse(f"{settings.names[0]!r} is not CLUSTER/SERVICE, such as autonomy/orchestrator.")
+    settings = replace(settings, names=())  # the target is no name of a container that narrows the look
 
     async def work(commands: AgentCommands, settings: Settings) -> int:
         outcome = await commands.rollback(settings, cluster, service, to=to)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import structlog
 
@@ -23,7 +23,8 @@ def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if _asks_for_help(argv):
         from tidegate.agent.settings_help import help_text  # noqa: PLC0415 - only for people
 
-        print(help_text())
+        with suppress(BrokenPipeError):  # a pager or `head` that has seen enough
+            print(help_text(), flush=True)
         return OK
     try:
         settings = load_settings(argv, environ)

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _HEX_SHOWN = 12
 _WIDTH_OF_A_FILE = 200
+_LEAST_PROSE = 40
 _STYLES = {
     Action.UPDATE: "green",
     Action.MONITOR: "yellow",
@@ -43,14 +46,14 @@ def print_plan(rows: Sequence[PlanRow], *, no_color: bool) -> None:
         (
             (
                 row.container,
-                row.image,
+                short_image(row.image),
                 short_digest(row.running_digest),
                 short_digest(row.latest_digest),
                 row.action,
                 row.strategy,
                 "; ".join(part for part in (row.reason, row.strategy_reason) if part),
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.container)
         ),
         no_color=no_color,
         empty="There is no container on this engine.",
@@ -60,20 +63,20 @@ def print_plan(rows: Sequence[PlanRow], *, no_color: bool) -> None:
 def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
     """The selected containers now."""
     _print(
-        ("container", "image", "state", "health", "running", "last update", "at", "quarantined", "in progress"),
+        ("container", "state", "health", "running", "last update", "at", "quarantined", "in progress", "image"),
         (
             (
                 row.container,
-                row.image,
                 row.state,
                 row.health,
                 short_digest(row.running_digest),
                 row.last_outcome,
-                row.last_at,
+                short_time(row.last_at),
                 ", ".join(map(short_digest, row.quarantined)),
                 row.transaction,
+                short_image(row.image),
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.container)
         ),
         no_color=no_color,
         empty="No container is selected; `tidegate agent plan` says why.",
@@ -83,17 +86,17 @@ def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
 def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
     """Transactions, the newest last."""
     _print(
-        ("at", "target", "image", "from", "to", "strategy", "outcome", "seconds", "detail"),
+        ("at", "target", "from", "to", "strategy", "outcome", "seconds", "image", "detail"),
         (
             (
-                row.at,
+                short_time(row.at),
                 f"{row.cluster}/{row.service}" if row.cluster else row.container,
-                row.image,
                 short_digest(row.from_digest),
                 short_digest(row.to_digest),
                 row.strategy,
                 row.outcome,
                 f"{row.seconds:.1f}",
+                short_image(row.image),
                 row.detail,
             )
             for row in rows
@@ -106,30 +109,73 @@ def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
 def print_quarantine(rows: Sequence[QuarantineEntry], *, no_color: bool) -> None:
     """Digests that are not tried again."""
     _print(
-        ("target", "repository", "digest", "release", "since", "reason"),
-        ((row.target, row.repository, short_digest(row.digest), row.release, row.since, row.reason) for row in rows),
+        ("target", "digest", "since", "release", "reason"),
+        ((row.target, short_digest(row.digest), short_time(row.since), row.release, row.reason) for row in rows),
         no_color=no_color,
         empty="Nothing is in quarantine.",
     )
 
 
 def short_digest(digest: str | None) -> str:
-    """`sha256:` and the first twelve digits; enough to name it to `quarantine release` and `rollback --to`."""
-    algorithm, colon, digits = (digest or "").partition(":")
-    return f"{algorithm}{colon}{digits[:_HEX_SHOWN]}"
+    """The first twelve digits; enough to name it to `quarantine release` and `rollback --to`."""
+    return (digest or "").rpartition(":")[2][:_HEX_SHOWN]
+
+
+def short_image(image: str) -> str:
+    """An image reference with its digest, if it has one, cut short."""
+    name, at, digest = image.partition("@")
+    return f"{name}{at}{short_digest(digest)}"
+
+
+def short_time(at: str | None) -> str:
+    """An ISO time to the second, in UTC; what is none stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(at or '').astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return at or ""
 
 
 def _print(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color: bool, empty: str) -> None:
+    """A table whose last column is prose; on a narrow terminal the prose goes on lines of its own."""
     # None leaves the choice to NO_COLOR and to whether the output is a terminal
     console = Console(no_color=no_color or None)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for title in head:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell or ""), style=_STYLES.get(cell, "")) for cell in row))
-    if table.row_count:
-        console.print(table)
-    else:
+    cells = [[_text(cell) for cell in row] for row in rows]
+    if not cells:
         console.print(empty, markup=False)
+    elif _width(head, cells) + _LEAST_PROSE <= console.width:
+        console.print(_table(head, cells))
+    else:
+        _print_narrow(console, head, cells)
+
+
+def _print_narrow(console: Console, head: Sequence[str], cells: Sequence[Sequence[Text]]) -> None:
+    """Each row as a few lines: its first cell, the others by their names, the prose."""
+    for first, *others, prose in cells:
+        console.print(Text(first.plain, style="bold"))
+        named = [Text.assemble((f"{title} ", "dim"), cell) for title, cell in zip(head[1:], others, strict=False)]
+        facts = [text for text, cell in zip(named, others, strict=True) if cell.plain]
+        for line in (Text(", ").join(facts), prose):
+            if line.plain:
+                console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _width(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:
+    """How wide the columns before the prose are, with the space between them."""
+    columns = zip(head[:-1], *(row[:-1] for row in cells), strict=True)
+    return sum(max(len(str(cell)) for cell in column) + 3 for column in columns)
+
+
+def _table(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for title in head[:-1]:
+        table.add_column(title, no_wrap=True)
+    table.add_column(head[-1], overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _text(cell: object) -> Text:
+    return Text(str(cell or ""), style=_STYLES.get(str(cell), ""))
