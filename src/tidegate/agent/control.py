@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class ControlServer:
         """Listen. Raises OSError where a socket cannot be made there."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE_LIMIT)
+        with _short(self._path) as path:
+            self._server = await asyncio.start_unix_server(self._serve, path, limit=_LINE_LIMIT)
         self._path.chmod(0o600)
 
     async def close(self) -> None:
@@ -61,7 +63,8 @@ class ControlServer:
 async def ask(directory: Path, request: Mapping[str, Any]) -> CommandOutcome | None:
     """Ask the running agent; None where none runs. Raises OSError where the connection breaks off."""
     try:
-        reader, writer = await asyncio.open_unix_connection(directory / SOCKET, limit=_LINE_LIMIT)
+        with _short(directory / SOCKET) as path:
+            reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     try:
@@ -73,3 +76,13 @@ async def ask(directory: Path, request: Mapping[str, Any]) -> CommandOutcome | N
     if not answer:
         return CommandOutcome(ok=False, message="the agent ended before it answered; see its log, and `agent history`")
     return CommandOutcome(ok=bool(answer["ok"]), message=str(answer["message"]))
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[Path]:
+    """The socket by a path that fits: the kernel takes 107 bytes, and state directories may be longer than that."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}") / path.name
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
@@ -10,7 +10,7 @@ from tidegate.agent.decide import Decision
 from tidegate.agent.hooks import run_hook
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
-from tidegate.agent.survey import Place, Survey
+from tidegate.agent.survey import Place, Survey, Surveyor
 from tidegate.agent.updater import Tally
 from tidegate.domain.policy import Hook
 from tidegate.engine.errors import EngineError, EngineUnavailableError
@@ -20,15 +20,20 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a cycle came to. `waiting` are containers whose update is due but held back for a while."""
+    """What a cycle came to."""
 
     tally: Tally
     decisions: tuple[Decision, ...]
 
     @property
-    def waiting(self) -> frozenset[str]:
-        """Names of containers with a newer release that is not quarantined but could not be rolled in yet."""
-        return frozenset(self.tally.busy) | {one.place.name for one in self.decisions if one.held}
+    def names(self) -> frozenset[str]:
+        """The containers of ours that were looked at."""
+        return frozenset(one.place.name for one in self.decisions if one.place.selection.selected)
+
+    def waiting(self, busy_until: datetime) -> dict[str, datetime]:
+        """Containers that could not be moved to their newest release yet, and when to look at them again."""
+        held = {one.place.name: one.until for one in self.decisions if one.until is not None}
+        return held | dict.fromkeys(self.tally.busy, busy_until)
 
 
 class Cycle:
@@ -43,19 +48,28 @@ class Cycle:
     async def run(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> Looked:
         """Look, and act. `images` or `only` (container names) narrow it down. Raises `EngineUnavailableError`."""
         surveyor = self._parts.surveyor(images=images) if images else self._surveyor
-        survey = _narrow(await surveyor.survey(), only)
+        whole = await surveyor.survey()
+        survey = _narrow(whole, only)
         await self._hooks(survey.selected, "pre_check")
-        decisions = await self._decider.decide(survey, datetime.now(UTC), patient=not images)
+        decisions = await self._decider.decide(survey, self._parts.clock(), patient=not images)
         self._tell(decisions)
-        tally = await self._act(survey, decisions)
-        await self._hooks(survey.selected, "post_check")
+        tally = await self._act(whole, decisions)
+        await self._hooks(await self._as_they_are(surveyor, survey), "post_check")
         return Looked(tally, tuple(decisions))
+
+    async def _as_they_are(self, surveyor: Surveyor, before: Survey) -> tuple[Place, ...]:
+        """The same containers after the look: those that were replaced have other ids now."""
+        if not any(place.policy and place.policy.post_check for place in before.selected):
+            return ()
+        names = {place.name for place in before.selected}
+        return tuple(place for place in (await surveyor.survey()).selected if place.name in names)
 
     async def _act(self, survey: Survey, decisions: list[Decision]) -> Tally:
         """Others first, the agent itself last: its own update ends this process."""
         own = [one for one in decisions if one.place.id == self._parts.own]
         others = [one for one in decisions if one.place.id != self._parts.own]
         tally = await self._parts.updater.carry_out(survey, others)
+        tally.scanned = sum(one.place.selection.selected for one in decisions)
         tally.failed += sum(one.trouble for one in decisions if one.place.selection.selected)
         for one in own:
             if one.action is Action.UPDATE:
@@ -91,6 +105,8 @@ class Cycle:
 
 
 def _narrow(survey: Survey, only: frozenset[str] | None) -> Survey:
+    """Only these, and who has to move with them."""
     if only is None:
         return survey
-    return Survey(tuple(place for place in survey.places if place.name in only), survey.images)
+    groups = {place.group for place in survey.places if place.name in only} - {None}
+    return Survey(tuple(place for place in survey.places if place.name in only or place.group in groups), survey.images)

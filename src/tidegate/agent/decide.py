@@ -1,7 +1,7 @@
 """What is to be done about each container, and why: the sentence `plan` prints and the loop acts on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from tidegate.agent.detect import Detector, Finding, digests_of
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.policy import Policy
+from tidegate.domain.windows import Gate
 from tidegate.engine.errors import EngineError, NotFoundError
 from tidegate.engine.model import Image
 from tidegate.engine.port import Engine
@@ -20,7 +21,7 @@ class Decision:
     """One container's.
 
     `new_image` is the id the new release will have on this engine, where it is known. `trouble`: a person should
-    look. `held`: due, but not at this hour.
+    look. `held`: due, but not at this hour; `until` is when it may be, if ever. `quarantined`: the newest release is.
     """
 
     place: Place
@@ -31,6 +32,8 @@ class Decision:
     new_image: str | None = None
     trouble: bool = False
     held: bool = False
+    until: datetime | None = None
+    quarantined: bool = False
 
 
 class Gates(Protocol):
@@ -39,8 +42,8 @@ class Gates(Protocol):
     def quarantined(self, place: Place, digest: str) -> str | None:
         """Why the digest is never to be offered to this target, or None."""
 
-    def closed(self, place: Place, policy: Policy, digest: str, now: datetime) -> str | None:
-        """Why now is not the time (window, freeze, cool-down), or None."""
+    def closed(self, place: Place, policy: Policy, digest: str, now: datetime) -> Gate | None:
+        """Why now is not the time (window, freeze, cool-down) and when it is, or None."""
 
 
 class Decider:
@@ -55,7 +58,7 @@ class Decider:
         """One decision for every container, selected or not. Registries are asked once per reference."""
         asked = {place.followed for place in survey.selected if not _local_only(place)}
         findings = await self._detector.look(asked, patient=patient)
-        return [await self._one(survey, place, findings, now) for place in survey.places]
+        return wait_for_groups([await self._one(survey, place, findings, now) for place in survey.places])
 
     async def _one(self, survey: Survey, place: Place, findings: Mapping[str, Finding], now: datetime) -> Decision:
         if not place.selection.selected:
@@ -63,7 +66,7 @@ class Decider:
         reference = place.followed
         image = survey.images.get(place.image_id)
         if _local_only(place):
-            return await self._from_store(place, reference, now)
+            return await self._from_store(place, reference, digests_of(image, reference) if image else [], now)
         digests = digests_of(image, reference) if image else []
         return await self._compare(place, findings[reference], digests, now)
 
@@ -91,7 +94,7 @@ class Decider:
             return Decision(place, Action.NONE, "only other platforms have changed", running, digest)
         return self._gated(place, now, running, digest, release.config_digest)
 
-    async def _from_store(self, place: Place, reference: str, now: datetime) -> Decision:
+    async def _from_store(self, place: Place, reference: str, digests: list[str], now: datetime) -> Decision:
         """With no-pull, the engine's own tag is the channel."""
         try:
             image = await self._engine.image(reference)
@@ -102,20 +105,37 @@ class Decider:
         digest = known[0] if known else image.id
         if image.id == place.image_id:
             return Decision(place, Action.NONE, "it runs what the engine's tag names", digest, digest)
-        return self._gated(place, now, None, digest, image.id)
+        return self._gated(place, now, digests[0] if digests else None, digest, image.id)
 
     def _gated(self, place: Place, now: datetime, running: str | None, digest: str, new_image: str) -> Decision:
         policy = place.policy
         if policy is None:
             raise ValueError(f"{place.name} was selected without a policy")
-        action, reason, held = Action.UPDATE, "a newer release is on its channel", False
+        due = Decision(place, Action.UPDATE, "a newer release is on its channel", running, digest, new_image)
         if policy.monitor_only:
-            action, reason = Action.MONITOR, "a newer release is on its channel; it is monitored only"
-        elif why := self._gates.quarantined(place, digest):
-            action, reason = Action.SKIP, why
-        elif why := self._gates.closed(place, policy, digest, now):
-            action, reason, held = Action.SKIP, why, True
-        return Decision(place, action, reason, running, digest, new_image, held=held)
+            return replace(due, action=Action.MONITOR, reason=f"{due.reason}; it is monitored only")
+        if why := self._gates.quarantined(place, digest):
+            return replace(due, action=Action.SKIP, reason=why, quarantined=True)
+        if closed := self._gates.closed(place, policy, digest, now):
+            return replace(due, action=Action.SKIP, reason=closed.reason, held=True, until=closed.next_open)
+        return due
+
+
+def wait_for_groups(decisions: Sequence[Decision]) -> list[Decision]:
+    """A group moves together: none of it alone while another's newest release is quarantined or has to wait."""
+    blocked: dict[tuple[str, str], Decision] = {}
+    for one in decisions:
+        key = one.place.group
+        if key is not None and (one.quarantined or (one.held and key not in blocked)):
+            blocked[key] = one
+    return [_behind(one, blocked.get(one.place.group or ("", ""))) for one in decisions]
+
+
+def _behind(one: Decision, other: Decision | None) -> Decision:
+    if other is None or one.action is not Action.UPDATE:
+        return one
+    reason = f"it waits for {other.place.target} of its group: {other.reason}"
+    return replace(one, action=Action.SKIP, reason=reason, held=other.held, until=other.until)
 
 
 def _local_only(place: Place) -> bool:

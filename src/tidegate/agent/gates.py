@@ -8,7 +8,7 @@ from tidegate.agent.survey import Place
 from tidegate.domain.durations import format_duration
 from tidegate.domain.policy import Policy
 from tidegate.domain.reference import parse_reference
-from tidegate.domain.windows import WindowError, gate, parse_freezes, parse_windows
+from tidegate.domain.windows import Gate, WindowError, gate, parse_freezes, parse_windows
 
 
 class StateGates:
@@ -31,11 +31,11 @@ class StateGates:
             f"`tidegate agent quarantine release {digest[7:19]}` offers it again"
         )
 
-    def closed(self, place: Place, policy: Policy, digest: str, now: datetime) -> str | None:
-        """Why now is not the time, or None."""
+    def closed(self, place: Place, policy: Policy, digest: str, now: datetime) -> Gate | None:
+        """Why now is not the time, and when it is; None where it is."""
         return self._cooling(place, policy, digest, now) or self._outside(policy, now)
 
-    def _cooling(self, place: Place, policy: Policy, digest: str, now: datetime) -> str | None:
+    def _cooling(self, place: Place, policy: Policy, digest: str, now: datetime) -> Gate | None:
         seen = now
         if self._remember:
             seen = self._state.seen.first_seen(place.followed, digest, now)
@@ -47,13 +47,16 @@ class StateGates:
         if now >= ready:
             return None
         wanted = format_duration(policy.cooldown_s)
-        return f"it cools down: a release has to be known for {wanted}, this one will be at {ready:%Y-%m-%d %H:%M} UTC"
+        reason = (
+            f"it cools down: a release has to be known for {wanted}, this one will be at {ready:%Y-%m-%d %H:%M} UTC"
+        )
+        return Gate(open=False, reason=reason, next_open=ready)
 
-    def _outside(self, policy: Policy, now: datetime) -> str | None:
+    def _outside(self, policy: Policy, now: datetime) -> Gate | None:
         try:
             windows = parse_windows(";".join(policy.windows), default_zone=self._zone)
             freezes = parse_freezes(";".join(policy.freezes), default_zone=self._zone)
         except WindowError as error:
-            return f"{error} Until then nothing is updated here."
+            return Gate(open=False, reason=f"{error} Until then nothing is updated here.")
         found = gate(now, windows, freezes, occurrences)
-        return None if found.open else found.reason
+        return None if found.open else found

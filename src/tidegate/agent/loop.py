@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -29,15 +29,17 @@ _log = structlog.get_logger(__name__)
 class Agent:
     """One agent. `run` returns when it is told to stop."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, busy_retry_s: float = _RETRY_S) -> None:
+        """`busy_retry_s`: when a container whose hook said busy is asked again."""
         self._parts = parts
+        self._busy_retry = timedelta(seconds=busy_retry_s)
         self.cycle = Cycle(parts)
         self._busy = asyncio.Lock()
         self.metrics = Metrics()
         self._appeared: set[str] = set()
-        self._waiting: frozenset[str] = frozenset()
+        self._waiting: dict[str, datetime] = {}
         self._stir = asyncio.Event()
-        self._next = parts.settings.schedule.next_after(datetime.now(UTC))
+        self._next = parts.settings.schedule.next_after(parts.clock())
         self._due = parts.settings.polls
         self._api: HttpApi | None = None
         rollbacks = Rollbacks(parts, self._busy)
@@ -62,7 +64,8 @@ class Agent:
     async def once(self) -> bool:
         """Recover and look once; whether nothing failed."""
         self._parts.hub.start()
-        await self.recover()
+        if not await self.recover():
+            return False
         looked = await self.cycle.run()
         return looked.tally.failed == 0
 
@@ -74,18 +77,29 @@ class Agent:
             self._api = HttpApi(settings, self._update_images, self.metrics, self._busy)
             await self._api.start()
 
-    async def recover(self) -> None:
-        """End what an earlier run left behind."""
-        for journal in self._parts.state.journal.open_transactions():
-            await self._parts.updater.recover(read(journal.txid, journal.records), self._parts.own)
-        await self._parts.private.collect(())
+    async def recover(self) -> bool:
+        """End what an earlier run left behind; whether nothing of it is left. Raises `EngineUnavailableError`."""
+        async with self._busy:
+            return await self._recover()
 
-    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it again when the engine is back, for as long as it is away; recover what that interrupted."""
+    async def _recover(self) -> bool:
+        """One after another; what cannot be ended now is tried again at the next look."""
+        ended = True
+        for journal in self._parts.state.journal.open_transactions():
+            try:
+                await self._parts.updater.recover(read(journal.txid, journal.records), self._parts.own)
+            except EngineUnavailableError:
+                raise
+            except EngineError as error:
+                _log.error("an update that was cut off could not be ended", update=journal.txid, reason=str(error))
+                ended = False
+        await self._parts.private.collect(())
+        return ended
+
+    async def _patiently(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Do it again when the engine is back, for as long as it is away."""
         for attempt in range(1_000_000):
             try:
-                if attempt:
-                    await self.recover()
                 await work()
             except EngineUnavailableError as error:
                 _log.warning("the engine does not answer; waiting for it", reason=str(error))
@@ -97,44 +111,51 @@ class Agent:
                 return
 
     async def _look(self) -> None:
-        """At everything when it is time, else at what has appeared or was held back."""
+        """At everything when it is time, else at what has appeared or was held back.
+
+        What was due stays due where the engine went away.
+        """
         narrow = not self._due
         if narrow and not self._appeared:
             return
         async with self._busy:
-            only, self._appeared, self._due = frozenset(self._appeared), set(), False
+            only = frozenset(self._appeared)
             await self._run_cycle(only=only if narrow else None)
+            self._appeared -= only
+            self._due = False
 
     async def _update_images(self, images: tuple[str, ...]) -> None:
         """For the HTTP API, which holds the lock already."""
         await self._run_cycle(images=images)
 
     async def _run_cycle(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> None:
+        if not await self._recover():
+            return
         looked = await self.cycle.run(images=images, only=only)
         tally = looked.tally
         self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
-        self._waiting = looked.waiting
+        old = {} if only is None and not images else self._waiting
+        seen = looked.names | (only or frozenset())
+        kept = {name: at for name, at in old.items() if name not in seen}
+        self._waiting = kept | looked.waiting(self._parts.clock() + self._busy_retry)
         await self._parts.private.collect(())
 
     async def _wait(self) -> None:
         """Until the schedule says so, a container appears, or one that was held back may be ready."""
-        now = datetime.now(UTC)
-        rest_s = (self._next - now).total_seconds()
-        retry = bool(self._waiting) and rest_s > _RETRY_S
-        try:
-            await asyncio.wait_for(self._stir.wait(), max(0.0, _RETRY_S if retry else rest_s))
+        until = min([self._next, *self._waiting.values()])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stir.wait(), max(0.0, (until - self._parts.clock()).total_seconds()))
             await asyncio.sleep(_SETTLE_EVENTS_S)
-        except TimeoutError:
-            self._appeared |= self._waiting if retry else set()
         self._stir.clear()
-        now = datetime.now(UTC)
+        now = self._parts.clock()
+        self._appeared |= {name for name, at in self._waiting.items() if at <= now}
         if now >= self._next:
             self._due = self._parts.settings.polls
             self._next = self._parts.settings.schedule.next_after(now)
 
     def _on_event(self, event: Event) -> None:
         """A container that somebody starts is looked at soon, without waiting for the next poll."""
-        if event.kind != "container" or event.action != "start":
+        if event.kind != "container" or event.action != "start" or not self._parts.settings.polls:
             return
         if TRANSACTION not in event.attributes:
             name = event.attributes.get("name", "")

@@ -18,6 +18,7 @@ from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
 from tidegate.agent.settings import Settings
 from tidegate.agent.settling import Settler
 from tidegate.agent.state import State
+from tidegate.agent.store.files import Clock, wall_clock
 from tidegate.agent.successor import Successor
 from tidegate.agent.survey import Surveyor
 from tidegate.agent.transaction import Tools
@@ -48,6 +49,7 @@ class Parts:
     updater: Updater
     successor: Successor
     own: str | None
+    clock: Clock = wall_clock
 
     def surveyor(self, *, images: tuple[str, ...] = ()) -> Surveyor:
         """What looks at the engine's containers, of these images only where some are named."""
@@ -87,7 +89,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         past_events=lambda since_ns: past_events(engine, since_ns),
     )
     preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
-    updater = Updater(tools, preparer, state, settings.policy_defaults)
+    updater = Updater(tools, preparer, state, settings.policy_defaults, revive=settings.revive_stopped)
     return Parts(
         settings=settings,
         engine=engine,

@@ -20,9 +20,10 @@ from tidegate.domain.recreate_traits import Traits, traits_of
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
 from tidegate.domain.transaction import Strategy
-from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError
+from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError, PullDeniedError
 from tidegate.engine.model import Container, Image
 from tidegate.engine.port import Engine
+from tidegate.registry.credential import CredentialsUnusableError
 from tidegate.registry.credentials import CredentialsProvider, engine_auth
 
 _LEAST_FREE_BYTES = 64 * 1024 * 1024
@@ -101,7 +102,7 @@ class Preparer:
     async def pull(self, decision: Decision, reference: str) -> str:
         """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
         if decision.place.policy is not None and decision.place.policy.no_pull:
-            return (await self._engine.image(reference)).id
+            return (await self._engine.image(decision.new_image or reference)).id
         digest = decision.latest_digest or ""
         wanted = str(parse_reference(reference).with_digest(digest).familiar)
         try:
@@ -122,8 +123,7 @@ class Preparer:
 
     async def _pull(self, wanted: str, reference: str) -> None:
         registry = parse_reference(reference).registry
-        credential = await self._credentials.credential(registry)
-        auth = engine_auth(credential, registry) if credential is not None else None
+        auth = await self._auth(reference, registry)
         self._pulls.started(reference)
         try:
             await self._engine.pull(wanted, auth=auth, progress=lambda line: self._pulls.progressed(reference, line))
@@ -131,6 +131,13 @@ class Preparer:
             self._pulls.ended(reference, str(error))
             raise
         self._pulls.ended(reference, None)
+
+    async def _auth(self, reference: str, registry: str) -> str | None:
+        try:
+            credential = await self._credentials.credential(registry)
+        except CredentialsUnusableError as error:
+            raise PullDeniedError(f"{reference} was not pulled: {error}") from error
+        return engine_auth(credential, registry) if credential is not None else None
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
         """Replacements for containers and their references, images pulled. Raises `EngineError`."""

@@ -185,7 +185,8 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Seq
             it.was_running = it.was_running and touch is not Touch.STOPPED
             await transaction.put_back(it)
     if unfinished.verdict is not None:
-        return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True))
+        culprit = unfinished.culprit
+        return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True, culprit=culprit))
     return transaction.finish(Result(Ending.FAILED, _INTERRUPTED))
 
 

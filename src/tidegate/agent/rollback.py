@@ -1,17 +1,18 @@
 """A rollback that a person asks for: the same transaction, backwards, and the release is held from then on."""
 
 import asyncio
+import difflib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from tidegate.agent.command_rows import CommandOutcome
 from tidegate.agent.decide import Decision
-from tidegate.agent.detect import running_digest
+from tidegate.agent.detect import digests_of
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.state import QuarantineEntry
-from tidegate.agent.survey import Place
+from tidegate.agent.survey import Place, Survey
 from tidegate.agent.transaction import Ending
 from tidegate.domain.reference import parse_reference
 from tidegate.engine.errors import EngineError
@@ -41,35 +42,47 @@ class Rollbacks:
         target = f"{cluster}/{service}" if cluster else service
         places = [place for place in survey.selected if (place.cluster, place.service) == (cluster, service)]
         if not places:
-            known = ", ".join(sorted({place.target for place in survey.selected})) or "none"
-            return CommandOutcome(ok=False, message=f"{target} is not a target of this agent; these are: {known}")
-        digest = self._digest(places[0], to)
+            return CommandOutcome(ok=False, message=_no_target(target, survey))
+        if any(place.id == self._parts.own for place in places):
+            return CommandOutcome(ok=False, message=f"{target} is this agent; run another release of it by its image")
+        digest = self._digest(survey, places[0], to)
         if digest is None:
             return CommandOutcome(ok=False, message=self._unknown(places[0], to))
-        running = {place.id: running_digest(survey.images.get(place.image_id), place.followed) for place in places}
-        moving = [place for place in places if running[place.id] != digest]
+        moving = [place for place in places if not self._runs(survey, place, digest)]
         if not moving:
             return CommandOutcome(ok=True, message=f"{target} runs {digest[:19]} already; nothing was done")
-        return await self._move(target, moving, running, digest)
+        return await self._move(survey, target, moving, digest)
 
-    async def _move(
-        self, target: str, places: Sequence[Place], running: Mapping[str, str | None], digest: str
-    ) -> CommandOutcome:
-        why = "asked for by hand"
-        decisions = [Decision(place, Action.UPDATE, why, running[place.id], digest) for place in places]
+    @staticmethod
+    def _runs(survey: Survey, place: Place, digest: str) -> bool:
+        return digest in _digests(survey, place)
+
+    async def _move(self, survey: Survey, target: str, places: Sequence[Place], digest: str) -> CommandOutcome:
+        why, image = "asked for by hand", self._image(places[0], digest)
+        decisions = [Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image) for place in places]
         try:
             result, _ = await self._parts.updater.update(decisions)
         except EngineError as error:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
         if result.ending is not Ending.COMMITTED:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {result.reason}")
+        self._let_go(places[0], digest)
         for place in places:
-            self._hold(place, running[place.id])
-        return CommandOutcome(ok=True, message=f"{target} runs {digest[:19]} again; the newer release is held")
+            for held in _digests(survey, place):
+                self._hold(place, held)
+        return CommandOutcome(ok=True, message=f"{target} runs {digest[:19]} again; the release that ran is held")
 
-    def _hold(self, place: Place, digest: str | None) -> None:
-        if digest is None:
-            return
+    def _image(self, place: Place, digest: str) -> str | None:
+        """The image id of an earlier release, where it is remembered."""
+        earlier = self._parts.state.previous.of(place.cluster, place.service)
+        return next((one.image_id for one in earlier if one.digest == digest), None)
+
+    def _let_go(self, place: Place, digest: str) -> None:
+        """Who asks for a release by name takes it out of quarantine."""
+        wanted = (place.cluster, place.service, digest)
+        self._parts.state.quarantine.release(lambda one: (one.cluster, one.service, one.digest) == wanted)
+
+    def _hold(self, place: Place, digest: str) -> None:
         entry = QuarantineEntry(
             repository=parse_reference(place.followed).name,
             digest=digest,
@@ -81,11 +94,23 @@ class Rollbacks:
         )
         self._parts.state.quarantine.add(entry)
 
-    def _digest(self, place: Place, to: str | None) -> str | None:
-        """The digest that is meant: among those that ran here, or a whole one."""
+    def _digest(self, survey: Survey, place: Place, to: str | None) -> str | None:
+        """The digest that is meant: among those that ran here, or a whole one.
+
+        Without a wish it is the newest that neither runs now nor is in quarantine.
+        """
         earlier = [one.digest for one in self._parts.state.previous.of(place.cluster, place.service) if one.digest]
         if to is None:
-            return earlier[0] if earlier else None
+            state, repository = self._parts.state, parse_reference(place.followed).name
+            return next(
+                (
+                    one
+                    for one in earlier
+                    if not self._runs(survey, place, one)
+                    and not state.quarantine.contains(repository, one, place.cluster, place.service)
+                ),
+                None,
+            )
         wanted = to.removeprefix("sha256:")
         if len(wanted) == 64:  # noqa: PLR2004 - a whole sha256
             return f"sha256:{wanted}"
@@ -96,5 +121,25 @@ class Rollbacks:
         earlier = self._parts.state.previous.of(place.cluster, place.service)
         known = ", ".join(dict.fromkeys(one.digest[:19] for one in earlier)) or "none"
         if to is None:
-            return f"{place.target} has not been updated by this agent yet, so there is nothing to go back to"
+            return (
+                f"{place.target} has no earlier release to go back to that is not in quarantine; those that ran "
+                f"here: {known}; name one with --to"
+            )
         return f"{to} is no digest that ran on {place.target}; known are: {known}; or give a whole one"
+
+
+def _digests(survey: Survey, place: Place) -> list[str]:
+    """By which digests a container's image is known, else its id; never empty."""
+    image = survey.images.get(place.image_id)
+    return (digests_of(image, place.followed) if image else []) or [place.image_id]
+
+
+def _no_target(target: str, survey: Survey) -> str:
+    """Why a name is no target, and what may have been meant."""
+    for place in survey.places:
+        if place.target == target:
+            return f"{target} is not looked after by this agent: {place.selection.reason}"
+    known = sorted({place.target for place in survey.selected})
+    near = difflib.get_close_matches(target, known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{target} is not a target of this agent; {meant}Targets are: {', '.join(known) or 'none'}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
 from tidegate.domain.policy import Policy, PolicyDefaults
+from tidegate.domain.recreate_networks import links_of
 from tidegate.domain.selection import Candidate, Filters, Selection, select
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import ContainerSummary, Image
@@ -13,7 +14,7 @@ from tidegate.engine.port import Engine
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One container as the agent sees it. `image` is what the user wrote."""
+    """One container as the agent sees it. `image` is what the user wrote, `links` as the engine spells them."""
 
     id: str
     name: str
@@ -22,6 +23,8 @@ class Place:
     state: str
     labels: Mapping[str, str] = field(repr=False)
     selection: Selection
+    links: tuple[str, ...] = ()
+    network_mode: str = ""
 
     @property
     def cluster(self) -> str:
@@ -42,6 +45,12 @@ class Place:
     def target(self) -> str:
         """`cluster/service`, as the command line names it."""
         return f"{self.cluster}/{self.service}" if self.cluster else self.service
+
+    @property
+    def group(self) -> tuple[str, str] | None:
+        """The cluster and the name of the group it moves in, or None."""
+        name = self.policy.group if self.policy else None
+        return (self.cluster, name) if name else None
 
     @property
     def followed(self) -> str:
@@ -73,6 +82,7 @@ class _Fixed:
 
     image: str
     auto_remove: bool
+    links: tuple[str, ...]
 
 
 class Surveyor:
@@ -101,8 +111,18 @@ class Surveyor:
         return Survey(places, await self._images(places))
 
     def _place(self, row: ContainerSummary, selection: Selection) -> Place:
-        image = self._fixed[row.id].image
-        return Place(row.id, row.name, image, row.image_id, row.state, row.labels, selection)
+        known = self._fixed[row.id]
+        return Place(
+            row.id,
+            row.name,
+            known.image,
+            row.image_id,
+            row.state,
+            row.labels,
+            selection,
+            links=known.links,
+            network_mode=row.network_mode,
+        )
 
     async def _fixed_of(self, row: ContainerSummary) -> _Fixed | None:
         """None for a container that vanished between the list and the look."""
@@ -112,7 +132,7 @@ class Surveyor:
             container = await self._engine.container(row.id)
         except NotFoundError:
             return None
-        return _Fixed(container.image, container.auto_remove)
+        return _Fixed(container.image, container.auto_remove, links_of(container.document))
 
     async def _images(self, places: tuple[Place, ...]) -> Mapping[str, Image]:
         """The images in use; one listing instead of an inspection for each."""

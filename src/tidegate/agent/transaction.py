@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -42,6 +42,14 @@ class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
     """The proof itself could not be made; nothing is known of the release."""
 
 
+class Broken(Unhealthy):
+    """A container that serves did not hold; `container` is its name."""
+
+    def __init__(self, container: str, verdict: Unhealthy) -> None:
+        super().__init__(f"{container}: {verdict}")
+        self.container = container
+
+
 class Journal(Protocol):
     """Where a step is written down before it is taken."""
 
@@ -77,20 +85,25 @@ class Prover(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a transaction came to. `blame` tells whether the release is at fault and goes to quarantine."""
+    """What a transaction came to. `blame` tells whether a release is at fault and goes to quarantine.
+
+    It is that of the container named `culprit`; an empty name blames all of them.
+    """
 
     ending: Ending
     reason: str
     blame: bool = False
     ends: Mapping[str, Settlement] = field(default_factory=dict)
     needs_serving_network: Mapping[str, str] = field(default_factory=dict)
+    culprit: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Result":
         """From the last record of a journal."""
         ends = {name: Settlement(end) for name, end in record["ends"].items()}
         needs = record["needs_serving_network"]
-        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs)
+        culprit = record.get("culprit", "")
+        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs, culprit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +149,16 @@ class Transaction:
     async def bake(self) -> Result:
         """Watch what serves now; then it is done, or it goes back."""
         self._note({"kind": "bake"})
+        watches = [asyncio.ensure_future(self._bake_one(it)) for it in self.replaced]
         try:
-            await asyncio.gather(*(self._bake_one(it) for it in self.replaced))
-        except Unhealthy as verdict:
-            self._note({"kind": "verdict", "reason": str(verdict)})
-            return await self._undo(Result(Ending.ROLLED_BACK, str(verdict), blame=True))
+            await asyncio.gather(*watches)
+        except Broken as verdict:
+            self._note({"kind": "verdict", "reason": str(verdict), "container": verdict.container})
+            await _end(watches)
+            result = Result(Ending.ROLLED_BACK, str(verdict), blame=True, culprit=verdict.container)
+            return await self._undo(result)
+        finally:
+            await _end(watches)
         for it in self.replaced:
             if it.private is not None:
                 await self.tools.private.release(it.private)
@@ -154,8 +172,11 @@ class Transaction:
             if not it.was_running:
                 return
             watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
-            with contextlib.suppress(Interfered):
-                await race(watch, guard)
+            try:
+                with contextlib.suppress(Interfered):
+                    await race(watch, guard)
+            except Unhealthy as verdict:
+                raise Broken(it.name, verdict) from verdict
 
     async def forward(self, it: Replacement) -> Result | None:
         """Replace one container; None when its candidate serves, else how it ended."""
@@ -174,11 +195,13 @@ class Transaction:
 
     async def _settle(self, it: Replacement, guard: Guard, cause: BaseException) -> Result | None:
         """End a replacement that was cut short; None where it came out with the candidate all the same."""
-        if isinstance(cause, Interfered) or guard.interfered:
+        if isinstance(cause, Unhealthy | EngineError):
+            await guard.news()
+        if guard.interfered:
             await guard.quiet()
         back = isinstance(cause, Unhealthy | Inconclusive) and not guard.interfered
         if back and isinstance(cause, Unhealthy):
-            self._note({"kind": "verdict", "reason": f"{it.name}: {cause}"})
+            self._note({"kind": "verdict", "reason": f"{it.name}: {cause}", "container": it.name})
         end = await asyncio.shield(self.settle(it, guard, back=back))
         if isinstance(cause, asyncio.CancelledError | EngineError) and _goes_on(end, guard):
             if isinstance(cause, EngineError):
@@ -292,6 +315,7 @@ class Transaction:
         self._note({"kind": "reversed", "id": back.id})
 
     async def _settle_reverse(self, back: Replacement, guard: Guard, cause: Exception) -> None:
+        await guard.news()
         if guard.interfered:
             await guard.quiet()
         end = await self.settle(back, guard)
@@ -324,7 +348,7 @@ class Transaction:
 
     def finish(self, result: Result) -> Result:
         """Write down the end. The journal is closed by who has told of it, in the history and the quarantine."""
-        ended = Result(result.ending, result.reason, result.blame, dict(self.ends), dict(self.needs_serving))
+        ended = replace(result, ends=dict(self.ends), needs_serving_network=dict(self.needs_serving))
         self._note({"kind": "end", **asdict(ended)})
         return ended
 
@@ -341,6 +365,13 @@ class _ProveAnyway:
             await self._prover.prove(container, self._policy, guard, network=network)
         except (Unhealthy, Inconclusive) as verdict:
             _log.error("the release that was put back is not healthy either", container=container, reason=str(verdict))
+
+
+async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel what still runs and wait until it has ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def race(work: Awaitable[None], guard: Guard) -> None:
@@ -416,7 +447,7 @@ def _result(it: Replacement, cause: BaseException, end: Settlement, *, interfere
         return Result(Ending.GAVE_WAY, f"{cause}; {describe(end, it)}")
     match cause:
         case Unhealthy():
-            return Result(Ending.ROLLED_BACK, f"{it.name}: {cause}", blame=True)
+            return Result(Ending.ROLLED_BACK, f"{it.name}: {cause}", blame=True, culprit=it.name)
         case Inconclusive():
             return Result(Ending.INCONCLUSIVE, f"{it.name}: {cause}; {describe(end, it)}")
         case _:

@@ -16,7 +16,8 @@ class Unfinished:
     `walking` is the replacement that was under way, if one was, and `doing` the step that was begun with it;
     `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
-    broken, if that was known. `ended` is how it ended, where only the telling of it was cut off.
+    broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
+    telling of it was cut off.
     """
 
     txid: str
@@ -31,6 +32,7 @@ class Unfinished:
     gave_way: bool = False
     handover: bool = False
     verdict: str | None = None
+    culprit: str = ""
     ended: Result | None = None
     last_ns: int | None = None
 
@@ -61,7 +63,7 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
         case "replaced" | "settled" | "reversed":
             _at_rest(it, known[record["id"]], record)
         case "verdict":
-            it.verdict = str(record["reason"])
+            it.verdict, it.culprit = str(record["reason"]), str(record.get("container", ""))
         case "reverse":
             back = Replacement.from_record(record["replacement"])
             known[back.id], it.reversing, it.walking = back, True, back

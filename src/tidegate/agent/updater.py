@@ -26,6 +26,8 @@ from tidegate.domain.transaction import Settlement
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.registry.errors import RegistryError
 
+_EARLIER = 5
+"""How many earlier releases of a container are remembered at least, and kept from `docker image prune`."""
 _log = structlog.get_logger(__name__)
 
 
@@ -48,7 +50,12 @@ class Updater:
         preparer: Preparer,
         state: State,
         defaults: PolicyDefaults,
+        *,
+        revive: bool = False,
     ) -> None:
+        """`revive` starts what was stopped before its update."""
+        self._revive = revive
+        self._deferred: dict[str, str | None] = {}
         self._tools = tools
         self._preparer = preparer
         self._state = state
@@ -56,19 +63,31 @@ class Updater:
         self._retention = Retention(tools.engine, state)
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision]) -> Tally:
-        """Update what is due. A unit that fails does not keep the others from their turn."""
-        due = {one.place.id: one for one in decisions if one.action is Action.UPDATE}
-        tally = Tally(scanned=len(survey.selected))
-        nodes = [_node(target, places) for target, places in _by_target(survey.selected).items()]
-        plan = plan_units([node for node in nodes if any(one.place.target == node.name for one in due.values())])
+        """Update what is due. A unit that fails does not keep the others from their turn.
+
+        `survey` is of everything: what depends on what is due starts again though it is not due itself.
+        """
+        due = [one for one in decisions if one.action is Action.UPDATE]
+        tally = Tally()
+        if not due:
+            return tally
+        round_ = _Round(survey, [_node(target, places) for target, places in _by_target(survey.selected).items()])
+        plan = plan_units(round_.nodes)
         for complaint in plan.complaints():
             _log.warning(complaint)
-        for unit in plan.units:
-            members = [one for target in unit.targets for one in due.values() if one.place.target == target]
-            await self._unit(members, tally, survey, nodes)
+        units = [[one for target in unit.targets for one in due if one.place.target == target] for unit in plan.units]
+        for number, members in enumerate(units):
+            if members:
+                round_.to_come = {one.place.target for later in units[number + 1 :] for one in later}
+                await self._unit(members, tally, round_)
+        await self._restart_dependants(round_)
         return tally
 
-    async def _unit(self, members: list[Decision], tally: Tally, survey: Survey, nodes: Sequence[Node]) -> None:
+    async def _unit(self, members: list[Decision], tally: Tally, round_: "_Round") -> None:
+        again = {one.place.name for one in members} & round_.moved
+        if again:  # made anew with the container whose network they share, from the image they had
+            tally.busy |= {one.place.name for one in members}
+            return
         try:
             if not await self._hooks_allow(members, tally):
                 return
@@ -81,7 +100,10 @@ class Updater:
             return
         if result.ending is Ending.COMMITTED:
             tally.updated += len(members)
-            await self._after(prepared, survey, nodes)
+            round_.updated |= {_target(one) for one in prepared}
+            round_.moved |= {one.replacement.name for one in prepared}
+            await self._after(prepared)
+            await self._restart_dependants(round_)
         elif result.ending is not Ending.GAVE_WAY:
             tally.failed += len(members)
 
@@ -115,7 +137,7 @@ class Updater:
         await self.book(unfinished.txid, result, prepared, began)
         return result
 
-    async def _hooks_allow(self, members: Iterable[Decision], tally: Tally) -> bool:
+    async def _hooks_allow(self, members: Sequence[Decision], tally: Tally) -> bool:
         """Pre-update hooks: exit 75 says busy and asks again later, any other failure leaves all as it is."""
         for one in members:
             hook = one.place.policy.pre_update if one.place.policy else None
@@ -124,9 +146,8 @@ class Updater:
             container = await self._tools.engine.container(one.place.id)
             result = await run_hook(self._tools.engine, container, hook.command, hook.timeout_s)
             if result.outcome is HookOutcome.BUSY:
-                tally.busy.add(one.place.name)
-                _log.info("busy, asked again at the next poll", container=one.place.name)
-                self._note(one.place, "deferred", "its pre-update hook says busy (exit 75)", one)
+                tally.busy |= {each.place.name for each in members}
+                self._defer(one)
                 return False
             if result.outcome is HookOutcome.FAILED:
                 tally.failed += 1
@@ -135,24 +156,39 @@ class Updater:
                 return False
         return True
 
+    def _defer(self, one: Decision) -> None:
+        """Told once for each release, however often a busy container is asked."""
+        if self._deferred.get(one.place.name) != one.latest_digest:
+            self._deferred[one.place.name] = one.latest_digest
+            _log.info("busy, asked again soon", container=one.place.name)
+            self._note(one.place, "deferred", "its pre-update hook says busy (exit 75)", one)
+
     async def book(
         self, txid: str, result: Result, prepared: Sequence[Prepared], began: datetime | None = None
     ) -> None:
         """Note how a transaction ended: history, quarantine, what ran before. Then its journal is closed."""
         for container, reason in result.needs_serving_network.items():
             self._state.unprovable.note(container, reason)
+        if result.blame:
+            await self._condemn(prepared, result)
         for one in prepared:
             it = one.replacement
             if it.old_image == it.new_image:
                 continue
-            if result.blame:
-                self._quarantine(one, result.reason)
+            self._deferred.pop(it.name, None)
             if result.ends.get(it.name) is Settlement.CANDIDATE and result.ending is Ending.COMMITTED:
                 await self._keep_earlier(one)
             self._history(one, result, began)
         self._state.journal.close(txid)
         level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
         level("update ended", how=str(result.ending), reason=result.reason)
+
+    async def _condemn(self, prepared: Sequence[Prepared], result: Result) -> None:
+        """What failed goes to quarantine; what moved with it and is innocent does not."""
+        for one in _at_fault(prepared, result.culprit):
+            self._quarantine(one, result.reason)
+            if not one.policy.no_pull:
+                await self._retention.drop(one.replacement, one.policy.keep_images)
 
     def _quarantine(self, one: Prepared, reason: str) -> None:
         it = one.replacement
@@ -176,14 +212,16 @@ class Updater:
             service=it.service,
             number=it.number,
             reference=it.reference,
-            digest=it.old_digest,
+            digest=it.old_digest or it.old_image,
             image_id=it.old_image,
             saved_at=datetime.now(UTC).isoformat(),
             request=it.saved,
             endpoints=it.saved_endpoints,
         )
-        self._state.previous.add(earlier, keep=max(keep or 0, 5))
+        before = {one.image_id for one in self._state.previous.list()}
+        self._state.previous.add(earlier, keep=max(keep or 0, _EARLIER))
         await self._retention.apply(it, keep)
+        await self._retention.forget(before - {one.image_id for one in self._state.previous.list()})
 
     def _history(self, one: Prepared, result: Result, began: datetime | None) -> None:
         it, now = one.replacement, datetime.now(UTC)
@@ -225,32 +263,80 @@ class Updater:
             _log.error("update could not begin", container=one.place.name, reason=reason)
             self._note(one.place, "failed", reason, one)
 
-    async def _after(self, prepared: Sequence[Prepared], survey: Survey, nodes: Sequence[Node]) -> None:
-        """Post-update hooks run in the new containers; what is linked to them starts again."""
+    async def _after(self, prepared: Sequence[Prepared]) -> None:
+        """Stopped containers are revived where that is asked for; post-update hooks run in the new containers."""
         for one in prepared:
+            it = one.replacement
+            if self._revive and not it.was_running and it.candidate is not None:
+                await self._start(it.candidate, it.name)
             if one.policy.post_update is not None and one.replacement.candidate is not None:
                 container = await self._tools.engine.container(one.replacement.candidate)
                 hook = one.policy.post_update
                 result = await run_hook(self._tools.engine, container, hook.command, hook.timeout_s)
-                _log.info("post-update hook", container=container.name, outcome=str(result.outcome))
-        updated = {_target(one) for one in prepared}
-        for target in dependants_to_restart(nodes, updated):
-            for place in survey.selected:
+                level = _log.error if result.outcome is HookOutcome.FAILED else _log.info
+                level("post-update hook", container=container.name, outcome=str(result.outcome), output=result.output)
+
+    async def _restart_dependants(self, round_: "_Round") -> None:
+        """What depends on something updated starts again, unless its own update is still to come."""
+        for target in dependants_to_restart(round_.nodes, round_.updated):
+            if target in round_.to_come or target in round_.restarted:
+                continue
+            round_.restarted.add(target)
+            for place in round_.survey.selected:
                 if place.target == target and place.state == "running":
                     await self._restart(place)
 
     async def _restart(self, place: Place) -> None:
         _log.info("restarting, because what it depends on was updated", container=place.name)
+        policy = place.policy
+        limit_s = policy.stop_timeout_s if policy else None
         try:
-            await self._tools.engine.stop(place.id, signal=None, timeout_s=None)
-            await self._tools.engine.start(place.id)
+            await self._tools.engine.stop(
+                place.id,
+                signal=policy.stop_signal if policy else None,
+                timeout_s=None if limit_s is None else int(limit_s),
+            )
+        except EngineUnavailableError:
+            raise
         except EngineError as error:
             _log.error("could not be restarted", container=place.name, reason=str(error))
+            return
+        await self._start(place.id, place.name)
+
+    async def _start(self, container: str, name: str) -> None:
+        try:
+            await self._tools.engine.start(container)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            _log.error("could not be started", container=name, reason=str(error))
+
+
+@dataclass(slots=True)
+class _Round:
+    """One look's acting: targets that `to_come` have their turn later; `moved` are names of new containers."""
+
+    survey: Survey
+    nodes: list[Node]
+    to_come: set[str] = field(default_factory=set)
+    updated: set[str] = field(default_factory=set)
+    restarted: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
 
 
 def new_id() -> str:
     """A transaction's id: when it began and a little chance, sortable by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:
+    """Whose release failed: the culprit's, or that of the container whose network it shares; all, if unknown."""
+    names = [one.replacement.name for one in prepared]
+    changed = [one for one in prepared if one.replacement.old_image != one.replacement.new_image]
+    if culprit not in names:
+        return changed
+    upto = prepared[: names.index(culprit) + 1]
+    return [one for one in changed if one in upto][-1:]
 
 
 def _target(one: Prepared) -> str:
@@ -272,6 +358,8 @@ def _node(target: str, places: Sequence[Place]) -> Node:
         cluster=places[0].cluster,
         names=[places[0].service, *(name for place in places for name in (place.name, place.id))],
         depends_on=policy.depends_on if policy else None,
+        links=places[0].links,
+        network_mode=places[0].network_mode,
         compose_depends_on=labels.get(COMPOSE_DEPENDS_ON, ""),
         group=policy.group if policy else None,
     )

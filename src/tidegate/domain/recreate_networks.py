@@ -29,6 +29,13 @@ def without_networks(document: Document, names: Collection[str]) -> Document:
     return {**document, "NetworkSettings": {**(document.get("NetworkSettings") or {}), "Networks": kept}}
 
 
+def links_of(document: Document) -> tuple[str, ...]:
+    """Every link, on the default bridge and on networks of its own, as the engine spells it (`db:database`)."""
+    everywhere = [(document.get("HostConfig") or {}).get("Links")]
+    everywhere += [place.get("Links") for place in endpoints_of(document).values()]
+    return tuple(dict.fromkeys(link for links in everywhere for link in links or ()))
+
+
 def primary_network(document: Document) -> str | None:
     """The network that `NetworkMode` names, as the engine names it among the endpoints; None for other modes."""
     mode = str((document.get("HostConfig") or {}).get("NetworkMode") or "default")
