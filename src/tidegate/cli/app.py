@@ -9,8 +9,9 @@ import typer
 
 from tidegate import __version__
 from tidegate.agent.command_port import AgentCommands, agent_commands
-from tidegate.agent.settings import Settings, SettingsError, load_settings
+from tidegate.agent.settings import Settings, SettingsError
 from tidegate.cli import tables
+from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
 from tidegate.cli.run import prepare, run_agent
 
@@ -75,7 +76,7 @@ def plan(arguments: Names = None, *, as_json: AsJson = False) -> None:
         tables.print_json(rows) if as_json else tables.print_plan(rows, no_color=settings.no_color)
         return OK
 
-    _finish(_settings(arguments), work)
+    _finish(_settings(arguments, agents_names=True), work)
 
 
 @agent.command(context_settings=_PASS_ON)
@@ -87,7 +88,7 @@ def status(arguments: Names = None, *, as_json: AsJson = False) -> None:
         tables.print_json(rows) if as_json else tables.print_status(rows, no_color=settings.no_color)
         return OK
 
-    _finish(_settings(arguments), work)
+    _finish(_settings(arguments, agents_names=True), work)
 
 
 @agent.command(context_settings=_PASS_ON)
@@ -163,9 +164,9 @@ def quarantine_release(arguments: What) -> None:
     _finish(settings, work)
 
 
-def _settings(arguments: list[str] | None) -> Settings:
+def _settings(arguments: list[str] | None, *, agents_names: bool = False) -> Settings:
     try:
-        return load_settings(arguments or [], os.environ)
+        return settings_beside(arguments or [], os.environ, agents_flags(), agents_names=agents_names)
     except SettingsError as error:
         _refuse(str(error))
 
