@@ -17,7 +17,6 @@ from tests.support.people import (
     Held,
     Left,
     Stage,
-    expected,
     holding,
     made_for_updates,
     on_stage,
@@ -35,11 +34,11 @@ async def play(stage: Stage, command: str, held: Held) -> None:
     reached = asyncio.ensure_future(held.reached.wait())
     await asyncio.wait({update, reached}, return_when=asyncio.FIRST_COMPLETED)
     assert reached.done(), f"the update never came to {held.point}: {stage.agent.last()}"
-    meant = expected(command, incumbent_stopped=stage.name_is_stopped())
+    meant = stage.expected(command)
     await in_thread(stage.run, command)
     held.let_go()
     await update
-    assert stage.agent.parts.state.journal.open_transactions() == []
+    assert not stage.agent.parts.state.journal.open_transactions(), f"not at rest: {stage.agent.last()}"
     assert stage.left() is meant, f"{meant.value} was meant, {stage.left().value} is left: {stage.agent.last()}"
 
 
@@ -112,5 +111,5 @@ def test_a_person_wins_at_every_point(
             for command in EVERY
         }
     asyncio.run(nothing_is_left(tmp_path))
-    failed = {command: repr(error) for command, one in acts.items() if (error := one.exception()) is not None}
-    assert failed == {}
+    failed = [f"{command}: {error!s:.600}" for command, one in acts.items() if (error := one.exception()) is not None]
+    assert not failed, "\n".join(failed)

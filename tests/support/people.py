@@ -63,15 +63,18 @@ def points_of(kind: str) -> list[str]:
     return [*steps_of(KINDS[kind][0]), BAKE]
 
 
-def expected(command: str, *, incumbent_stopped: bool) -> Left:
-    """What a command means. `incumbent_stopped`: the agent had stopped the container that has the name."""
-    if command in {"up", "up --force-recreate", "restart"}:
-        return Left.RUNNING
+def expected(command: str, *, named_runs: bool, any_runs: bool) -> Left:
+    """What a command means.
+
+    `named_runs`: a container that has the service's name runs. `docker rm -f NAME` on one that the agent has
+    stopped already, or has not named yet, leaves the new one. `any_runs`: a container of the service runs; a stop of
+    what does not run is a command without an effect, which the engine tells nobody of.
+    """
     if command == "stop":
-        return Left.STOPPED
-    if command == RM_F and incumbent_stopped:
-        return Left.RUNNING
-    return Left.NONE
+        return Left.STOPPED if any_runs else Left.RUNNING
+    if command == RM_F:
+        return Left.NONE if named_runs else Left.RUNNING
+    return Left.NONE if command in {"down", "rm -sf"} else Left.RUNNING
 
 
 class Held:
@@ -169,9 +172,10 @@ class Stage:
         else:
             self.compose.run(*COMMANDS[command], check=False)
 
-    def name_is_stopped(self) -> bool:
-        """Whether the container that has the name does not run now."""
-        return docker("inspect", "--format", "{{.State.Running}}", self.name, check=False) == "false"
+    def expected(self, command: str) -> Left:
+        """What a command that is given now means."""
+        running = {one["Name"].lstrip("/") for one in self.compose.containers("web") if one["State"]["Running"]}
+        return expected(command, named_runs=self.name in running, any_runs=bool(running))
 
     def left(self) -> Left:
         """What is there of the service; AssertionError where it is not one of the three."""

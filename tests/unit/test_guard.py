@@ -29,9 +29,9 @@ def guard(clock: Clock | None = None) -> Guard:
     return one
 
 
-def feed(one: Guard, container: str, *actions: str, **attributes: str) -> Guard:
+def feed(one: Guard, container: str, *actions: str, time_ns: int = 0, **attributes: str) -> Guard:
     for action in actions:
-        one.feed(Event("container", action, container, {**LABELS, **attributes}, 0))
+        one.feed(Event("container", action, container, {**LABELS, **attributes}, time_ns))
     return one
 
 
@@ -54,6 +54,39 @@ def touch(one: Guard, container: str, *, present: bool = True) -> Touch:
 def test_a_persons_doing_is_told_by_its_events(actions: list[str], seen: Touch) -> None:
     one = feed(guard(), OLD, *actions)
     assert (one.interfered, touch(one, OLD)) == (True, seen)
+
+
+def test_a_kill_heard_after_the_agent_began_to_stop_the_same_container_is_the_persons() -> None:
+    one = guard()
+    one.ours(NEW, "start")
+    with one.acting(OLD, *STOPPING, "destroy"):
+        began = one._wall()
+    feed(one, OLD, "kill", "die", "destroy", time_ns=began - 1_000_000_000)
+    assert touch(one, OLD, present=False) is Touch.KILLED
+
+
+def test_what_the_engine_saw_while_the_agent_acted_is_the_agents() -> None:
+    one = guard()
+    with one.acting(OLD, *STOPPING):
+        feed(one, OLD, *STOPPING, time_ns=one._wall())
+    assert (one.interfered, touch(one, OLD)) == (False, Touch.NONE)
+
+
+def test_a_start_after_the_agents_own_is_the_persons() -> None:
+    one = guard()
+    with one.acting(NEW, "start"):
+        feed(one, NEW, "start", time_ns=one._wall())
+    later = one._wall() + 1_000_000_000
+    feed(one, NEW, "kill", "die", "stop", "start", time_ns=later)
+    assert touch(one, NEW) is Touch.RESTARTED
+
+
+async def test_a_container_that_both_were_stopping_is_not_waited_for_once_it_has_ended() -> None:
+    one = feed(guard(), OLD, "kill")
+    one.ours(OLD, *STOPPING)
+    feed(one, OLD, "die", "stop")
+    await one.quiet(quiet_s=0, limit_s=5)
+    assert touch(one, OLD) is Touch.STOPPED
 
 
 def test_the_agents_own_stop_is_nobodys_doing() -> None:
@@ -85,14 +118,15 @@ def test_what_does_not_end_a_container_is_nobodys_doing(action: str) -> None:
 
 def test_another_container_of_the_same_service_is_a_stranger() -> None:
     one = feed(guard(), OTHER, "create")
-    assert (one.interfered, one.strangers) == (True, {OTHER})
+    assert (one.interfered, one.strangers) == (True, frozenset({OTHER}))
 
 
 @pytest.mark.parametrize(
     "labels", [{TRANSACTION: "tx.0"}, {SERVICE: "db"}, {PROJECT: "cafe"}, {"com.docker.compose.oneoff": "True"}]
 )
 def test_any_other_new_container_is_no_stranger(labels: dict[str, str]) -> None:
-    one = feed(guard(), OTHER, "create", **labels)
+    one = guard()
+    one.feed(Event("container", "create", OTHER, {**LABELS, **labels}, 0))
     assert (one.interfered, one.strangers) == (False, frozenset())
 
 

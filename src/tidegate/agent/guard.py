@@ -1,8 +1,9 @@
 """Sees, in the engine's events, what people and Compose do to the containers of a transaction."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tidegate.domain.transaction import Party, Touch
@@ -18,21 +19,39 @@ _YOUNG_S = 2.0
 
 
 @dataclass(slots=True)
+class _Claim:
+    """Actions that are the agent's own where the engine saw them between two times; `until_ns` None is open."""
+
+    actions: frozenset[str]
+    since_ns: int = 0
+    until_ns: int | None = None
+
+    def covers(self, event: Event) -> bool:
+        late = self.until_ns is not None and event.time_ns > self.until_ns
+        return event.action in self.actions and event.time_ns >= self.since_ns and not late
+
+
+@dataclass(slots=True)
 class _Track:
     """What is known of one of the two containers."""
 
-    ours: set[str] = field(default_factory=set)
+    claims: list[_Claim] = field(default_factory=list)
     killed: bool = False
     ended: bool = False
     stopped: bool = False
     started: bool = False
     destroyed: bool = False
+    signalled: bool = False
+    """It was sent a signal, by whomever, since it last started."""
+    fell: bool = False
+    """It ended by itself: a start that follows is the engine's, by its restart policy."""
 
     def touch(self) -> Touch:
         if self.destroyed:
-            if "stop" in self.ours:
-                return Touch.CLEARED
-            return Touch.REMOVED if self.stopped else Touch.KILLED
+            if self.stopped:
+                return Touch.REMOVED
+            stopped_by_us = any("stop" in claim.actions for claim in self.claims)
+            return Touch.CLEARED if stopped_by_us and not self.killed else Touch.KILLED
         if self.started:
             return Touch.RESTARTED
         return Touch.STOPPED if self.stopped or self.killed else Touch.NONE
@@ -51,11 +70,16 @@ class Guard:
         incumbent: str,
         transaction: str,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`slot` is project, service and container number; empty strings outside of Compose."""
+        """`slot` is project, service and container number; empty strings outside of Compose.
+
+        `wall` is the engine's clock in nanoseconds: the host's, which agent and engine share.
+        """
         self._slot = slot
         self._transaction = transaction
         self._clock = clock
+        self._wall = wall
         self._tracks: dict[str, _Track] = {incumbent: _Track()}
         self._incumbent = incumbent
         self._candidate: str | None = None
@@ -74,9 +98,22 @@ class Guard:
         self._tracks.setdefault(container, _Track())
 
     def ours(self, container: str, *actions: str) -> None:
-        """Say before acting which of a container's events will be the agent's own doing."""
+        """Say which of a container's events, whenever they were or will be, are the agent's own doing."""
         if container in self._tracks:
-            self._tracks[container].ours.update(actions)
+            self._tracks[container].claims.append(_Claim(frozenset(actions)))
+
+    @contextlib.contextmanager
+    def acting(self, container: str, *actions: str) -> Iterator[None]:
+        """Which of a container's events are the agent's own doing while the block lasts, by the engine's clock.
+
+        An earlier event of the same kind, heard late, is somebody else's. Where the block is left by an exception
+        the request may still take effect, so the claim stays open.
+        """
+        claim = _Claim(frozenset(actions), self._wall())
+        if container in self._tracks:
+            self._tracks[container].claims.append(claim)
+        yield
+        claim.until_ns = self._wall()
 
     @property
     def interfered(self) -> bool:
@@ -91,6 +128,11 @@ class Guard:
     async def wait(self) -> None:
         """Return once somebody has acted."""
         await self._interfered.wait()
+
+    async def news(self, limit_s: float = 0.5) -> None:
+        """Wait a moment for word of somebody's doing: events come a little later than what they tell of."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._interfered.wait(), limit_s)
 
     async def stirred(self, timeout_s: float) -> None:
         """Return at the next event of either container, or after `timeout_s`."""
@@ -128,17 +170,20 @@ class Guard:
             return
         self._stirred.set()
         self._last_event = self._clock()
-        if action in track.ours or (action == "die" and not track.killed):
-            return
-        self._apply(event, track)
+        if action == "kill":
+            track.signalled = True
+        if action == "die":
+            track.ended, track.fell, track.signalled = True, not track.signalled, False
+        elif action == "start" and track.fell:
+            track.ended = track.fell = False
+        elif not any(claim.covers(event) for claim in track.claims):
+            self._apply(event, track)
 
     def _apply(self, event: Event, track: _Track) -> None:
         match event.action:
             case "kill" if event.attributes.get("signal", "15") in _ENDING_SIGNALS:
                 track.killed, track.ended, track.started = True, False, False
                 self._note(event, "was sent a signal")
-            case "die":
-                track.ended = True
             case "stop":
                 track.stopped, track.ended, track.started = True, True, False
                 self._note(event, "was stopped")
@@ -174,9 +219,9 @@ class Guard:
     @property
     def unseen(self) -> bool:
         """Whether the candidate was so young when somebody acted that they cannot have meant it."""
-        if self._first_act is None or self._candidate_born is None:
+        if self._first_act is None:
             return False
-        return self._first_act - self._candidate_born < _YOUNG_S
+        return self._candidate_born is None or self._first_act - self._candidate_born < _YOUNG_S
 
     @property
     def strangers(self) -> frozenset[str]:

@@ -144,7 +144,7 @@ class Hands:
                     f"a container named {found.name} exists already, of another update of {self._it.name} that is "
                     f"under way or was left behind; if no other agent is at work: docker rm -f {found.name}"
                 )
-            await self._engine.remove(found.id, force=True)
+            await self._engine.remove(found.id, force=True, volumes=True)
         return await self._engine.create(self._it.next_name, body)
 
     def _networks_at_creation(self) -> tuple[tuple[str | None, Place], list[tuple[str, Place]]]:
@@ -164,9 +164,9 @@ class Hands:
 
     async def start(self) -> None:
         """Start the candidate; a start that fails for its own sake is a verdict."""
-        self._guard.ours(self.candidate, "start")
         try:
-            await self._engine.start(self.candidate)
+            with self._guard.acting(self.candidate, "start"):
+                await self._engine.start(self.candidate)
         except (NotFoundError, PortTakenError, EngineUnavailableError):
             raise
         except EngineError as error:
@@ -180,8 +180,8 @@ class Hands:
 
     async def abandon_candidate(self) -> None:
         """Remove the candidate and its private network; the incumbent has not been touched yet."""
-        self._guard.ours(self.candidate, *STOPPING, "destroy")
-        await self._engine.remove(self.candidate, force=True)
+        with self._guard.acting(self.candidate, *STOPPING, "destroy"):
+            await self._engine.remove(self.candidate, force=True, volumes=True)
         if self._it.private is not None:
             await self._private.remove(self._it.private)
         self._it.candidate = self._it.private = None
@@ -225,9 +225,8 @@ class Hands:
 
     async def stop(self) -> None:
         """Stop the incumbent with its own signal and grace period."""
-        self._guard.ours(self._it.incumbent, *STOPPING)
         timeout_s = self._policy.stop_timeout_s
-        with contextlib.suppress(NotFoundError):
+        with contextlib.suppress(NotFoundError), self._guard.acting(self._it.incumbent, *STOPPING):
             await self._engine.stop(
                 self._it.incumbent,
                 signal=self._policy.stop_signal,
@@ -236,8 +235,8 @@ class Hands:
 
     async def remove(self) -> None:
         """Remove the incumbent; its volumes stay, its create request and its image are kept."""
-        self._guard.ours(self._it.incumbent, *STOPPING, "destroy")
-        await self._engine.remove(self._it.incumbent, force=True)
+        with self._guard.acting(self._it.incumbent, *STOPPING, "destroy"):
+            await self._engine.remove(self._it.incumbent, force=True)
 
     async def name(self) -> None:
         """Take over the name."""

@@ -18,7 +18,7 @@ from tidegate.agent.guard import PROJECT, SERVICE, TRANSACTION
 from tidegate.domain.ordering import COMPOSE_DEPENDS_ON, parse_compose_depends_on
 from tidegate.domain.policy import Probe, ProbeHttp, ProbeTcp
 from tidegate.engine.errors import ConflictError, EngineError, NameTakenError, NotFoundError, SubnetTakenError
-from tidegate.engine.model import Container, Network
+from tidegate.engine.model import Container, ContainerSummary, Network
 from tidegate.engine.port import Engine
 
 PRIVATE_FOR = "tidegate.private-for"
@@ -158,8 +158,9 @@ class PrivateNetworks:
             if self._own is not None and self._own in found.members:
                 await self._engine.disconnect(found.id, self._own, force=True)
             owners = await self._owners(found)
-            alone = {*found.members, *await self._stopped_on(found)} - {self._own} <= owners
-            if alone and (found.internal or not owners):
+            serves = any(row.state == "running" for row in owners)
+            alone = {*found.members, *await self._stopped_on(found)} - {self._own} <= {row.id for row in owners}
+            if alone and (found.internal or not serves):
                 await self._remove(found)
 
     async def collect(self, keep: Iterable[str]) -> None:
@@ -169,10 +170,10 @@ class PrivateNetworks:
             if network.name not in spared and not await self._owners(network):
                 await self.remove(network.labels[PRIVATE_FOR])
 
-    async def _owners(self, network: Network) -> set[str]:
+    async def _owners(self, network: Network) -> list[ContainerSummary]:
         """The container it was made for, if it still exists; both carry the replacement's id as a label."""
         owner = network.labels.get(PRIVATE_FOR, "")
-        return {found.id for found in await self._engine.containers(labels={TRANSACTION: owner})}
+        return await self._engine.containers(labels={TRANSACTION: owner})
 
 
 def network_of(owner: str) -> str:

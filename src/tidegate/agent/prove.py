@@ -67,7 +67,7 @@ class HealthProver:
 
     async def _until(self, watch: _Watch, guard: Guard, judge: Judge, limit_s: float) -> None:
         begun = self._clock()
-        before = await self._engine.container(watch.container)
+        before = await self._look(watch, guard)
         terms = Terms(watch.policy.settle_s, begun + timedelta(seconds=limit_s), before.restart_count)
         while True:
             container = await self._look(watch, guard)
@@ -99,7 +99,7 @@ class HealthProver:
     async def second_opinion(self, it: Replacement, policy: Policy, guard: Guard) -> None:
         """Prove the release on the serving networks, unnamed and without ports. Raises `Unhealthy`."""
         name = f"{it.name}{SECOND}"
-        await self._engine.remove(name, force=True)
+        await self._engine.remove(name, force=True, volumes=True)
         places: list[tuple[str | None, dict[str, Any]]] = [*it.endpoints.items()] or [(None, {})]
         first, settings = places[0]
         body = for_second_opinion(it.request, {TRANSACTION: it.id}, first, settings)
@@ -131,7 +131,7 @@ class HealthProver:
 
     async def _drop(self, name: str, owner: str) -> None:
         with contextlib.suppress(EngineError):
-            await self._engine.remove(name, force=True)
+            await self._engine.remove(name, force=True, volumes=True)
             await self._private.remove(network_of(owner))
 
 

@@ -130,25 +130,26 @@ class Settler:
         for name, settings in it.saved_endpoints.items():
             if name not in incumbent.endpoints:
                 await self._engine.connect(name, it.incumbent, settings)
-        guard.ours(it.incumbent, "start")
         if run and it.was_running and not incumbent.running:
-            await self._engine.start(it.incumbent)
+            with guard.acting(it.incumbent, "start"):
+                await self._engine.start(it.incumbent)
         await self._engine.set_restart_policy(it.incumbent, it.saved_policy)
         if run and it.was_running:
             await self._announce(await self._engine.container(it.incumbent))
 
     async def _keep_candidate(self, it: Replacement, guard: Guard, *, run: bool) -> None:
         candidate = await self._engine.container(it.candidate or "")
-        guard.ours(it.incumbent, *STOPPING, "destroy")
-        if candidate.running:
-            await self._engine.stop(it.incumbent, signal=None, timeout_s=None)
-        await self._engine.remove(it.incumbent, force=True)
+        with guard.acting(it.incumbent, *STOPPING, "destroy"):
+            if candidate.running:
+                with contextlib.suppress(NotFoundError):
+                    await self._engine.stop(it.incumbent, signal=None, timeout_s=None)
+            await self._engine.remove(it.incumbent, force=True)
         for name in it.late:
             if name not in candidate.endpoints:
                 await self._engine.connect(name, candidate.id, it.endpoints[name])
-        guard.ours(candidate.id, "start")
         if run and not candidate.running:
-            await self._engine.start(candidate.id)
+            with guard.acting(candidate.id, "start"):
+                await self._engine.start(candidate.id)
         if candidate.name != it.name:
             await self._engine.rename(candidate.id, it.name)
         await self._engine.set_restart_policy(candidate.id, it.policy)
@@ -159,16 +160,16 @@ class Settler:
     async def _drop_candidate(self, it: Replacement, guard: Guard) -> None:
         if it.candidate is None:
             return
-        guard.ours(it.candidate, *STOPPING, "destroy")
-        await self._engine.remove(it.candidate, force=True)
+        with guard.acting(it.candidate, *STOPPING, "destroy"):
+            await self._engine.remove(it.candidate, force=True, volumes=True)
 
     async def _make_way(self, it: Replacement, guard: Guard) -> None:
         """Somebody made the container anew: theirs stays, ours go, and the tag names what theirs runs."""
         rivals = await self._rivals(it, guard)
         await self._drop_candidate(it, guard)
         if any(rival.running for rival in rivals):
-            guard.ours(it.incumbent, *STOPPING, "destroy")
-            await self._engine.remove(it.incumbent, force=True)
+            with guard.acting(it.incumbent, *STOPPING, "destroy"):
+                await self._engine.remove(it.incumbent, force=True)
         if any(rival.image_id == it.old_image for rival in rivals):
             await point_tag(self._engine, it.reference, it.old_image)
 
@@ -176,7 +177,7 @@ class Settler:
         """Nothing made for the transaction stays, but for what the surviving candidate still uses."""
         for summary in await self._engine.containers(labels={TRANSACTION: it.id}):
             if summary.name.endswith(SECOND):
-                await self._engine.remove(summary.id, force=True)
+                await self._engine.remove(summary.id, force=True, volumes=True)
         if end is not Settlement.CANDIDATE:
             await self._private.remove(f"tidegate-{it.id}")
             it.private = None
