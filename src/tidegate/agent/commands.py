@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,7 +131,8 @@ async def rollback(settings: Settings, cluster: str, service: str, *, to: str | 
     outcome = await ask(settings.state, request)
     if outcome is not None:
         return outcome
-    async with _parts(settings) as parts:
+    # the name on the command line is a target here; among the settings it would narrow down what is ours
+    async with _parts(replace(settings, names=())) as parts:
         parts.state.check_writable()
         await parts.state.lock.acquire(timeout_s=5)
         parts.hub.start()

@@ -1,0 +1,99 @@
+"""What counts as healthy: Docker's health check, a probe label, or running on for the settle time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.compose import Compose
+from tests.support.images import HEALTHCHECK
+
+HTTP = {"tidegate.probe.http": ":8000/healthz"}
+TCP = {"tidegate.probe.tcp": ":8000"}
+EXEC = {"tidegate.probe.exec": "/app health"}
+SOON = {"tidegate.health-timeout": "3s"}
+PATIENT_CHECK = {**HEALTHCHECK, "Retries": 1, "StartPeriod": 5_000_000_000}
+
+
+async def outcome(compose: Compose, push: Push, state: Path, labels: dict[str, str], release: dict[str, Any]) -> str:
+    """Update a service with these labels to this release; how it ended. What serves then is checked here."""
+    first = push("1")
+    compose.write({"services": {"web": {"image": first.reference, "labels": {"tidegate.cut": "fast", **labels}}}})
+    compose.up()
+    before = compose.container("web")["Id"]
+    second = push("2", **release)
+    async with agent_here(state) as agent:
+        await agent.look()
+        ending = str(agent.last()["outcome"])
+        quarantined = [entry.digest for entry in agent.parts.state.quarantine.list()]
+        await agent.parts.private.collect(())
+    after = compose.container("web")
+    assert after["State"]["Running"]
+    assert after["Image"] == (second if ending == "committed" else first).image_id
+    assert (after["Id"] == before) == (ending != "committed")
+    assert quarantined == ([second.digest] if ending == "rolled-back" else [])
+    return ending
+
+
+@pytest.mark.parametrize(
+    ("labels", "release"),
+    [
+        (HTTP, {}),
+        (HTTP, {"env": {"BOOT_S": "1.5"}}),
+        (TCP, {"env": {"BOOT_S": "1"}}),
+        (EXEC, {}),
+        ({}, {}),
+        ({}, {"env": {"BOOT_S": "2"}, "healthcheck": PATIENT_CHECK}),
+        (HTTP, {"healthcheck": True}),
+    ],
+)
+async def test_a_release_that_is_well_is_kept(
+    compose: Compose, push: Push, tmp_path: Path, labels: dict[str, str], release: dict[str, Any]
+) -> None:
+    assert await outcome(compose, push, tmp_path / "state", labels, release) == "committed"
+
+
+@pytest.mark.parametrize(
+    ("labels", "release"),
+    [
+        (HTTP | SOON, {"env": {"SICK": "1"}}),
+        (HTTP | SOON, {"env": {"SICK": "1"}, "healthcheck": {**HEALTHCHECK, "Test": ["CMD", "true"]}}),
+        ({"tidegate.probe.tcp": ":9"} | SOON, {}),
+        (EXEC | SOON, {"env": {"SICK": "1"}}),
+        ({"tidegate.settle": "2s"}, {"env": {"EXIT": "0", "EXIT_AFTER_S": "1"}}),
+        (HTTP, {"env": {"EXIT": "1", "EXIT_AFTER_S": "0.2"}}),
+        ({}, {"env": {"SICK": "1"}, "healthcheck": {**HEALTHCHECK, "Retries": 1}}),
+        (SOON, {"env": {"BOOT_S": "60"}, "healthcheck": {**HEALTHCHECK, "StartPeriod": 60_000_000_000}}),
+    ],
+)
+async def test_a_release_that_is_not_well_is_not(
+    compose: Compose, push: Push, tmp_path: Path, labels: dict[str, str], release: dict[str, Any]
+) -> None:
+    assert await outcome(compose, push, tmp_path / "state", labels, release) == "rolled-back"
+
+
+async def test_a_probe_that_cannot_be_run_says_nothing_about_the_release(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    labels = {"tidegate.probe.exec": "/not-there"} | SOON
+    assert await outcome(compose, push, tmp_path / "state", labels, {}) == "inconclusive"
+
+
+async def test_a_release_that_keeps_restarting_once_it_serves_is_put_back(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    first = push("1")
+    compose.write({"services": {"web": {"image": first.reference, "restart": "always"}}})
+    compose.up()
+    push("2", env={"EXIT": "1", "EXIT_AFTER_S": "2.5"})
+    async with agent_here(tmp_path / "state", TIDEGATE_BAKE="6s") as agent:
+        await agent.look()
+        assert agent.last()["outcome"] == "rolled-back", agent.last()
+        await agent.parts.private.collect(())
+    after = compose.container("web")
+    assert (after["Image"], after["State"]["Running"]) == (first.image_id, True)
+    assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert compose.changes() == []
