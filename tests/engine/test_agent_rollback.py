@@ -1,0 +1,93 @@
+"""A rollback by hand, with the agent running and without; what it leaves behind is held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import Push
+from tests.support.agent import agent_here, in_thread, tidegate
+from tests.support.compose import Compose
+from tests.support.features import at_work, forget, image_of, on_engine, one, services
+
+
+async def updated(compose: Compose, push: Push, state: Path) -> tuple[str, str, str, str]:
+    """A service that this agent has moved from one release to the next: both image ids and digests."""
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    new = push("2")
+    async with agent_here(state) as here:
+        await here.look()
+    assert image_of(compose, "web") == new.image_id
+    return old.image_id, new.image_id, old.digest, new.digest
+
+
+async def test_the_release_before_is_put_back_and_the_newer_one_held(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    state, target = tmp_path / "state", f"{compose.project}/web"
+    old, new, old_digest, new_digest = await updated(compose, push, state)
+    done = await in_thread(tidegate, state, "agent", "rollback", target)
+    assert target in done.stdout
+    assert (image_of(compose, "web"), compose.changes()) == (old, [])
+    listed = json.loads((await in_thread(tidegate, state, "agent", "quarantine", "list", "--json")).stdout)
+    assert [entry["digest"] for entry in listed] == [new_digest]
+    async with agent_here(state) as here:
+        await here.look()
+    assert image_of(compose, "web") == old
+    again = await in_thread(tidegate, state, "agent", "rollback", target, "--to", old_digest)
+    assert "already" in again.stdout
+    assert image_of(compose, "web") == old
+    await in_thread(tidegate, state, "agent", "quarantine", "release", new_digest[7:19])
+    async with agent_here(state) as here:
+        await here.look()
+    assert image_of(compose, "web") == new
+
+
+async def test_a_running_agent_does_it_when_asked(compose: Compose, push: Push, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    old, new, _, new_digest = await updated(compose, push, state)
+    async with agent_here(state) as here, at_work(here):
+        done = await in_thread(tidegate, state, "agent", "rollback", f"{compose.project}/web")
+        assert "again" in done.stdout
+        assert here.last()["outcome"] == "committed"
+        assert image_of(compose, "web") == old
+        second = await in_thread(lambda: tidegate(state, "agent", "rollback", f"{compose.project}/web", check=False))
+        assert second.returncode != 0  # what ran before that is in quarantine
+        assert "--to" in second.stderr
+        wished = await in_thread(
+            lambda: tidegate(state, "agent", "rollback", f"{compose.project}/web", "--to", new_digest[7:20])
+        )
+        assert "again" in wished.stdout
+    assert image_of(compose, "web") == new
+
+
+async def test_an_image_that_was_pruned_is_pulled_again_by_its_digest(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    push("2")
+    async with agent_here(state) as here:
+        await here.look()
+    forget(old)
+    assert not on_engine(old)
+    await in_thread(tidegate, state, "agent", "rollback", f"{compose.project}/web", "--to", old.digest)
+    assert image_of(compose, "web") == old.image_id
+
+
+async def test_a_target_or_digest_that_is_not_known_is_told_with_what_is(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    _, new, old_digest, _ = await updated(compose, push, state)
+    typo = await in_thread(lambda: tidegate(state, "agent", "rollback", f"{compose.project}/wbe", check=False))
+    assert (typo.returncode, f"did you mean {compose.project}/web?" in typo.stderr) == (1, True)
+    unknown = await in_thread(
+        lambda: tidegate(state, "agent", "rollback", f"{compose.project}/web", "--to", "abcdef12", check=False)
+    )
+    assert (unknown.returncode, old_digest[:19] in unknown.stderr) == (1, True)
+    assert image_of(compose, "web") == new
