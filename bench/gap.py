@@ -63,19 +63,20 @@ def _compare(updates: int, boot_s: float) -> dict[str, Any]:
         clusters = [stack.enter_context(cluster(boot_s, arm.labels)) for arm in arms]
         for number in range(1, updates + 1):
             for arm, one in zip(arms, clusters, strict=True):
-                arm.gaps.append(_one_gap(arm, one, f"{number}"))
+                arm.gaps.append(_one_gap(arm, one, number))
     found: dict[str, Any] = {arm.name: summary(arm.gaps) for arm in arms}
     base = found["compose"]["median"]
     return {"gap_s": found, "ratio": {arm.name: round(found[arm.name]["median"] / base, 3) for arm in arms[1:]}}
 
 
-def _one_gap(arm: Arm, one: Cluster, version: str) -> float:
-    docker("pull", "-q", one.push(version).reference)
+def _one_gap(arm: Arm, one: Cluster, number: int) -> float:
+    docker("pull", "-q", one.push(f"{number}").reference)
     with SteadyClient(one.port) as client:
+        client.await_version(f"{number - 1}")
         time.sleep(_BEFORE_S)
         begun = time.monotonic()
         arm.update(one)
-        client.await_version(version)
+        client.await_version(f"{number}")
         time.sleep(_AFTER_S)
         ended = client.times[-1]
     return longest_silence(client.times, begun, ended)

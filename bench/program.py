@@ -20,9 +20,9 @@ def command(*words: str) -> list[str]:
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:
-    """The engine's address, the state, and `more`; nothing else of this process's environment but PATH."""
-    engine = {key: os.environ[key] for key in ("PATH", "DOCKER_HOST", "DOCKER_CONFIG") if key in os.environ}
-    return {**engine, "TIDEGATE_STATE": str(state), **more}
+    """The engine's address, the state, and `more`; of this process's environment only what it takes to run."""
+    kept = ("PATH", "PYTHONPATH", "DOCKER_HOST", "DOCKER_CONFIG")
+    return {key: os.environ[key] for key in kept if key in os.environ} | {"TIDEGATE_STATE": str(state), **more}
 
 
 def run(state: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:

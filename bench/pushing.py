@@ -14,7 +14,7 @@ INTERVAL_S = 1
 
 
 def measure(updates: int) -> dict[str, Any]:
-    """Seconds from the end of the push; a service with a published port and a health check every 0.5 s."""
+    """Seconds from the end of the push; a service with a published port and a probe."""
     taken = []
     with cluster() as one, SteadyClient(one.port) as client:
         words = ["--interval", str(INTERVAL_S), one.container]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import structlog
@@ -42,6 +43,9 @@ class Announce(Protocol):
 
     async def __call__(self, container: Container) -> None:
         """Never fails an update."""
+
+    def during_cut(self, incumbent: Container) -> AbstractAsyncContextManager[None]:
+        """Watch over its addresses while another container takes its place. Never fails an update."""
 
 
 class Prove(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from tidegate.agent.announce_container import Announcements
 from tidegate.agent.decide import Decider
 from tidegate.agent.detect import Detector
 from tidegate.agent.events import EventHub
@@ -25,7 +26,7 @@ from tidegate.agent.transaction import Tools
 from tidegate.agent.updater import Updater
 from tidegate.agent.whoami import own_container
 from tidegate.engine.docker import DockerEngine
-from tidegate.engine.model import Container, Event
+from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 from tidegate.registry.client import RegistryClient
 from tidegate.registry.credentials import ConfiguredCredentials, credentials_from
@@ -77,7 +78,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
     state = State.at(settings.state)
     hub = EventHub(engine)
     private = PrivateNetworks(engine, settings.private_subnets, own)
-    announce = _stay_silent
+    announce = Announcements(engine, own)
     tools = Tools(
         engine=engine,
         hub=hub,
@@ -112,10 +113,6 @@ def _credentials(settings: Settings) -> ConfiguredCredentials:
     if settings.docker_config is not None:
         return ConfiguredCredentials(config_file=Path(settings.docker_config) / "config.json")
     return credentials_from(os.environ)
-
-
-async def _stay_silent(container: Container) -> None:
-    """Announces nothing."""
 
 
 async def past_events(engine: Engine, since_ns: int) -> list[Event]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
@@ -17,8 +17,8 @@ from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler, describe
 from tidegate.domain.policy import Policy
-from tidegate.domain.transaction import Settlement, Step, Strategy, steps_of
-from tidegate.engine.errors import EngineError, EngineUnavailableError
+from tidegate.domain.transaction import Settlement, Step, Strategy, cut_of, steps_of
+from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 
@@ -131,6 +131,7 @@ class Transaction:
     replaced: list[Replacement] = field(default_factory=list)
     ends: dict[str, Settlement] = field(default_factory=dict)
     needs_serving: dict[str, str] = field(default_factory=dict)
+    _cut: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     def begin(self, *, handover: bool = False) -> None:
         """Write down what is about to be done, before anything is. `handover`: by the agent's successor."""
@@ -181,7 +182,7 @@ class Transaction:
     async def forward(self, it: Replacement) -> Result | None:
         """Replace one container; None when its candidate serves, else how it ended."""
         guard = self.guard(it)
-        with self.tools.hub.listening(guard.feed):
+        async with self._following(guard):
             try:
                 await self.walk(it, guard)
             except EngineUnavailableError:
@@ -192,6 +193,19 @@ class Transaction:
                     return result
         self.note_replaced(it)
         return None
+
+    @contextlib.asynccontextmanager
+    async def _following(self, guard: Guard) -> AsyncIterator[None]:
+        """Follow the events, and let go in the end of what watched over a cut."""
+        with self.tools.hub.listening(guard.feed):
+            async with self._cut:
+                yield
+
+    async def _watch_over_cut(self, it: Replacement) -> None:
+        """Get ready for the time in which nobody answers, so that clients do not wait longer than that."""
+        with contextlib.suppress(NotFoundError):
+            incumbent = await self.tools.engine.container(it.incumbent)
+            await self._cut.enter_async_context(self.tools.announce.during_cut(incumbent))
 
     async def _settle(self, it: Replacement, guard: Guard, cause: BaseException) -> Result | None:
         """End a replacement that was cut short; None where it came out with the candidate all the same."""
@@ -247,6 +261,8 @@ class Transaction:
 
     async def take(self, step: Step, it: Replacement, guard: Guard, prove: Prove | None = None) -> None:
         """Write one step down, then do it. Raises `Unhealthy`, `Interfered`, `EngineError`."""
+        if step is cut_of(it.strategy):
+            await race(self._watch_over_cut(it), guard)
         self._note(_step_record(it, step))
         await race(self._hands(it, guard, prove).perform(step), guard)
         it.done.add(step)
@@ -288,7 +304,7 @@ class Transaction:
         """Walk a replacement whose candidate is the earlier release."""
         guard = self.guard(back)
         prove = _ProveAnyway(self.tools.prover, policy)
-        with self.tools.hub.listening(guard.feed):
+        async with self._following(guard):
             try:
                 for step in steps_of(back.strategy):
                     if step not in back.done and (back.was_running or step not in _ONLY_RUNNING):

@@ -90,9 +90,20 @@ _SERVES_AFTER = {
 }
 
 
+_CUT = {Strategy.SWAP: Step.CUT, Strategy.STOP_FIRST: Step.STOP}
+
+
 def steps_of(strategy: Strategy) -> tuple[Step, ...]:
     """Every step of a strategy, in order."""
     return _STEPS[strategy]
+
+
+def cut_of(strategy: Strategy) -> Step | None:
+    """The step from which nobody answers at the incumbent's addresses until the candidate does; None if there is none.
+
+    With start-first both answer by then, by addresses of their own.
+    """
+    return _CUT.get(strategy)
 
 
 def serves(strategy: Strategy, done: frozenset[Step]) -> bool:
@@ -183,9 +194,7 @@ def _both(scene: Scene) -> Settlement:
     touched = {scene.incumbent.touch, scene.candidate.touch}
     if scene.incumbent.touch is Touch.STOPPED and scene.candidate.touch is Touch.NONE:
         return Settlement.INCUMBENT_STOPPED
-    if scene.incumbent.touch is Touch.STOPPED or (
-        scene.candidate.touch is Touch.STOPPED and scene.incumbent_stopped
-    ):
+    if scene.incumbent.touch is Touch.STOPPED or (scene.candidate.touch is Touch.STOPPED and scene.incumbent_stopped):
         return Settlement.CANDIDATE_STOPPED if scene.serves else Settlement.INCUMBENT_STOPPED
     if touched == {Touch.NONE} or scene.incumbent.touch is Touch.NONE:
         forward = scene.serves and scene.candidate.touch is not Touch.STOPPED
