@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,8 +130,7 @@ async def rollback(settings: Settings, cluster: str, service: str, *, to: str | 
     outcome = await ask(settings.state, request)
     if outcome is not None:
         return outcome
-    # the name on the command line is a target here; among the settings it would narrow down what is ours
-    async with _parts(replace(settings, names=())) as parts:
+    async with _parts(settings) as parts:
         parts.state.check_writable()
         await parts.state.lock.acquire(timeout_s=5)
         parts.hub.start()

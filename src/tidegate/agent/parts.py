@@ -13,7 +13,7 @@ from tidegate.agent.detect import Detector
 from tidegate.agent.events import EventHub
 from tidegate.agent.gates import StateGates
 from tidegate.agent.prepare import Preparer
-from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.private import PrivateNetworks, networked
 from tidegate.agent.prove import HealthProver
 from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
 from tidegate.agent.settings import Settings
@@ -77,7 +77,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
     registry = RegistryClient(credentials, insecure=settings.insecure_registries, ca_file=settings.registry_ca)
     state = State.at(settings.state)
     hub = EventHub(engine)
-    private = PrivateNetworks(engine, settings.private_subnets, own)
+    private = PrivateNetworks(engine, settings.private_subnets, await networked(engine, own))
     announce = Announcements(engine, own)
     tools = Tools(
         engine=engine,

@@ -53,7 +53,7 @@ class PrivateNetworks:
     def __init__(
         self, engine: Engine, pools: Sequence[ipaddress.IPv4Network], own_container: str | None = None
     ) -> None:
-        """`pools` are the ranges they are cut from; `own_container` the agent's id, None on the host itself."""
+        """`pools` are the ranges they are cut from; `own_container` the agent's id, see `networked`."""
         self._engine = engine
         self._pools = tuple(pools)
         self._own = own_container
@@ -61,6 +61,18 @@ class PrivateNetworks:
     def needed_by(self, probe: Probe | None) -> bool:
         """Whether a probe can only be made from a network shared with the agent's own container."""
         return self._own is not None and isinstance(probe, ProbeHttp | ProbeTcp)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the agent reaches every container as the host does."""
+        return self._own is None
+
+    async def shared_with(self, container: Container) -> str | None:
+        """A network on which the agent's own container meets this one."""
+        if self._own is None:
+            return None
+        own = await self._engine.container(self._own)
+        return next((name for name in container.endpoints if name in own.endpoints), None)
 
     async def enter(self, network: str) -> None:
         """Connect the agent's own container, so that it can probe what is there."""
@@ -174,6 +186,13 @@ class PrivateNetworks:
         """The container it was made for, if it still exists; both carry the replacement's id as a label."""
         owner = network.labels.get(PRIVATE_FOR, "")
         return await self._engine.containers(labels={TRANSACTION: owner})
+
+
+async def networked(engine: Engine, own: str | None) -> str | None:
+    """The agent's own container, where it has networks of its own: None on the host, and on the host's network."""
+    if own is None or (await engine.container(own)).network_mode == "host":
+        return None
+    return own
 
 
 def network_of(owner: str) -> str:

@@ -93,8 +93,21 @@ class HealthProver:
         if probe is None or (watch.next_probe is not None and now < watch.next_probe):
             return
         watch.next_probe = now + timedelta(seconds=probe.interval_s)
-        result = await run_probe(probe, _address(container, watch.network), self._engine, container.id)
+        address = await self._address(container, watch.network)
+        result = await run_probe(probe, address, self._engine, container.id)
         watch.probes = [*watch.probes[-_PROBES_KEPT:], result]
+
+    async def _address(self, container: Container, network: str | None) -> str:
+        """An address at which the container can be probed, or an empty string."""
+        kind, _, other = container.network_mode.partition(":")
+        if kind == "host":
+            return "127.0.0.1" if self._private.on_host else ""
+        if kind == "container":
+            return await self._address(await self._engine.container(other), None)
+        endpoints = container.endpoints
+        network = network or await self._private.shared_with(container)
+        wanted = [endpoints[network]] if network is not None and network in endpoints else list(endpoints.values())
+        return next((endpoint.ip_address for endpoint in wanted if endpoint.ip_address), "")
 
     async def second_opinion(self, it: Replacement, policy: Policy, guard: Guard) -> None:
         """Prove the release on the serving networks, unnamed and without ports. Raises `Unhealthy`."""
@@ -164,10 +177,3 @@ def _started(container: Container, begun: datetime) -> datetime:
     except ValueError:
         return begun
     return max(started, begun) if started.tzinfo else begun
-
-
-def _address(container: Container, network: str | None) -> str:
-    """An address at which the container can be probed, or an empty string."""
-    endpoints = container.endpoints
-    wanted = [endpoints[network]] if network is not None and network in endpoints else list(endpoints.values())
-    return next((endpoint.ip_address for endpoint in wanted if endpoint.ip_address), "")
