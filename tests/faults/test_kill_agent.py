@@ -10,17 +10,10 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
-from tests.support.kills import Before, agent_killed_at, assert_at_rest, most_at_once
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once
 
 from tidegate.domain.transaction import Strategy, steps_of
 
-NETWORKS = {"front": {"aliases": ["shop"]}, "back": {}}
-SERVICES: dict[str, dict[str, Any]] = {
-    "start-first": {"networks": NETWORKS},
-    "swap": {"ports": ["8000"], "networks": NETWORKS},
-    "swap-graceful": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.cut": "graceful"}},
-    "stop-first": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.strategy": "stop-first"}},
-}
 OFTEN = {
     ("start-first", "at:step:remove"),
     ("start-first", "in:bake"),

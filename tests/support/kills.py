@@ -23,6 +23,14 @@ from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = {"front": {"aliases": ["shop"]}, "back": {}}
+SERVICES: dict[str, dict[str, Any]] = {
+    "start-first": {"networks": NETWORKS},
+    "swap": {"ports": ["8000"], "networks": NETWORKS},
+    "swap-graceful": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.cut": "graceful"}},
+    "stop-first": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.strategy": "stop-first"}},
+}
+"""A service for each strategy, on two networks."""
 
 
 def agent_killed_at(point: str, state: Path, **more: str) -> None:

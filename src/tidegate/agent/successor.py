@@ -27,6 +27,7 @@ from tidegate.engine.errors import EngineError, NotFoundError
 TAKE_OVER = "take-over"
 _LOOK_EVERY_S = 0.5
 _LOCK_WITHIN_S = 30.0
+_ASK_TIMES = 10
 _log = structlog.get_logger(__name__)
 
 
@@ -81,8 +82,8 @@ class Successor:
     async def _start(self, transaction: Transaction, it: Replacement, guard: Guard) -> None:
         for step in steps_of(it.strategy)[: steps_of(it.strategy).index(Step.PROVE)]:
             if step not in it.done:
+                self._expected = it.candidate
                 await transaction.take(step, it, guard)
-        self._expected = it.candidate
         _log.info("the new agent runs; waiting for it to take over", container=it.name)
 
     async def _wait_until_asked(self, it: Replacement, limit_s: float) -> None:
@@ -134,12 +135,25 @@ async def claim(state: State, own: str | None) -> bool:
     """
     if state.lock.try_acquire():
         return False
-    handed = False
-    if own is not None:
-        outcome = await ask(state.directory, {"verb": TAKE_OVER, "container": own})
-        handed = outcome is not None and outcome.ok
+    handed = own is not None and await _let_in(state, own)
     await state.lock.acquire(timeout_s=_LOCK_WITHIN_S)
     return handed
+
+
+async def _let_in(state: State, own: str) -> bool:
+    """Ask the agent that holds the lock to go; it knows of us a moment after we started."""
+    for _ in range(_ASK_TIMES):
+        try:
+            outcome = await ask(state.directory, {"verb": TAKE_OVER, "container": own})
+        except OSError as error:
+            _log.debug("the agent that runs broke off", error=str(error))
+            outcome = None
+        if outcome is not None and outcome.ok:
+            return True
+        if state.lock.try_acquire():
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return False
 
 
 async def _wait(event: asyncio.Event, limit_s: float) -> None:

@@ -1,0 +1,147 @@
+"""The engine is killed in the middle of an update, alone or together with the agent; both come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import AgentHere, agent_here, in_thread
+from tests.support.compose import PROJECT, Compose
+from tests.support.daemon import Daemon
+from tests.support.images import Pushed
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, count_at_once
+from tests.support.waiting import wait_for
+
+POINTS = {
+    "start-first": ("create", "prove", "join", "stop", "name"),
+    "swap": ("start", "cut", "join", "remove", "adopt"),
+    "stop-first": ("create", "stop", "start", "prove", "remove"),
+}
+OFTEN = {("swap", "join"), ("stop-first", "start")}
+
+
+def cases() -> Iterator[Any]:
+    for name, steps in POINTS.items():
+        for step in (*steps, "bake"):
+            yield pytest.param(
+                (name, step), id=f"{name}-{step}", marks=() if (name, step) in OFTEN else pytest.mark.long
+            )
+
+
+class Recorder:
+    """Follows a project's start and die events across restarts of the engine."""
+
+    def __init__(self, compose: Compose, daemon: Daemon) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self._filter = f"label={PROJECT}={compose.project}"
+        self._daemon = daemon
+        self._done = False
+        self._follow()
+
+    def _follow(self) -> None:
+        command = ["docker", "events", "--filter", "type=container", "--filter", self._filter, "--format", "{{json .}}"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._thread = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._thread.start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.events.extend(json.loads(line) for line in process.stdout)
+
+    def restart_engine(self) -> None:
+        """Kill it and start it; what ran is over: the engine ends it before it starts anything."""
+        self._daemon.kill()
+        self._process.wait()
+        self._thread.join()
+        running = {event["id"] for event in self.events}
+        self.events += [{"Action": "die", "id": one} for one in running]
+        self._daemon.start()
+        self._follow()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._process.terminate()
+        self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def recorded(compose: Compose, daemon: Daemon) -> Iterator[Recorder]:
+    recorder = Recorder(compose, daemon)
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+def running_project(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pushed]:
+    old = push("1", healthcheck=True)
+    web = {"image": old.reference, "restart": "unless-stopped", **SERVICES[name]}
+    compose.write({"services": {"web": web}, "networks": {"front": {}, "back": {}}})
+    compose.up("--wait")
+    return Before.of(compose, "web"), old, push("2", healthcheck=True)
+
+
+def kill_at(agent: AgentHere, step: str, kill: Any) -> None:
+    """Let the journal's record of a step kill the engine, once, before the step acts."""
+    append, pending = agent.parts.state.journal.append, [kill]
+
+    def write(txid: str, record: Mapping[str, Any]) -> None:
+        append(txid, record)
+        if pending and step in {record.get("doing"), record["kind"]}:
+            pending.pop()()
+
+    agent.parts.state.journal.append = write  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("case", list(cases()))
+async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
+    compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
+) -> None:
+    name, step = case
+    before, _, new = running_project(compose, push, name)
+    async with agent_here(tmp_path / "state") as agent:
+        kill_at(agent, step, daemon.kill)
+        running = asyncio.create_task(agent.agent.run())
+        await in_thread(wait_for, lambda: not _up(daemon), "the engine is killed")
+        await in_thread(daemon.start)
+        done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
+        await in_thread(functools.partial(done, limit_s=60))
+        running.cancel()
+        await asyncio.wait([running])
+    assert_at_rest(compose, tmp_path / "state", before, new)
+
+
+@pytest.mark.parametrize("case", list(cases()))
+async def test_after_a_restart_of_the_host_one_container_serves(
+    compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
+) -> None:
+    name, step = case
+    before, old, new = running_project(compose, push, name)
+    with recorded(compose, daemon) as recorder:
+        point = f"in:{step}" if step == "bake" else f"in:step:{step}"
+        await in_thread(agent_killed_at, point, tmp_path / "state")
+        await in_thread(recorder.restart_engine)
+        async with agent_here(tmp_path / "state") as agent:
+            await agent.agent.recover()
+    assert_at_rest(compose, tmp_path / "state", before, old, new)
+    if name == "stop-first":
+        assert count_at_once(recorder.events, {one["Id"] for one in before.containers["web"]}) == 1
+
+
+def _up(daemon: Daemon) -> bool:
+    try:
+        return daemon.pid > 0
+    except FileNotFoundError:
+        return False
