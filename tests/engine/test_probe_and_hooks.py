@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 from tests.support import images
-from tests.support.engines import docker_host, unique
+from tests.support.engines import unique
 from tests.support.images import Pushed
 from tests.support.registry import Registry
 
@@ -24,8 +24,7 @@ pytestmark = pytest.mark.usefixtures("engine_url")
 
 @pytest.fixture
 async def engine(engine_url: str) -> AsyncIterator[DockerEngine]:
-    assert engine_url
-    opened = await DockerEngine.open(docker_host())
+    opened = await DockerEngine.open(engine_url)
     yield opened
     await opened.close()
 

@@ -114,9 +114,7 @@ def test_our_own_hooks_always_run() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "timeout_s"), [("3", 180.0), ("0", None)])
-def test_watchtowers_hook_timeout_is_in_minutes_and_zero_is_unlimited(
-    minutes: str, timeout_s: float | None
-) -> None:
+def test_watchtowers_hook_timeout_is_in_minutes_and_zero_is_unlimited(minutes: str, timeout_s: float | None) -> None:
     labels = {f"{WATCHTOWER}.lifecycle.pre-update": "x", f"{WATCHTOWER}.lifecycle.pre-update-timeout": minutes}
     assert policy(labels, lifecycle_hooks=True).pre_update == Hook("x", timeout_s)
 
@@ -142,9 +140,7 @@ def test_two_probes_on_one_container_are_refused() -> None:
 
 
 def test_watchtowers_stop_signal_and_image_labels_are_read() -> None:
-    found = policy(
-        {f"{WATCHTOWER}.stop-signal": "sighup", "com.centurylinklabs.zodiac.original-image": "acme/web:1"}
-    )
+    found = policy({f"{WATCHTOWER}.stop-signal": "sighup", "com.centurylinklabs.zodiac.original-image": "acme/web:1"})
     assert (found.stop_signal, found.image) == ("SIGHUP", "acme/web:1")
 
 

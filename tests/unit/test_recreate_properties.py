@@ -91,9 +91,7 @@ def test_what_the_user_set_otherwise_than_the_image_survives(
 ) -> None:
     after = remade(engine_merges(user, old), old, new)
     assert {e for e in user["Env"] if e not in old["Env"]} <= set(after["Env"])
-    assert {k: v for k, v in user["Labels"].items() if old["Labels"].get(k) != v}.items() <= after[
-        "Labels"
-    ].items()
+    assert {k: v for k, v in user["Labels"].items() if old["Labels"].get(k) != v}.items() <= after["Labels"].items()
     for key in ("User", "WorkingDir", "StopSignal"):
         if user[key] and user[key] != old[key]:
             assert after[key] == user[key]

@@ -39,9 +39,7 @@ def test_a_published_port_means_swap() -> None:
         ({"running": False}, "does not run"),
     ],
 )
-def test_what_must_not_overlap_is_stopped_first_and_the_reason_is_told(
-    change: dict[str, object], word: str
-) -> None:
+def test_what_must_not_overlap_is_stopped_first_and_the_reason_is_told(change: dict[str, object], word: str) -> None:
     choice = choose(facts(**change), None)
     assert choice.strategy is Strategy.STOP_FIRST
     assert word in choice.reason

@@ -104,9 +104,7 @@ def test_a_container_made_by_somebody_else_stays() -> None:
 
 
 parties = st.builds(Party, present=st.booleans(), touch=st.sampled_from(list(Touch)))
-scenes = st.builds(
-    Scene, parties, parties, serves=st.booleans(), incumbent_stopped=st.booleans(), unseen=st.booleans()
-)
+scenes = st.builds(Scene, parties, parties, serves=st.booleans(), incumbent_stopped=st.booleans(), unseen=st.booleans())
 
 
 @given(scenes)

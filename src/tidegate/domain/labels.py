@@ -45,9 +45,7 @@ def _own(key: str, takes: str, default: str, meaning: str) -> Label:
 
 
 LABELS: tuple[Label, ...] = (
-    _both(
-        "enable", BOOL, "unset", "`false` leaves the container alone; `true` is what `--label-enable` asks for."
-    ),
+    _both("enable", BOOL, "unset", "`false` leaves the container alone; `true` is what `--label-enable` asks for."),
     _both("scope", "a name", "unset", "The agent with the same `--scope` looks after this container."),
     _both("monitor-only", BOOL, "false", "New releases are reported, not installed."),
     _both("no-pull", BOOL, "false", "Only the engine's own images are looked at; the registry is not asked."),
@@ -115,9 +113,7 @@ LABELS: tuple[Label, ...] = (
     _own("window", "`CRON DURATION [ZONE]`, several separated by `;`", "always", "When updates may begin."),
     _own("freeze", "`FROM/TO [ZONE] [REASON]`, several separated by `;`", "never", "When no update may begin."),
     _own("cooldown", DURATION, "0s", "How long a release must have been known before it is installed."),
-    _own(
-        "group", "a name", "none", "Services of a cluster with the same group are updated, or put back, together."
-    ),
+    _own("group", "a name", "none", "Services of a cluster with the same group are updated, or put back, together."),
     _both("depends-on", "a comma list of container or service names", "unset", "What this container depends on."),
     _own(
         "keep-images",

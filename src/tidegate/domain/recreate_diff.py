@@ -11,9 +11,7 @@ from tidegate.domain.recreate_config import image_config
 Document = Mapping[str, Any]
 
 MASK = "***"
-_SECRET_NAME = re.compile(
-    r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|SALT|SIGNATURE", re.IGNORECASE
-)
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|SALT|SIGNATURE", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _NAMED_LABELS = {
     "org.opencontainers.image.version": "version",

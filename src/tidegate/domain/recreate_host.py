@@ -70,9 +70,7 @@ def _with_volume_names(host: HostConfig, old: Document) -> None:
     mounts = [_named_mount(mount, names) for mount in host.get("Mounts") or ()]
     covered = {_clean(bind_target(bind)) for bind in host["Binds"] or ()}
     covered |= {_clean(str(mount.get("Target", ""))) for mount in mounts}
-    mounts += [
-        _mount_by_name(mount) for target, mount in names.items() if target not in covered and _own(target, old)
-    ]
+    mounts += [_mount_by_name(mount) for target, mount in names.items() if target not in covered and _own(target, old)]
     if mounts:
         host["Mounts"] = mounts
 
