@@ -1,0 +1,130 @@
+"""The program where it cannot work at all: one line with the remedy, an exit code, and nothing touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from tests.conftest import Push
+from tests.support.agent import in_thread, tidegate
+from tests.support.daemon import Daemon, small_engine
+
+REFUSED, USAGE, FAILED = 3, 2, 1
+
+
+def told(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The one line of complaint of a program that ended with this code."""
+    assert done.returncode == code, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("tidegate: ")]
+    return line
+
+
+@asynccontextmanager
+async def engine_that_says(path: Path, version: Mapping[str, str]) -> AsyncIterator[str]:
+    """Answers on a socket to `/version`, and to nothing else."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("/version"):
+            return web.json_response(dict(version))
+        return web.json_response({"message": "nothing here"}, status=404)
+
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0)
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+    yield f"unix://{path}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status"])
+def test_an_engine_socket_that_is_not_there_is_named(tmp_path: Path, command: str) -> None:
+    host = f"unix://{tmp_path}/none.sock"
+    line = told(tidegate(tmp_path / "state", "agent", command, check=False, DOCKER_HOST=host), REFUSED)
+    assert f"{tmp_path}/none.sock" in line
+    assert not (tmp_path / "state").exists()
+
+
+def test_an_engine_socket_that_nobody_listens_at_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    line = told(tidegate(tmp_path / "state", "agent", "run", check=False, DOCKER_HOST=f"unix://{path}"), REFUSED)
+    assert str(path) in line
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [("1.12", "1.20"), ("1.90", "1.99")], ids=["too-old", "too-new"])
+async def test_an_engine_of_another_age_is_told_with_its_version(tmp_path: Path, lowest: str, highest: str) -> None:
+    version = {"Version": "9", "ApiVersion": highest, "MinAPIVersion": lowest, "Os": "linux", "Arch": "amd64"}
+    async with engine_that_says(tmp_path / "e.sock", version) as host:
+        words = ("agent", "run", "--once")
+        done = await in_thread(lambda: tidegate(tmp_path / "state", *words, check=False, DOCKER_HOST=host))
+    line = told(done, REFUSED)
+    assert highest in line or lowest in line
+
+
+def test_a_state_directory_that_cannot_be_written_is_told_before_anything_is_touched(
+    engine_url: str, tmp_path: Path
+) -> None:
+    assert engine_url
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    line = told(tidegate(tmp_path / "file" / "state", "agent", "run", "--once", check=False), FAILED)
+    assert str(tmp_path / "file") in line
+    assert "TIDEGATE_STATE" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIDEGATE_SETTLE", "soon"),
+        ("TIDEGATE_WINDOW", "at night"),
+        ("WATCHTOWER_POLL_INTERVAL", "often"),
+        ("WATCHTOWER_SCHEDULE", "now and then"),
+        ("WATCHTOWER_LABEL_ENABLE", "perhaps"),
+        ("DOCKER_HOST", "carrier-pigeon://coop"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named_with_its_value(tmp_path: Path, name: str, value: str) -> None:
+    only = {"WATCHTOWER_POLL_INTERVAL": ""} if name == "WATCHTOWER_SCHEDULE" else {}
+    env = {"PATH": os.environ["PATH"], "TIDEGATE_STATE": str(tmp_path / "state"), **only, name: value}
+    done = subprocess.run(
+        [*_program(), "agent", "run", "--once"], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    line = told(done, done.returncode)
+    assert done.returncode in {USAGE, REFUSED}
+    assert name in line
+    assert value in line
+
+
+def _program() -> list[str]:
+
+    return [sys.executable, "-m", "tidegate"]
+
+
+def test_a_disk_that_is_full_at_the_pull_is_told_and_the_container_goes_on(
+    daemon: Daemon, push: Push, tmp_path: Path
+) -> None:
+    assert daemon
+    old = push("1")
+    # 80 MiB leave less than the agent wants to see free, or too little for what it pulls
+    with small_engine(tmp_path / "e", 80) as host:
+        engine = ["docker", "-H", host]
+        for words in (["pull", "-q"], ["run", "-d", "--name", "web", "--network", "none"]):
+            subprocess.run([*engine, *words, old.reference], check=True, capture_output=True)
+        push("2", files={"/big": os.urandom(90 * 2**20)})
+        done = tidegate(tmp_path / "state", "agent", "run", "--once", check=False, DOCKER_HOST=host)
+        state = subprocess.run(
+            [*engine, "inspect", "--format", "{{.State.Running}} {{.Image}}", "web"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        subprocess.run([*engine, "rm", "-f", "web"], check=True, capture_output=True)
+    assert (done.returncode, state) == (FAILED, ["true", old.image_id])
+    said = [line for line in done.stderr.splitlines() if "web" in line and "disk" in line]
+    assert said, done.stderr
