@@ -1,0 +1,118 @@
+"""The commands and Compose files of the README and docs/ do what they are there for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import environment, tidegate
+from tests.support.compose import Compose
+from tests.support.pages import ROOT, Block, blocks, commands
+
+COMPOSE = [block for block in blocks("yaml") if "services:" in block.text or "image:" in block.text]
+FILES = [ROOT / "deploy" / "docker-compose.yml", ROOT / "examples" / "autonomy" / "docker-compose.yml"]
+AGENTS = sorted(
+    {shlex.join(_) for _ in (shlex.split(line)[2:] for line in commands() if line.startswith("tidegate agent "))}
+)
+EXECUTED = re.findall(r"^(?:docker .* |\.venv/bin/)tidegate agent (.+)$", "\n".join(commands()), re.MULTILINE)
+
+
+def checked(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    file = folder / "compose.yaml"
+    file.write_text(text, encoding="utf-8")
+    command = ["docker", "compose", "-p", "docs", "-f", str(file), "config", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def completed(text: str) -> str:
+    """A page shows a service without its project, or only what is new in it."""
+    if "services:" not in text:
+        text = f"services:\n{text}\nvolumes:\n  tidegate-state:\n"
+    return (
+        text
+        if "image:" in text
+        else text.replace("  tidegate:\n", "  tidegate:\n    image: ghcr.io/tidegate/agent:latest\n")
+    )
+
+
+@pytest.mark.usefixtures("engine_url")
+@pytest.mark.parametrize("block", COMPOSE, ids=str)
+def test_every_compose_file_on_a_page_is_one(tmp_path: Path, block: Block) -> None:
+    done = checked(tmp_path, completed(block.text))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("engine_url")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_every_compose_file_in_the_repository_is_one(tmp_path: Path, file: Path) -> None:
+    done = checked(tmp_path, file.read_text(encoding="utf-8"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_image_name_is_used_everywhere() -> None:
+    named = {
+        name
+        for text in [*(file.read_text(encoding="utf-8") for file in FILES), *(block.text for block in COMPOSE)]
+        for name in re.findall(r"(?:\w[\w./-]*/)?tidegate/agent:\w+", text)
+    }
+    assert named == {"ghcr.io/tidegate/agent:latest"}
+
+
+def test_the_commands_of_the_pages_work_one_after_another(compose: Compose, push: Push, tmp_path: Path) -> None:
+    compose.write({"services": {"web": {"image": push("1").reference, "labels": {"tidegate.enable": "true"}}}})
+    compose.up()
+    second, state, target = push("2").digest[7:19], tmp_path / "state", f"{compose.project}/web"
+    real = {"shop/web": target, "b90e58975ae2": second, "/tmp/tidegate-state": str(state)}
+    lines = {re.sub("|".join(real), lambda found: real[found[0]], line) for line in EXECUTED}
+    assert set(IN_ORDER) <= {re.sub(second, "DIGEST", line.replace(target, "TARGET")) for line in lines}
+    for line in sorted(lines, key=lambda line: place(line.replace(target, "TARGET").replace(second, "DIGEST"))):
+        done = tidegate(state, "agent", *shlex.split(line), check=False)
+        none_left = line == "quarantine release all"
+        assert done.returncode == int(none_left), (line, done.stderr)
+
+
+IN_ORDER = (
+    "rollback TARGET",
+    "quarantine release DIGEST",
+    "rollback TARGET --to DIGEST",
+    "quarantine release TARGET",
+    "quarantine release all",
+)
+
+
+def place(line: str) -> int:
+    """An update first, then the ways back from it; what only looks comes in between."""
+    if line.startswith("run"):
+        return -2
+    return IN_ORDER.index(line) if line in IN_ORDER else -1
+
+
+@pytest.mark.parametrize("line", AGENTS)
+def test_every_command_that_is_mentioned_is_one(tmp_path: Path, line: str) -> None:
+    words = [word for word in shlex.split(line.replace("CLUSTER/SERVICE", "a/b")) if word != "list|release"]
+    known = {"run", "plan", "status", "history", "rollback", "quarantine", "list", "release"}
+    path = [word for word in words if word in known]
+    command = [sys.executable, "-m", "tidegate", "agent", *path, "--help"]
+    env = {"PATH": os.environ["PATH"], **environment(tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert path, line
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_shell_block_has_only_commands_that_are_checked() -> None:
+    known = (
+        r"make [a-z-]+",
+        r"docker compose (up -d|down --volumes|logs .*tidegate)",
+        r"docker compose exec tidegate (tidegate agent .*|cat /var/lib/tidegate/history.jsonl)",
+        r"\.venv/bin/tidegate agent .*",
+        r"docker network prune --force --filter label=tidegate\.private-for",
+        r"docker image ls --filter reference=tidegate\.local/keep",
+    )
+    lines = [line for block in blocks("sh") for line in block.text.splitlines() if line]
+    assert [line for line in lines if not any(re.fullmatch(form, line) for form in known)] == []

@@ -1,0 +1,99 @@
+"""What the README and docs/ name exists: links, files, labels, variables, flags, commands, messages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.support.pages import PAGES, ROOT, commands, links, spans_of, words
+
+from tidegate.agent.settings_parse import ALIASES
+from tidegate.agent.settings_table import SETTINGS
+from tidegate.agent.transaction import Ending
+from tidegate.domain.labels import LABELS
+
+OWN_LABELS = {"tidegate.transaction", "tidegate.incumbent", "tidegate.private-for", "tidegate.instance"}
+NO_LABELS = {"tidegate.local"}  # a repository of the engine's own
+SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in _anchors(target), f"{target.name} has no heading #{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_label_that_is_named_exists() -> None:
+    known = {label.name for label in LABELS} | OWN_LABELS | NO_LABELS
+    named = words(r"(?<![\w./-])tidegate\.[a-z]+(?:[.-][a-z]+)*")
+    assert {(page, label) for page, label in named if label not in known} == set()
+
+
+def test_every_variable_that_is_named_exists() -> None:
+    known = {env for setting in SETTINGS for env in setting.envs}
+    named = words(r"\b(?:TIDEGATE|WATCHTOWER|REPO)_[A-Z_]*[A-Z]\b")
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_is_named_exists(page: Path) -> None:
+    inside = [
+        span for span in spans_of(page) if re.match(r"(src|tests|docs|deploy|examples|scripts|bench)/[\w./-]*$", span)
+    ]
+    assert [span for span in inside if not (ROOT / span).exists()] == []
+
+
+def test_every_flag_of_an_agents_command_exists() -> None:
+    known = {f"--{setting.flag}" for setting in SETTINGS} | {f"--{alias}" for alias in ALIASES}
+    known |= {"--json", "--limit", "--to", "--help"}
+    for line in commands():
+        if "tidegate agent" in line:
+            flags = [
+                word.partition("=")[0] for word in shlex.split(line.split("tidegate agent")[1]) if word[:2] == "--"
+            ]
+            assert set(flags) <= known, line
+
+
+def test_the_outcomes_that_are_explained_are_those_that_there_are() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = text.split("## Outcomes")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {*Ending, "deferred"}
+
+
+def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = text.split("## Messages")[1].split("## ")[0]
+    messages = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert messages
+    assert [message for message in messages if message not in SOURCES] == []
+
+
+def test_the_state_files_that_are_listed_are_those_of_the_program() -> None:
+    text = (ROOT / "docs" / "updates.md").read_text(encoding="utf-8").split("## State files")[1]
+    listed = set(re.findall(r"`([\w.-]+?\.(?:json|jsonl|lock|sock))`", text))
+    assert listed == set(re.findall(r'"((?!\.)[\w.-]+\.(?:json|jsonl|lock|sock))"', SOURCES)) - {
+        "config.json",
+        "docker.sock",
+    }
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-clean", "setup", "test", "test-engines", "test-people"])
+def test_make_has_the_targets_of_the_readme(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{name}:.*## \S", makefile, re.MULTILINE)
+
+
+def test_no_other_make_target_is_named() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {line.split()[1] for line in commands() if line.startswith("make ")}
+    assert named <= targets
