@@ -14,7 +14,13 @@ from tidegate.agent.settings_table import SETTINGS
 from tidegate.agent.transaction import Ending
 from tidegate.domain.labels import LABELS
 
-OWN_LABELS = {"tidegate.transaction", "tidegate.incumbent", "tidegate.private-for", "tidegate.instance"}
+OWN_LABELS = {
+    "tidegate.transaction",
+    "tidegate.incumbent",
+    "tidegate.private-for",
+    "tidegate.helper",
+    "tidegate.instance",
+}
 NO_LABELS = {"tidegate.local"}  # a repository of the engine's own
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
