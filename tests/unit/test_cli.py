@@ -196,7 +196,8 @@ def test_health_check_succeeds_only_while_an_agent_holds_the_state(cli: Cli, tmp
 def test_rollback_takes_a_target_and_a_digest(cli: Cli, commands: SimpleNamespace) -> None:
     seen: list[tuple[str, str, str | None]] = []
 
-    async def rollback(_: Settings, cluster: str, service: str, *, to: str | None) -> CommandOutcome:
+    async def rollback(settings: Settings, cluster: str, service: str, *, to: str | None) -> CommandOutcome:
+        assert settings.names == ()  # they would narrow the look to containers of that name
         seen.append((cluster, service, to))
         return CommandOutcome(ok=to is not None, message="done")
 

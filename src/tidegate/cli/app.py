@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -121,6 +122,7 @@ def rollback(
     cluster, slash, service = _only_name(settings, "CLUSTER/SERVICE").partition("/")
     if not (cluster and slash and service):
         _refuse(f"{settings.names[0]!r} is not CLUSTER/SERVICE, such as autonomy/orchestrator.")
+    settings = replace(settings, names=())  # the target is no name of a container that narrows the look
 
     async def work(commands: AgentCommands, settings: Settings) -> int:
         outcome = await commands.rollback(settings, cluster, service, to=to)
