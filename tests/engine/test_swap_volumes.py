@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here, tidegate
 from tests.support.compose import Compose
-from tests.support.docker import docker, remove
+from tests.support.docker import docker, listed, remove
 
 
 def wrote(compose: Compose, service: str = "web") -> str:
@@ -55,11 +55,16 @@ async def test_data_is_there_after_an_update_and_after_a_rollback(
     remove("volume", {name for name, _ in mounts})
 
 
-async def test_a_broken_release_leaves_none_of_its_own_volumes(compose: Compose, push: Push, tmp_path: Path) -> None:
-    compose.write({"services": {"web": {"image": push("1", healthcheck=True).reference}}})
+@pytest.mark.parametrize("labels", [{}, {"tidegate.strategy": "stop-first"}])
+async def test_a_broken_release_leaves_none_of_its_own_volumes(
+    compose: Compose, push: Push, tmp_path: Path, labels: dict[str, str]
+) -> None:
+    compose.write({"services": {"web": {"image": push("1", healthcheck=True).reference, "labels": labels}}})
     compose.up("--wait")
+    before = listed("volume")
     push("2", healthcheck=True, env={"SICK": "1"}, volumes=["/fresh"])
     async with agent_here(tmp_path / "state") as agent:
         await agent.look()
         assert agent.last()["outcome"] == "rolled-back"
+    assert listed("volume") == before
     assert compose.changes() == []
