@@ -30,7 +30,7 @@ class FakeRegistry:
     server: TestServer | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
+        app = web.Application(client_max_size=2**27)
         app.router.add_get("/v2/", self._base)
         app.router.add_post("/v2/{name:.+}/blobs/uploads/", self._start_upload)
         app.router.add_put("/v2/{name:.+}/blobs/uploads/one", self._finish_upload)
@@ -102,7 +102,7 @@ class FakeRegistry:
         if found is None:
             return _error(404, "MANIFEST_UNKNOWN")
         raw, media_type = found
-        if media_type not in request.headers.get("Accept", ""):
+        if media_type not in ",".join(request.headers.getall("Accept", ())):
             return _error(404, "MANIFEST_UNKNOWN")
         digest = digest_of(raw)
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"', "Content-Type": media_type}

@@ -1,0 +1,138 @@
+"""With Watchtower's labels, flags and variables the agent touches what Watchtower would, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here, in_thread, tidegate
+from tests.support.compose import Compose
+from tests.support.docker import docker
+from tests.support.features import image_of, one, running, services
+from tests.support.waiting import wait_for
+
+PREFIX = "com.centurylinklabs.watchtower"
+OURS = {f"{PREFIX}.enable": "true", f"{PREFIX}.scope": "autonomy-cluster"}
+# the environment of the Compose service in the original plan; its interval has no say in a single run
+PLAN = {
+    "WATCHTOWER_LABEL_ENABLE": "true",
+    "WATCHTOWER_INTERVAL": "300",
+    "WATCHTOWER_CLEANUP": "true",
+    "WATCHTOWER_ROLLING_RESTART": "true",
+    "WATCHTOWER_INCLUDE_STOPPED": "false",
+    "WATCHTOWER_INCLUDE_RESTARTING": "false",
+}
+
+
+def watch(**labels: str) -> dict[str, str]:
+    return {f"{PREFIX}.{key.replace('_', '-')}": value for key, value in labels.items()}
+
+
+def versions(compose: Compose, *names: str) -> dict[str, str]:
+    """Which release each service's only container runs."""
+    return {name: compose.container(name)["Config"]["Labels"]["org.opencontainers.image.version"] for name in names}
+
+
+async def test_the_compose_service_of_the_plan_touches_its_own_cluster_only(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    image = push("1")
+    each: dict[str, Any] = {
+        "ours": one(image, labels=OURS),
+        "unlabelled": one(image),
+        "unscoped": one(image, labels=watch(enable="true")),
+        "elsewhere": one(image, labels=watch(enable="true", scope="other")),
+        "refused": one(image, labels=watch(enable="false", scope="autonomy-cluster")),
+    }
+    compose.write(services(**each))
+    compose.up()
+    push("2")
+    settings: Any = PLAN
+    words = ("agent", "run", "--label-enable", "--scope", "autonomy-cluster", "--run-once")
+    await in_thread(lambda: tidegate(tmp_path / "state", *words, WATCHTOWER_POLL_INTERVAL="", **settings))
+    assert versions(compose, *each) == dict.fromkeys(each, "1") | {"ours": "2"}
+
+
+async def test_an_agent_without_a_scope_leaves_the_updaters_of_scopes_alone(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    image = push("1")
+    each: dict[str, Any] = {
+        "plain": one(image, labels=watch(scope="some")),
+        "updater": one(image, labels={PREFIX: "true", **watch(scope="some")}),
+    }
+    compose.write(services(**each))
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+    assert versions(compose, *each) == {"plain": "2", "updater": "1"}
+
+
+async def test_monitored_and_disabled_containers_are_not_touched_and_no_pull_takes_the_engines_tag(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    image = push("1")
+    each: dict[str, Any] = {
+        "monitored": one(image, labels=watch(monitor_only="true")),
+        "disabled": one(image),
+        "local": one(image, labels=watch(no_pull="true")),
+    }
+    compose.write(services(**each))
+    compose.up()
+    push("2")
+    off = {"WATCHTOWER_DISABLE_CONTAINERS": f"{compose.project}-disabled-1"}
+    async with agent_here(tmp_path / "state", **off) as here:
+        looked = await here.look()
+        actions = {each.place.service: each.action for each in looked.decisions}
+        assert actions == {"monitored": "monitor", "disabled": "none", "local": "none"}
+        assert versions(compose, *each) == dict.fromkeys(each, "1")
+        docker("pull", "--quiet", image.reference)
+        await here.look()
+    assert versions(compose, *each) == {"monitored": "1", "disabled": "1", "local": "2"}
+
+
+@pytest.mark.parametrize(("revive", "runs"), [({}, False), ({"WATCHTOWER_REVIVE_STOPPED": "true"}, True)])
+async def test_a_stopped_container_is_made_anew_and_started_only_where_that_is_asked_for(
+    compose: Compose, push: Push, tmp_path: Path, revive: dict[str, str], runs: bool
+) -> None:
+    compose.write(services(web=one(push("1"))))
+    compose.up()
+    compose.run("stop", "-t", "1")
+    new = push("2")
+    async with agent_here(tmp_path / "without") as here:
+        assert (await here.look()).tally.scanned == 0
+    async with agent_here(tmp_path / "state", WATCHTOWER_INCLUDE_STOPPED="true", **revive) as here:
+        await here.look()
+        assert here.outcomes() == ["committed"]
+    assert (image_of(compose, "web"), running(compose, "web")) == (new.image_id, runs)
+
+
+async def test_the_stop_signal_label_and_the_timeout_are_used(compose: Compose, push: Push, tmp_path: Path) -> None:
+    said = "trap 'echo HUP >/marks/got; exit 0' HUP; trap '' TERM; while :; do sleep 0.1; done"
+    image = push("1", Entrypoint=["sh", "-c", said], Cmd=None)
+    marks = {"volumes": ["marks:/marks"], "labels": {**watch(stop_signal="SIGHUP"), "tidegate.overlap": "true"}}
+    compose.write(services(web=one(image, **marks)) | {"volumes": {"marks": None}})
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state", WATCHTOWER_TIMEOUT="30s") as here:
+        await here.look()
+        assert here.outcomes() == ["committed"]
+    web = compose.container("web")["Id"]
+    assert wait_for(lambda: docker("exec", web, "cat", "/marks/got", check=False), "the mark") == "HUP"
+
+
+async def test_positional_names_are_exact_or_match_as_a_whole(compose: Compose, push: Push, tmp_path: Path) -> None:
+    image = push("1")
+    named = {
+        "ball": one(image, container_name=f"{compose.project}-balloon"),
+        "long": one(image, container_name=f"{compose.project}-balloonish"),
+    }
+    compose.write(services(**named))
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state", f"{compose.project}-ba(b|ll)oon") as here:
+        await here.look()
+    assert versions(compose, *named) == {"ball": "2", "long": "1"}
