@@ -67,3 +67,14 @@ async def test_a_release_that_never_becomes_healthy_is_put_back_and_not_tried_ag
         await agent.look()
     assert compose.container("web")["Image"] == good.image_id
     assert compose.changes() == []
+
+
+async def test_updates_are_counted_by_how_they_ended(compose: Compose, push: Push, tmp_path: Path) -> None:
+    compose.write(service(push("1", healthcheck=True)))
+    compose.up("--wait")
+    push("2", healthcheck=True)
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.look()
+        told = agent.parts.metrics.exposition()
+    assert 'tidegate_updates_total{outcome="committed"} 1' in told
+    assert "tidegate_transaction_seconds_count 1" in told

@@ -13,6 +13,7 @@ from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey, Surveyor
 from tidegate.agent.updater import Tally
 from tidegate.domain.policy import Hook
+from tidegate.domain.policy_reader import label_warnings
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 
 _log = structlog.get_logger(__name__)
@@ -95,11 +96,16 @@ class Cycle:
         """Log what changed since the last look."""
         now = {one.place.name: f"{one.action}: {one.reason}" for one in decisions}
         for one in decisions:
+            if one.place.name not in self._told:
+                for warning in label_warnings(one.place.labels):
+                    _log.warning("a label is not known", container=one.place.name, reason=warning)
+        for one in decisions:
             said = now[one.place.name]
             if self._told.get(one.place.name) == said:
                 continue
             worth = one.action is not Action.NONE or one.trouble
-            level = _log.warning if one.trouble else _log.info if worth else _log.debug
+            warn = one.trouble and not (one.unreached and self._parts.settings.warn_on_head_failure == "never")
+            level = _log.warning if warn else _log.info if worth else _log.debug
             level("plan", container=one.place.name, action=str(one.action), reason=one.reason)
         self._told.update(now)
 

@@ -32,6 +32,7 @@ class Decision:
     new_image: str | None = None
     trouble: bool = False
     held: bool = False
+    unreached: bool = False
     until: datetime | None = None
     quarantined: bool = False
 
@@ -78,7 +79,7 @@ class Decider:
             reason = finding.error or "nothing is known of its channel"
             if running is None:
                 reason += "; if it is built here (`build:`), label it tidegate.enable=false"
-            return Decision(place, Action.SKIP, reason, running, trouble=True)
+            return Decision(place, Action.SKIP, reason, running, trouble=True, unreached=True)
         if finding.digest in digests:
             return Decision(place, Action.NONE, "it runs the newest release", finding.digest, finding.digest)
         return await self._newer(place, finding, running, now)

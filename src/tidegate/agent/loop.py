@@ -12,7 +12,6 @@ from tidegate.agent.control import ControlServer
 from tidegate.agent.cycle import Cycle
 from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.http_api import HttpApi
-from tidegate.agent.metrics import Metrics
 from tidegate.agent.parts import Parts
 from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.successor import TAKE_OVER
@@ -35,7 +34,7 @@ class Agent:
         self._busy_retry = timedelta(seconds=busy_retry_s)
         self.cycle = Cycle(parts)
         self._busy = asyncio.Lock()
-        self.metrics = Metrics()
+        self.metrics = parts.metrics
         self._appeared: set[str] = set()
         self._waiting: dict[str, datetime] = {}
         self._stir = asyncio.Event()

@@ -20,6 +20,7 @@ class UpdateOutcome(StrEnum):
     ROLLED_BACK = "rolled_back"
     GAVE_WAY = "gave_way"
     FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(slots=True)

@@ -1,7 +1,6 @@
 """Puts the agent together from its settings."""
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from tidegate.agent.decide import Decider
 from tidegate.agent.detect import Detector
 from tidegate.agent.events import EventHub
 from tidegate.agent.gates import StateGates
+from tidegate.agent.metrics import Metrics
+from tidegate.agent.missed import past_events
 from tidegate.agent.prepare import Preparer
 from tidegate.agent.private import PrivateNetworks, networked
 from tidegate.agent.prove import HealthProver
@@ -26,7 +27,6 @@ from tidegate.agent.transaction import Tools
 from tidegate.agent.updater import Updater
 from tidegate.agent.whoami import own_container
 from tidegate.engine.docker import DockerEngine
-from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 from tidegate.registry.client import RegistryClient
 from tidegate.registry.credentials import ConfiguredCredentials, credentials_from
@@ -48,6 +48,7 @@ class Parts:
     detector: Detector
     tools: Tools
     updater: Updater
+    metrics: Metrics
     successor: Successor
     own: str | None
     clock: Clock = wall_clock
@@ -90,7 +91,8 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         past_events=lambda since_ns: past_events(engine, since_ns),
     )
     preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
-    updater = Updater(tools, preparer, state, settings.policy_defaults, revive=settings.revive_stopped)
+    metrics = Metrics()
+    updater = Updater(tools, preparer, state, settings.policy_defaults, metrics=metrics, revive=settings.revive_stopped)
     return Parts(
         settings=settings,
         engine=engine,
@@ -102,6 +104,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         detector=Detector(registry),
         tools=tools,
         updater=updater,
+        metrics=metrics,
         successor=Successor(tools, preparer, updater, state),
         own=own,
     )
@@ -113,8 +116,3 @@ def _credentials(settings: Settings) -> ConfiguredCredentials:
     if settings.docker_config is not None:
         return ConfiguredCredentials(config_file=Path(settings.docker_config) / "config.json")
     return credentials_from(os.environ)
-
-
-async def past_events(engine: Engine, since_ns: int) -> list[Event]:
-    """What the engine remembers from then until now."""
-    return [event async for event in engine.events(since_ns=since_ns, until_ns=time.time_ns())]

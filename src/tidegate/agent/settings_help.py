@@ -70,9 +70,7 @@ def watchtower_labels_table() -> str:
 
 
 def _help_lines(setting: Setting) -> list[str]:
-    flags = ", ".join(
-        f for f in (setting.short and f"-{setting.short}", setting.flag and f"--{setting.flag}") if f
-    )
+    flags = ", ".join(f for f in (setting.short and f"-{setting.short}", setting.flag and f"--{setting.flag}") if f)
     value = "" if setting.is_bool else f" ({setting.kind.takes})"
     default = f" Default: {setting.default}." if setting.default and not setting.is_bool else ""
     head = "  " + "  ".join(part for part in (flags, " ".join(setting.envs)) if part)

@@ -56,8 +56,5 @@ REFUSED_SETTINGS: tuple[Refused, ...] = (
     ("no-restart", _env("no-restart"), kinds.BOOL, "Stop and remove, but do not start again.", "", NO_RESTART),
     ("remove-volumes", _env("remove-volumes"), kinds.BOOL, "Remove anonymous volumes.", "", REMOVE_VOLUMES),
     ("porcelain", _env("porcelain"), kinds.TEXT, "Print a report for scripts.", "P", PORCELAIN),
-    *(
-        (flag, _env(flag), kind, "Notifications.", short, NO_NOTIFICATIONS)
-        for flag, kind, short in _NOTIFICATION_FLAGS
-    ),
+    *((flag, _env(flag), kind, "Notifications.", short, NO_NOTIFICATIONS) for flag, kind, short in _NOTIFICATION_FLAGS),
 )

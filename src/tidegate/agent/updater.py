@@ -10,6 +10,7 @@ import structlog
 
 from tidegate.agent.decide import Decision
 from tidegate.agent.hooks import HookOutcome, run_hook
+from tidegate.agent.metrics import Metrics, UpdateOutcome
 from tidegate.agent.plan_row import Action
 from tidegate.agent.prepare import Prepared, Preparer
 from tidegate.agent.recovery import recover
@@ -51,9 +52,11 @@ class Updater:
         state: State,
         defaults: PolicyDefaults,
         *,
+        metrics: Metrics,
         revive: bool = False,
     ) -> None:
         """`revive` starts what was stopped before its update."""
+        self._metrics = metrics
         self._revive = revive
         self._deferred: dict[str, str | None] = {}
         self._tools = tools
@@ -180,8 +183,11 @@ class Updater:
                 await self._keep_earlier(one)
             self._history(one, result, began)
         self._state.journal.close(txid)
+        seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
+        self._metrics.transaction(UpdateOutcome(result.ending.replace("-", "_")), seconds)
         level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
-        level("update ended", how=str(result.ending), reason=result.reason)
+        containers = ", ".join(one.replacement.name for one in prepared)
+        level("update ended", container=containers, how=str(result.ending), reason=result.reason)
 
     async def _condemn(self, prepared: Sequence[Prepared], result: Result) -> None:
         """What failed goes to quarantine; what moved with it and is innocent does not."""

@@ -99,7 +99,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network; `members` maps a container's id to its name."""
+    """One network; `members` maps a container's id to its name, `created` is by the engine's clock."""
 
     id: str
     name: str
@@ -108,6 +108,7 @@ class Network:
     labels: Mapping[str, str]
     subnets: tuple[str, ...]
     members: Mapping[str, str]
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

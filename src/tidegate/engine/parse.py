@@ -86,6 +86,7 @@ def network(document: Document) -> Network:
         labels=document.get("Labels") or {},
         subnets=tuple(part["Subnet"] for part in ranges if part.get("Subnet")),
         members={key: value.get("Name", "") for key, value in members.items()},
+        created=moment(document.get("Created")),
     )
 
 

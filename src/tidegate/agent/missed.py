@@ -1,0 +1,44 @@
+"""What happened on the engine while no agent watched, as far as the engine remembers it."""
+
+import time
+from collections.abc import Sequence
+
+from tidegate.engine.errors import NotFoundError
+from tidegate.engine.model import Event
+from tidegate.engine.port import Engine
+
+_MADE_AT_START = "bridge"
+"""The network that an engine makes anew each time it starts, and by whose age it tells how long it has run."""
+_ENDS = {"kill", "stop", "die"}
+
+
+async def past_events(engine: Engine, since_ns: int) -> list[Event]:
+    """What people and the engine did from then until now.
+
+    An engine that starts forgets what was before, ends the containers that outlived its predecessor and starts those
+    whose restart policy says so. That is nobody's doing, and is left out.
+    """
+    started_ns = await _engine_started_ns(engine)
+    events = [event async for event in engine.events(since_ns=max(since_ns, started_ns), until_ns=time.time_ns())]
+    return without_starts_at_boot(events) if started_ns > since_ns else events
+
+
+async def _engine_started_ns(engine: Engine) -> int:
+    """When the engine started; 0 where it makes no bridge of its own and cannot be asked."""
+    try:
+        created = (await engine.network(_MADE_AT_START)).created
+    except NotFoundError:
+        return 0
+    return int(created.timestamp() * 1e9) if created is not None else 0
+
+
+def without_starts_at_boot(events: Sequence[Event]) -> list[Event]:
+    """All but the starts of containers that nothing has ended since."""
+    ended: set[str] = set()
+    kept = []
+    for event in events:
+        if event.action in _ENDS:
+            ended.add(event.id)
+        if event.action != "start" or event.id in ended:
+            kept.append(event)
+    return kept
