@@ -145,6 +145,11 @@ def test_what_somebody_does_to_a_young_candidates_incumbent_was_not_meant_for_th
     assert (young.unseen, old.unseen) == (True, False)
 
 
+def test_a_candidate_that_was_not_known_yet_was_not_meant_either() -> None:
+    one = Guard(("shop", "web", "1"), OLD, "tx.0", Clock())
+    assert feed(one, OLD, "kill").unseen
+
+
 def test_interference_is_raised_with_what_was_done() -> None:
     one = feed(guard(), OLD, "kill")
     with pytest.raises(Interfered, match="shop-web-1 was sent a signal by somebody else"):
