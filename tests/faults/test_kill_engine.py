@@ -60,8 +60,7 @@ class Recorder:
     def restart_engine(self) -> None:
         """Kill it and start it; what ran is over: the engine ends it before it starts anything."""
         self._daemon.kill()
-        self._process.wait()
-        self._thread.join()
+        self._join()
         running = {event["id"] for event in self.events}
         self.events += [{"Action": "die", "id": one} for one in running]
         self._daemon.start()
@@ -70,6 +69,9 @@ class Recorder:
     def close(self) -> None:
         """Read no more."""
         self._process.terminate()
+        self._join()
+
+    def _join(self) -> None:
         self._process.wait()
         self._thread.join()
         assert self._process.stdout is not None

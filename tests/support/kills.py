@@ -65,7 +65,7 @@ def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushe
     for service, earlier in before.containers.items():
         now = compose.containers(service)
         assert _places(now) == _places(earlier), f"{_places(now)} instead of {_places(earlier)}"
-        assert all(one["State"]["Running"] for one in now)
+        assert all(one["State"]["Running"] for one in now), [one["State"] for one in now]
         assert {one["Image"] for one in now} <= {image.image_id for image in images}
         assert len({one["Image"] for one in now}) == 1
         assert _answers(compose, service, now)

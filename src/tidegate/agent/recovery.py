@@ -36,7 +36,6 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own
     """
     if unfinished.ended is not None:
         return unfinished.ended
-    _log.warning("an update was cut off and is being ended", transaction=unfinished.txid)
     policies = {it.id: policy_of(labels_of(it.request)) for it in unfinished.replacements}
     transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies)
     transaction.replaced = list(unfinished.replaced)
@@ -44,6 +43,7 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own
     walking = unfinished.walking
     if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
         return await _take_over(transaction, walking)
+    _log.warning("an update was cut off and is being ended", transaction=unfinished.txid)
     events = await _missed_events(unfinished, tools)
     if walking is not None:
         await _settle_walking(walking, unfinished, transaction, events)

@@ -1,0 +1,197 @@
+"""The agent updates the container it runs in: the new one takes over, or the old one goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from tests.support.agent_releases import DIES_WITH_THE_LOCK, Channel, dying_at
+from tests.support.compose import PROJECT, Compose
+from tests.support.docker import docker, inspect, remove
+from tests.support.kills import idle_private_networks
+from tests.support.registry import Registry
+from tests.support.waiting import status, wait_for
+
+PYTHON = "/opt/tidegate/bin/python"
+LIMIT_S = 60
+
+
+@pytest.fixture(scope="module")
+def channel(registry: Registry) -> Channel:
+    if "GROUND_REGISTRY_LAN" not in os.environ:
+        pytest.skip(
+            "containers do not reach this registry: run `python3 scripts/ground.py run --engine bookworm -- pytest`"
+        )
+    one = Channel(registry, f"test-{secrets.token_hex(4)}/agent")
+    one.build()
+    return one
+
+
+class OwnContainer:
+    """An agent in a container of its own, as its Compose project has it."""
+
+    def __init__(self, compose: Compose, channel: Channel) -> None:
+        self._compose = compose
+        self._channel = channel
+
+    def start(self, **more: Any) -> Mapping[str, Any]:
+        """Bring it up at what the channel has now; the engine's document of its container."""
+        environment = {
+            "WATCHTOWER_POLL_INTERVAL": "1",
+            "TIDEGATE_INSECURE_REGISTRIES": self._channel.address,
+            "TIDEGATE_HEALTH_TIMEOUT": "15s",
+            "TIDEGATE_BAKE": "500ms",
+            **more.pop("environment", {}),
+        }
+        socket = os.environ["DOCKER_HOST"].removeprefix("unix://")
+        service = {
+            "image": self._channel.reference,
+            "restart": "unless-stopped",
+            "volumes": [f"{socket}:/var/run/docker.sock"],
+            "environment": environment,
+            **more,
+        }
+        self._compose.write({"services": {"agent": service}})
+        docker("pull", "-q", self._channel.reference)
+        self._compose.up()
+        agent = self._compose.container("agent")
+        wait_for(lambda: self._listens(agent["Id"]), "the agent listens to commands", limit_s=LIMIT_S)
+        return agent
+
+    @staticmethod
+    def _listens(container: str) -> bool:
+        said = docker("exec", container, "sh", "-c", "test -S /var/lib/tidegate/agent.sock && echo yes", check=False)
+        return said == "yes"
+
+    def history(self) -> list[Mapping[str, Any]]:
+        """What the agent tells of itself; empty while it cannot be asked."""
+        label = f"label={PROJECT}={self._compose.project}"
+        running = docker("ps", "-q", "--filter", label).split()
+        if len(running) != 1:
+            return []
+        text = docker("exec", running[0], "tidegate", "agent", "history", "--json", check=False)
+        return json.loads(text) if text.startswith("[") else []
+
+    def outcomes(self) -> list[str]:
+        """How its updates ended, the oldest first."""
+        return [str(row["outcome"]) for row in self.history()]
+
+    def ends_with(self, *outcomes: str) -> None:
+        """Wait until its updates have ended like this."""
+        wait_for(lambda: self.outcomes() == list(outcomes), f"the history is {outcomes}", limit_s=LIMIT_S, every_s=0.5)
+
+
+@pytest.fixture
+def own(compose: Compose, channel: Channel) -> Iterator[OwnContainer]:
+    yield OwnContainer(compose, channel)
+    # a volume that went from one container to the next is not taken away with the last one
+    mounts = [mount for one in compose.containers("agent") for mount in one["Mounts"]]
+    compose.clean()
+    remove("volume", {mount["Name"] for mount in mounts if mount["Type"] == "volume"})
+
+
+def place(one: Mapping[str, Any]) -> Any:
+    mounts = sorted(
+        (mount["Type"], mount.get("Name", mount["Source"]), mount["Destination"]) for mount in one["Mounts"]
+    )
+    networks = {name for name in one["NetworkSettings"]["Networks"] if "tidegate-20" not in name}
+    return one["Name"], one["HostConfig"]["RestartPolicy"], mounts, networks
+
+
+def nothing_is_left(compose: Compose) -> None:
+    assert compose.changes() == []
+    assert idle_private_networks() == []
+    names = docker("ps", "-a", "--format", "{{.Names}}").split()
+    assert [name for name in names if compose.project in name] == [compose.container("agent")["Name"].lstrip("/")]
+
+
+def test_the_agent_hands_over_to_its_new_release_again_and_again(
+    compose: Compose, channel: Channel, own: OwnContainer
+) -> None:
+    channel.release("1")
+    first = own.start()
+    second = channel.release("2")
+    own.ends_with("committed")
+    now = compose.container("agent")
+    assert (now["Image"], now["State"]["Running"]) == (second.image_id, True)
+    assert place(now) == place(first)
+    nothing_is_left(compose)
+    third = channel.release("3")
+    own.ends_with("committed", "committed")
+    now = compose.container("agent")
+    assert (now["Image"], place(now)) == (third.image_id, place(first))
+    nothing_is_left(compose)
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        pytest.param(["sh", "-c", "echo no such setting; exit 3"], id="exits"),
+        pytest.param(["sleep", "600"], id="never-asks", marks=pytest.mark.long),
+        pytest.param([PYTHON, "-c", DIES_WITH_THE_LOCK], id="dies-with-the-lock"),
+    ],
+)
+def test_the_old_agent_goes_on_where_the_new_one_is_broken(
+    compose: Compose, channel: Channel, own: OwnContainer, entrypoint: list[str]
+) -> None:
+    channel.release("1")
+    first = own.start()
+    broken = channel.release("2", entrypoint)
+    own.ends_with("rolled-back")
+    now = compose.container("agent")
+    assert (now["Id"], now["State"]["Running"], now["RestartCount"]) == (first["Id"], True, 0)
+    assert place(now) == place(first)
+    nothing_is_left(compose)
+    held = docker("exec", now["Id"], "tidegate", "agent", "quarantine", "list")
+    assert broken.digest.removeprefix("sha256:")[:8] in held
+    good = channel.release("3")
+    own.ends_with("rolled-back", "committed")
+    assert compose.container("agent")["Image"] == good.image_id
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("adopt", marks=pytest.mark.long),
+        pytest.param("stop", marks=pytest.mark.long),
+        "remove",
+        pytest.param("name", marks=pytest.mark.long),
+    ],
+)
+def test_one_agent_is_left_where_the_new_one_is_killed_as_it_takes_over(
+    compose: Compose, channel: Channel, own: OwnContainer, step: str
+) -> None:
+    channel.release("1")
+    first = own.start()
+    channel.release("2", [PYTHON, "-c", dying_at(step)])
+    wait_for(own.outcomes, "it has ended", limit_s=LIMIT_S, every_s=0.5)
+    now = compose.container("agent")
+    assert (now["State"]["Running"], place(now)) == (True, place(first))
+    nothing_is_left(compose)
+
+
+def test_an_agent_with_a_published_port_swaps_it_over(compose: Compose, channel: Channel, own: OwnContainer) -> None:
+    channel.release("1")
+    api = {"WATCHTOWER_HTTP_API_METRICS": "true", "WATCHTOWER_HTTP_API_TOKEN": "secret"}
+    first = own.start(environment=api, ports=["8080"])
+    wait_for(lambda: status(compose.address("agent", 8080), "/v1/metrics") == 401, "the API answers")
+    second = channel.release("2")
+    own.ends_with("committed")
+    now = compose.container("agent")
+    assert (now["Image"], place(now)) == (second.image_id, place(first))
+    wait_for(lambda: status(compose.address("agent", 8080), "/v1/metrics") == 401, "the API answers again")
+    nothing_is_left(compose)
+
+
+def test_a_stop_ends_the_agent_at_once_and_well(compose: Compose, channel: Channel, own: OwnContainer) -> None:
+    channel.release("1")
+    agent = own.start()
+    began = time.monotonic()
+    compose.run("stop", "agent")
+    assert time.monotonic() - began < 5
+    assert inspect(agent["Id"])["State"]["ExitCode"] == 0
