@@ -12,6 +12,7 @@ PARTS := .ground/parts.ready
 # exec: a signal that make passes on has to reach the ground, not a shell in between.
 GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
+TESTS := $(PYTHON) scripts/test.py
 
 .PHONY: help setup lint test test-engines test-second-engine test-people bench demo demo-clean lock clean
 .DELETE_ON_ERROR:
@@ -40,17 +41,17 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint $(PARTS)  ## lint and every test but the long ones, on one engine
-	$(ON_GROUND) $(BIN)/pytest $(PYTEST_ARGS)
+	$(TESTS) --engine=$(ENGINE) $(PYTEST_ARGS)
 
 test-engines: lint $(PARTS)  ## the same on both engines
-	$(GROUND) run --engine bookworm -- $(BIN)/pytest $(PYTEST_ARGS)
-	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
+	$(TESTS) --engine=bookworm $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
 test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
-	$(GROUND) run --engine trixie -- $(BIN)/pytest -m "engine and not long" $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## a person's commands at each step of each strategy; takes minutes
-	$(ON_GROUND) $(BIN)/pytest -m long $(PYTEST_ARGS)
+	$(TESTS) --engine=$(ENGINE) -m long $(PYTEST_ARGS)
 
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
