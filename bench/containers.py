@@ -1,37 +1,64 @@
-"""Many containers, made and removed by several hands at once."""
+"""Many containers, made and removed several at a time."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from tests.support.docker import docker, listed
+from tidegate.engine.docker import DockerEngine
 
-_HANDS = 4
+_AT_ONCE = 6
 _LABEL = "tidegate-bench"
+T = TypeVar("T")
 
 
-@contextmanager
-def containers(images: Sequence[str], *, created: int = 0, running: int = 0) -> Iterator[str]:
-    """So many containers, over the images in turn; the value of their label. Gone when the block ends."""
+@asynccontextmanager
+async def containers(images: Sequence[str], *, created: int = 0, running: int = 0) -> AsyncIterator[None]:
+    """So many containers on the engine, over the images in turn, without a network. Gone when the block ends."""
     mark = secrets.token_hex(4)
-    verbs = [["create"]] * created + [["run", "-d"]] * running
-
-    def make(number: int) -> None:
-        words = ["--network", "none", "--label", f"{_LABEL}={mark}", "--name", f"bench-{mark}-{number}"]
-        docker(*verbs[number], *words, images[number % len(images)])
-
     try:
-        with ThreadPoolExecutor(_HANDS) as hands:
-            list(hands.map(make, range(len(verbs))))
-        yield mark
+        await _make(mark, images, created, running)
+        yield
     finally:
-        _remove(sorted(listed("container", f"label={_LABEL}={mark}")))
+        await _remove(mark)
 
 
-def _remove(ids: list[str]) -> None:
-    shares = [share for hand in range(_HANDS) if (share := ids[hand::_HANDS])]
-    with ThreadPoolExecutor(_HANDS) as hands:
-        list(hands.map(lambda share: docker("rm", "-fv", *share, timeout_s=300), shares))
+async def _make(mark: str, images: Sequence[str], created: int, running: int) -> None:
+    async with _engine() as engine:
+
+        async def make(number: int) -> None:
+            request = {"Image": images[number % len(images)], "Labels": {_LABEL: mark}}
+            made = await engine.create(f"bench-{mark}-{number}", {**request, "HostConfig": {"NetworkMode": "none"}})
+            if number < running:
+                await engine.start(made)
+
+        await _several_at_once(make, range(created + running))
+
+
+async def _remove(mark: str) -> None:
+    async with _engine() as engine:
+        rows = await engine.containers(labels={_LABEL: mark})
+        await _several_at_once(lambda row: engine.remove(row, force=True), [row.id for row in rows])
+
+
+@asynccontextmanager
+async def _engine() -> AsyncIterator[DockerEngine]:
+    engine = await DockerEngine.open(os.environ.get("DOCKER_HOST"))
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def _several_at_once(work: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(item: T) -> None:
+        async with gate:
+            await work(item)
+
+    await asyncio.gather(*(one(item) for item in items))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import dataclasses
 import json
 import tempfile
@@ -56,8 +55,7 @@ def _tag(number: int) -> str:
 async def _on(folder: Path, address: str, tokens: TokenService, traffic: Traffic) -> dict[str, Any]:
     references = [f"{address}/{_tag(number)}" for number in range(REFERENCES)]
     await asyncio.to_thread(_pull, folder, address, references)
-    with contextlib.ExitStack() as stack:
-        await asyncio.to_thread(stack.enter_context, containers(references, created=CONTAINERS))
+    async with containers(references, created=CONTAINERS):
         environ = {**program.environment(folder / "state"), "REPO_USER": USER, "REPO_PASS": PASSWORD}
         parts = await assemble(load_settings(["--include-stopped"], environ))
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import tempfile
 import time
@@ -22,6 +24,11 @@ FEW, MANY_CREATED, MANY_RUNNING = 3, 480, 20
 
 
 def measure() -> dict[str, Any]:
+    """Both; see `_measure`."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> dict[str, Any]:
     """With 3 running containers, and with 500 selected ones of which 20 run; all have a health check every 10 s."""
     registry = Registry(os.environ["GROUND_REGISTRY"])
     images = [build(registry, f"bench-idle/app{n}:latest", healthcheck=_HEALTHCHECK) for n in range(10)]
@@ -29,9 +36,9 @@ def measure() -> dict[str, Any]:
         docker("pull", "-q", image.reference)
     references = [image.reference for image in images]
     found: dict[str, Any] = {"interval_s": INTERVAL_S, "watched_s": WATCHED_S}
-    with containers(references, running=FEW):
+    async with containers(references, running=FEW):
         found["few"] = {"containers": FEW, **_watch()}
-    with containers(references, created=MANY_CREATED, running=MANY_RUNNING):
+    async with containers(references, created=MANY_CREATED, running=MANY_RUNNING):
         found["many"] = {"containers": MANY_CREATED + MANY_RUNNING, "running": MANY_RUNNING, **_watch()}
     return found
 
@@ -45,7 +52,9 @@ def _watch() -> dict[str, Any]:
             first_look_s = program.cpu_s(agent.pid)
             time.sleep(WATCHED_S)
             used = program.cpu_s(agent.pid) - first_look_s
+            rows = json.loads(program.run(Path(folder) / "state", "agent", "plan", "--json", "--include-stopped"))
             return {
+                "selected": sum(row["selected"] for row in rows),
                 "rss_mib": program.memory_mib(agent.pid),
                 "rss_peak_mib": program.memory_mib(agent.pid, "VmHWM"),
                 "cpu_percent_of_a_core": round(100 * used / WATCHED_S, 2),

@@ -37,7 +37,7 @@ async def chosen(state: Path, image: Pushed, *words: str, start: bool = True) ->
         async with agent_here(state) as agent:
             survey = await agent.parts.surveyor().survey()
             (place,) = [one for one in survey.places if one.name == name]
-            choice = await agent.parts.preparer.choose(place)
+            choice = await agent.parts.preparer.choose(place, await agent.parts.preparer.around())
             return str(choice.strategy), choice.reason
     finally:
         docker("rm", "-f", "-v", name)

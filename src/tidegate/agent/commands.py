@@ -15,6 +15,7 @@ from tidegate.agent.detect import running_digest
 from tidegate.agent.loop import Agent, run_until_told
 from tidegate.agent.parts import Parts, assemble
 from tidegate.agent.plan_row import Action, PlanRow
+from tidegate.agent.prepare import Around
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.settings import Settings
@@ -54,14 +55,15 @@ async def plan(settings: Settings) -> list[PlanRow]:
     async with _parts(settings) as parts:
         survey = await parts.surveyor().survey()
         decisions = await parts.decider(remember=False).decide(survey, datetime.now(UTC), patient=False)
-        return [await _plan_row(parts, one) for one in decisions]
+        around = await parts.preparer.around()
+        return [await _plan_row(parts, one, around) for one in decisions]
 
 
-async def _plan_row(parts: Parts, one: Decision) -> PlanRow:
+async def _plan_row(parts: Parts, one: Decision, around: Around) -> PlanRow:
     place, strategy, why = one.place, None, None
     if place.selection.selected:
         try:
-            choice = await parts.preparer.choose(place)
+            choice = await parts.preparer.choose(place, around)
             strategy, why = str(choice.strategy), choice.reason
         except EngineError as error:
             why = str(error)

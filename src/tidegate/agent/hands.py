@@ -210,12 +210,13 @@ class Hands:
         if self._policy.cut is Cut.GRACEFUL:
             await self.stop()
             return
-        for name in self._it.late:
+        # the network that publishes, the first by name, goes last: else the ports move on to the next one meanwhile
+        for name in sorted(self._it.late, reverse=True):
             await self._engine.disconnect(name, self._it.incumbent, force=True)
 
     async def join(self) -> None:
         """Let the candidate serve: join what it serves on, with its names there."""
-        for name in self._it.late:
+        for name in sorted(self._it.late):
             await self._engine.connect(name, self.candidate, self._it.endpoints[name])
         await self._announce(await self._engine.container(self.candidate))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from tidegate.agent.announce import HELPER
 from tidegate.agent.control import ControlServer
 from tidegate.agent.cycle import Cycle
 from tidegate.agent.guard import TRANSACTION
@@ -156,7 +157,7 @@ class Agent:
         """A container that somebody starts is looked at soon, without waiting for the next poll."""
         if event.kind != "container" or event.action != "start" or not self._parts.settings.polls:
             return
-        if TRANSACTION not in event.attributes:
+        if not {TRANSACTION, HELPER} & event.attributes.keys():
             name = event.attributes.get("name", "")
             if name:
                 self._appeared.add(name)

@@ -21,7 +21,7 @@ from tidegate.domain.reference import parse_reference
 from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
 from tidegate.domain.transaction import Strategy
 from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError, PullDeniedError
-from tidegate.engine.model import Container, Image
+from tidegate.engine.model import Container, ContainerSummary, Image, Network
 from tidegate.engine.port import Engine
 from tidegate.registry.credential import CredentialsUnusableError
 from tidegate.registry.credentials import CredentialsProvider, engine_auth
@@ -36,6 +36,29 @@ class Prepared:
 
     replacement: Replacement
     policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Everything on the engine, listed once for however many containers are looked at."""
+
+    containers: Sequence[ContainerSummary]
+    networks: Mapping[str, Network]
+
+    @property
+    def private(self) -> set[str]:
+        """Names of the private networks of updates."""
+        return {network.name for network in self.networks.values() if PRIVATE_FOR in network.labels}
+
+    def network(self, name: str) -> NetworkFact:
+        """What is known of one network."""
+        found = self.networks.get(name)
+        return NetworkFact("missing", internal=False) if found is None else NetworkFact(found.driver, found.internal)
+
+    def sharers(self, container: Container) -> list[ContainerSummary]:
+        """Containers that live in this one's network namespace; they are made anew with it."""
+        modes = {f"container:{container.id}", f"container:{container.name}"}
+        return [row for row in self.containers if row.network_mode in modes]
 
 
 class Preparer:
@@ -54,23 +77,23 @@ class Preparer:
         self._needs_serving = needs_serving
         self._pulls = pulls
 
-    async def choose(self, place: Place) -> Choice:
+    async def around(self) -> Around:
+        """List what is on the engine now. Raises `EngineError`."""
+        networks = {network.name: network for network in await self._engine.networks()}
+        return Around(await self._engine.containers(), networks)
+
+    async def choose(self, place: Place, around: Around) -> Choice:
         """The strategy for one container, and why. Raises `EngineError`."""
-        return await self._choose(await self._own_places(await self._engine.container(place.id)), place.policy)
+        container = await self._engine.container(place.id)
+        return self._choose(_own_places(container, around), place.policy, around)
 
-    async def _own_places(self, container: Container) -> Container:
-        """The container without the private networks of updates, its own or its neighbours'."""
-        names = {network.name for network in await self._engine.networks(labels={PRIVATE_FOR: ""})}
-        endpoints = {name: endpoint for name, endpoint in container.endpoints.items() if name not in names}
-        return replace(container, endpoints=endpoints, document=without_networks(container.document, names))
-
-    async def _choose(self, container: Container, policy: Policy | None) -> Choice:
+    def _choose(self, container: Container, policy: Policy | None, around: Around) -> Choice:
         asked = policy.strategy if policy is not None else None
-        return choose(await self._facts(container, policy), asked)
+        return choose(self._facts(container, policy, around), asked)
 
-    async def _facts(self, container: Container, policy: Policy | None) -> Facts:
+    def _facts(self, container: Container, policy: Policy | None, around: Around) -> Facts:
         traits = traits_of(container.document)
-        networks = {name: await self._network(name) for name in container.endpoints}
+        networks = {name: around.network(name) for name in container.endpoints}
         return Facts(
             network_mode=container.network_mode,
             networks=networks,
@@ -78,26 +101,13 @@ class Preparer:
             static_addresses=traits.static_addresses,
             devices=bool(traits.device_requests or traits.devices),
             writable=traits.writable_mounts,
-            sharers=tuple([one.name for one in await self.sharers(container)]),
+            sharers=tuple(row.name for row in around.sharers(container)),
             ingress=_ingress(container, policy),
             host_gateway=traits.host_gateway,
             overlap_allowed=policy is not None and policy.overlap,
             running=container.running,
             needs_serving_network=self._needs_serving.get(container.name),
         )
-
-    async def _network(self, name: str) -> NetworkFact:
-        try:
-            network = await self._engine.network(name)
-        except NotFoundError:
-            return NetworkFact("missing", internal=False)
-        return NetworkFact(network.driver, network.internal)
-
-    async def sharers(self, container: Container) -> list[Container]:
-        """Containers that live in this one's network namespace; they are made anew with it."""
-        modes = {f"container:{container.id}", f"container:{container.name}"}
-        rows = [row for row in await self._engine.containers() if row.network_mode in modes]
-        return [await self._engine.container(row.id) for row in rows]
 
     async def pull(self, decision: Decision, reference: str) -> str:
         """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
@@ -150,16 +160,18 @@ class Preparer:
                 raise ValueError(f"{container.name} was selected without a policy")
             digests = decision.running_digest or "", decision.latest_digest or ""
             moves.append(Move(container, policy, reference, new_image, *digests))
-            moves += [_follow(sharer, container, policy) for sharer in await self.sharers(container)]
+            sharers = [await self._engine.container(row.id) for row in (await self.around()).sharers(container)]
+            moves += [_follow(sharer, container, policy) for sharer in sharers]
         return [
             Prepared(await self.replacement(f"{txid}.{number}", move), move.policy) for number, move in enumerate(moves)
         ]
 
     async def replacement(self, id_: str, move: "Move") -> Replacement:
         """The replacement of one container, complete with the way back."""
-        container = await self._own_places(move.container)
+        around = await self.around()
+        container = _own_places(move.container, around)
         move = replace(move, container=container)
-        choice = await self._choose(container, move.policy)
+        choice = self._choose(container, move.policy, around)
         old, new = await self._engine.image(container.image_id), await self._engine.image(move.new_image)
         _preflight(container, old, new)
         forward, back = await self._requests(move, old, new)
@@ -239,3 +251,10 @@ def _ingress(container: Container, policy: Policy | None) -> tuple[str, ...]:
     return tuple(
         name for name in container.endpoints if any(name == wish or name.endswith(f"_{wish}") for wish in asked)
     )
+
+
+def _own_places(container: Container, around: Around) -> Container:
+    """The container without the private networks of updates, its own or its neighbours'."""
+    private = around.private
+    endpoints = {name: endpoint for name, endpoint in container.endpoints.items() if name not in private}
+    return replace(container, endpoints=endpoints, document=without_networks(container.document, private))
