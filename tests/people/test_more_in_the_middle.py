@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.agent import in_thread
 from tests.support.docker import docker
-from tests.support.people import Held, Left, Stage, holding, on_stage
+from tests.support.people import Held, Left, Stage, holding, made_for_updates, on_stage
 from tests.support.registry import Registry
 
 from tidegate.agent.cycle import Looked
@@ -96,3 +96,6 @@ async def test_an_agent_that_is_told_to_stop_leaves_one_container_serving(
         assert stage.agent.parts.state.journal.open_transactions() == []
         assert (stage.left(), stage.answers()) == (Left.RUNNING, True)
         assert stage.compose.changes() == []
+        stage.compose.down()
+        await stage.agent.agent.recover()
+        assert made_for_updates() == set()
