@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def test_a_disk_that_is_full_at_the_pull_is_told_and_the_container_goes_on(
     assert daemon
     old = push("1")
     # 80 MiB leave less than the agent wants to see free, or too little for what it pulls
-    with small_engine(tmp_path / "e", 80) as host:
+    with small_engine(tmp_path / f"small-{secrets.token_hex(4)}", 80) as host:
         engine = ["docker", "-H", host]
         for words in (["pull", "-q"], ["run", "-d", "--name", "web", "--network", "none"]):
             subprocess.run([*engine, *words, old.reference], check=True, capture_output=True)
