@@ -23,6 +23,8 @@ from tidegate.engine.failures import failure, pull_failure
     ("status", "message", "kind"),
     [
         (404, "No such container: web", NotFoundError),
+        (500, "Container ab is marked for removal and cannot be connected or disconnected", NotFoundError),
+        (409, "container is marked for removal and cannot be started", NotFoundError),
         (409, 'Conflict. The container name "/web" is already in use by container "ab".', NameTakenError),
         (409, "network with name shop already exists", NameTakenError),
         (409, "You cannot remove a running container ab. Stop the container first.", ConflictError),

@@ -148,8 +148,10 @@ class PrivateNetworks:
     async def _remove(self, network: Network) -> None:
         for member in {*network.members, *await self._stopped_on(network)}:
             await self._engine.disconnect(network.id, member, force=True)
-        with contextlib.suppress(NotFoundError):
+        try:
             await self._engine.remove_network(network.id)
+        except (NotFoundError, ConflictError) as error:
+            _log.info("a private network is gone, or goes at the next look", network=network.name, error=str(error))
 
     async def _stopped_on(self, network: Network) -> set[str]:
         """Stopped containers that would not start again without it; the engine does not count them as members."""

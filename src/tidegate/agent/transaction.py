@@ -174,8 +174,9 @@ class Transaction:
                 return
             watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
             try:
-                with contextlib.suppress(Interfered):
-                    await race(watch, guard)
+                await race(watch, guard)
+            except Interfered:
+                await guard.quiet()
             except Unhealthy as verdict:
                 raise Broken(it.name, verdict) from verdict
 

@@ -56,11 +56,11 @@ def failure(status: int, message: str, action: str) -> EngineError:
         )
     if _has(said, _NO_SPACE):
         return NoSpaceError(f"Could not {action}: the engine's disk is full ({text}): free some space")
+    if status == NOT_FOUND or "is marked for removal" in said:
+        return NotFoundError(f"Could not {action}: {text}")
     if status == CONFLICT:
         kind = NameTakenError if _has(said, _NAME_TAKEN) else ConflictError
         return kind(f"Could not {action}: {text}")
-    if status == NOT_FOUND:
-        return NotFoundError(f"Could not {action}: {text}")
     if status == UNREACHABLE:
         return EngineUnavailableError(f"Could not {action}: {text}")
     if "has active endpoints" in said:
