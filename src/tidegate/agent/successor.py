@@ -51,6 +51,7 @@ class Successor:
 
     async def hand_over(self, decision: Decision) -> None:
         """Start the successor and let it take over. Returns only where it did not, with everything put back."""
+        self._asked.clear()
         txid = new_id()
         one = await self._prepare(txid, decision)
         it, policy = one.replacement, one.policy
@@ -61,7 +62,7 @@ class Successor:
             try:
                 await self._start(transaction, it, guard)
                 await race(self._wait_until_asked(it, policy.health_timeout_s), guard)
-                await self._step_aside(policy.health_timeout_s)
+                await self._step_aside(it, policy.health_timeout_s)
             except (Unhealthy, Interfered, EngineError, asyncio.CancelledError) as cause:
                 await self._undo(transaction, one, guard, cause)
 
@@ -101,16 +102,18 @@ class Successor:
             container = await self._tools.engine.container(it.candidate or "")
         except NotFoundError as error:
             raise Unhealthy("the new agent was removed") from error
-        if not container.running:
+        if not container.running or container.restart_count > 0:
             said = await self._tools.engine.logs(container.id, tail=5)
             raise Unhealthy(f"the new agent exited with code {container.exit_code}: {' '.join(said.split())[-300:]}")
 
-    async def _step_aside(self, limit_s: float) -> None:
-        """Let go of the lock and stand by; having it back means that the successor is dead."""
-        self._state.lock.release()
-        await asyncio.sleep(_LOOK_EVERY_S)
-        await self._state.lock.acquire(timeout_s=limit_s)
-        raise Unhealthy("the new agent took over and ended before it had retired this one")
+    async def _step_aside(self, it: Replacement, limit_s: float) -> None:
+        """Let go of the lock and stand by; having it back means that the successor is dead, or slow to take it."""
+        for _ in range(max(1, int(limit_s / _LOOK_EVERY_S))):
+            self._state.lock.release()
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await self._state.lock.acquire(timeout_s=limit_s)
+            await self._must_run(it)
+        raise Unhealthy(f"the new agent did not take over within {limit_s:.0f} s")
 
     async def _undo(self, transaction: Transaction, one: Prepared, guard: Guard, cause: BaseException) -> None:
         """Put everything back; where the successor acts already, do nothing and go."""
