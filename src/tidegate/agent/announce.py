@@ -130,7 +130,7 @@ class HelperAnnouncer:
         """Remove the helper."""
         if self._helper is not None:
             with logged(self._network.name):
-                await self._engine.remove(self._helper, force=True)
+                await self._engine.remove(self._helper, force=True, volumes=True)
             self._helper = None
 
     def _request(self, vacated: Sequence[str]) -> Document:
@@ -152,6 +152,13 @@ class HelperAnnouncer:
                 "PidsLimit": 8,
             },
         }
+
+
+async def remove_unstarted_helpers(engine: Engine) -> None:
+    """What a kill left between a helper's creation and its start; one that runs ends by itself."""
+    for one in await engine.containers(labels={HELPER: "announce"}):
+        if one.state == "created":
+            await engine.remove(one.id, force=True, volumes=True)
 
 
 def choose_announcer(engine: Engine, network: Network, own: Container | None, *, helper: bool = True) -> Announcer:

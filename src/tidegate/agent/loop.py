@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from tidegate.agent.announce import HELPER
+from tidegate.agent.announce import HELPER, remove_unstarted_helpers
 from tidegate.agent.control import ControlServer
 from tidegate.agent.cycle import Cycle
 from tidegate.agent.guard import TRANSACTION
@@ -94,6 +94,7 @@ class Agent:
                 _log.error("an update that was cut off could not be ended", update=journal.txid, reason=str(error))
                 ended = False
         await self._parts.private.collect(())
+        await remove_unstarted_helpers(self._parts.engine)
         return ended
 
     async def _patiently(self, work: Callable[[], Awaitable[object]]) -> None:
