@@ -1,5 +1,6 @@
 """Carries decisions out: units in the order of their dependencies, each in a transaction of its own."""
 
+import contextlib
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,11 @@ from tidegate.agent.survey import Place, Survey
 from tidegate.agent.transaction import Ending, Result, Tools, Transaction
 from tidegate.agent.unfinished import Unfinished
 from tidegate.domain.ordering import COMPOSE_DEPENDS_ON, Node, dependants_to_restart, make_node, plan_units
-from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
+from tidegate.domain.policy import Hook, Policy, PolicyDefaults, resolve_policy
 from tidegate.domain.recreate_candidate import labels_of
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.transaction import Settlement
-from tidegate.engine.errors import EngineError, EngineUnavailableError
+from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.registry.errors import RegistryError
 
 _EARLIER = 5
@@ -275,12 +276,15 @@ class Updater:
             it = one.replacement
             if self._revive and not it.was_running and it.candidate is not None:
                 await self._start(it.candidate, it.name)
-            if one.policy.post_update is not None and one.replacement.candidate is not None:
-                container = await self._tools.engine.container(one.replacement.candidate)
-                hook = one.policy.post_update
-                result = await run_hook(self._tools.engine, container, hook.command, hook.timeout_s)
-                level = _log.error if result.outcome is HookOutcome.FAILED else _log.info
-                level("post-update hook", container=container.name, outcome=str(result.outcome), output=result.output)
+            if one.policy.post_update is not None and it.candidate is not None:
+                with contextlib.suppress(NotFoundError):  # a person may have removed it in its bake
+                    await self._post_update(it.candidate, one.policy.post_update)
+
+    async def _post_update(self, candidate: str, hook: Hook) -> None:
+        container = await self._tools.engine.container(candidate)
+        result = await run_hook(self._tools.engine, container, hook.command, hook.timeout_s)
+        level = _log.error if result.outcome is HookOutcome.FAILED else _log.info
+        level("post-update hook", container=container.name, outcome=str(result.outcome), output=result.output)
 
     async def _restart_dependants(self, round_: "_Round") -> None:
         """What depends on something updated starts again, unless its own update is still to come."""
