@@ -73,7 +73,9 @@ class Cycle:
         tally.scanned = sum(one.place.selection.selected for one in decisions)
         tally.failed += sum(one.trouble for one in decisions if one.place.selection.selected)
         for one in own:
-            if one.action is Action.UPDATE:
+            if one.action is Action.UPDATE and self._parts.settings.run_once:
+                _log.info("an agent that looks once does not update itself", container=one.place.name)
+            elif one.action is Action.UPDATE:
                 await self._parts.successor.hand_over(one)
         return tally
 
