@@ -1,0 +1,71 @@
+"""While a container is replaced, nobody waits for the kernel, nor for ports to move twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.asking import Asking
+from tests.support.compose import Compose
+from tests.support.docker import docker
+from tests.support.waiting import served_version, wait_for
+
+from groundwork.registry import free_port
+from tidegate.agent.announce_arp import interface_in
+from tidegate.engine.model import Event
+
+NEVER_MS = "60000"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's settings are changed by root only")
+async def test_after_stop_first_clients_do_not_wait_until_the_kernel_asks_again(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    web = {"ports": [f"{address}:8000"], "labels": {"tidegate.strategy": "stop-first"}}
+    compose.write({"services": {"web": {"image": push("1").reference, **web}}})
+    compose.up("--wait")
+    subnet = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", f"{compose.project}_default")
+    bridge = interface_in([subnet])
+    assert bridge is not None
+    Path(f"/proc/sys/net/ipv4/neigh/{bridge.name}/retrans_time_ms").write_text(NEVER_MS, encoding="ascii")
+    wait_for(lambda: served_version(address) == "1", "version 1 answers")
+    push("2")
+    async with agent_here(tmp_path / "state") as agent:
+        with Asking(address):
+            await agent.look()
+            assert agent.last()["outcome"] == "committed"
+            await asyncio.to_thread(wait_for, lambda: served_version(address) == "2", "version 2 answers", limit_s=5)
+
+
+async def test_several_networks_are_left_last_name_first_and_joined_first_name_first(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    labels = {"tidegate.cut": "fast"}
+    web = {"image": push("1").reference, "ports": ["8000"], "labels": labels, "networks": ["a", "b", "c"]}
+    compose.write({"services": {"web": web}, "networks": {"a": {}, "b": {}, "c": {}}})
+    compose.up("--wait")
+    incumbent = compose.container("web")["Id"]
+    push("2")
+    seen: list[Event] = []
+    async with agent_here(tmp_path / "state") as agent:
+        with agent.parts.hub.listening(seen.append):
+            await agent.look()
+            assert (agent.last()["outcome"], agent.last()["strategy"]) == ("committed", "swap")
+    candidate = compose.container("web")["Id"]
+    assert moves(seen, "disconnect", incumbent, compose) == ["c", "b", "a"]
+    assert moves(seen, "connect", candidate, compose) == ["a", "b", "c"]
+
+
+def moves(seen: list[Event], action: str, container: str, compose: Compose) -> list[str]:
+    """The project's networks that a container joined or left, in order; the engine tells some of them twice."""
+    ours = dict.fromkeys(
+        event.attributes["name"]
+        for event in seen
+        if (event.kind, event.action, event.attributes.get("container")) == ("network", action, container)
+    )
+    return [name.removeprefix(f"{compose.project}_") for name in ours if name.startswith(compose.project)]
