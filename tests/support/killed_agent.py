@@ -2,7 +2,8 @@
 
 A point is `MOMENT:KIND`, `MOMENT:step:STEP`, either with `@NUMBER` for the replacement it belongs to (`@1`, `@0-back`).
 The moment `at` is before the record is written: what came before it has been done, and nothing says so. The moment
-`in` is after the record is on disk and before it is acted on; `amid` is 30 ms later.
+`in` is after the record is on disk and before it is acted on; `amid` is 30 ms later. At the moment `term` it is told
+to stop by SIGTERM instead, as soon as the record is on disk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.agent.loop import Agent
+from tidegate.agent.loop import Agent, run_until_told
 from tidegate.agent.parts import assemble
 from tidegate.agent.settings import load_settings
 from tidegate.agent.store.journal import Journal
@@ -64,6 +65,8 @@ def _mine(journal: Journal, point: Point) -> None:
             _die()
         if here and point.moment == "amid":
             threading.Timer(_AMID_S, _die).start()
+        if here and point.moment == "term":
+            os.kill(os.getpid(), signal.SIGTERM)
 
     journal.begin = lambda txid, record: write("begin", txid, record)  # type: ignore[method-assign]
     journal.append = lambda txid, record: write("append", txid, record)  # type: ignore[method-assign]
@@ -74,7 +77,8 @@ async def _main(point: Point) -> None:
     parts.state.check_writable()
     assert parts.state.lock.try_acquire()
     _mine(parts.state.journal, point)
-    await Agent(parts).once()
+    agent = Agent(parts)
+    await (run_until_told(agent.run()) if point.moment == "term" else agent.once())
     await parts.close()
 
 

@@ -60,8 +60,11 @@ class Before:
         return cls({service: compose.containers(service) for service in services}, time.time())
 
 
-def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushed) -> None:
-    """One container a place, named, restarting and networked as before, of one of `images`; nothing left over."""
+def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushed, blamed: Sequence[str] = ()) -> None:
+    """One container a place, named, restarting and networked as before, of one of `images`; nothing left over.
+
+    `blamed` are the digests that are to be in quarantine.
+    """
     for service, earlier in before.containers.items():
         now = compose.containers(service)
         assert _places(now) == _places(earlier), f"{_places(now)} instead of {_places(earlier)}"
@@ -71,17 +74,17 @@ def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushe
         assert _answers(compose, service, now)
     changes = compose.changes()
     assert not changes, changes
-    assert_nothing_left(compose, state)
+    assert_nothing_left(compose, state, blamed)
 
 
-def assert_nothing_left(compose: Compose, state: Path) -> None:
-    """No journal is open, no helper container or network stays that nothing uses, and no release is blamed."""
+def assert_nothing_left(compose: Compose, state: Path, blamed: Sequence[str] = ()) -> None:
+    """No journal is open, no helper container or network stays that nothing uses, and no other release is blamed."""
     names = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"label={PROJECT}={compose.project}").split()
     assert not [name for name in names if "-tidegate-" in name]
     assert idle_private_networks() == []
     kept = State.at(state)
     assert kept.journal.peek() == []
-    assert kept.quarantine.list() == []
+    assert [entry.digest for entry in kept.quarantine.list()] == list(blamed)
 
 
 def idle_private_networks() -> list[str]:

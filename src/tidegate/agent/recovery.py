@@ -181,8 +181,12 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Seq
         if f"{it.id}{BACK}" in unfinished.reversed_ids:
             continue
         touch, container = await _meanwhile(it, transaction, events)
+        if unfinished.walking is not None and unfinished.walking.id == f"{it.id}{BACK}":
+            stopped = transaction.ends[it.name] is Settlement.INCUMBENT_STOPPED  # the agent itself stopped it too
+        else:
+            stopped = touch is Touch.STOPPED
         if container is not None:
-            it.was_running = it.was_running and touch is not Touch.STOPPED
+            it.was_running = it.was_running and not stopped
             await transaction.put_back(it)
     if unfinished.verdict is not None:
         culprit = unfinished.culprit

@@ -1,0 +1,95 @@
+"""While the agent was down a person used Compose; and an agent that is told to stop in the middle of an update."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.compose import Compose
+from tests.support.images import Pushed
+from tests.support.kills import (
+    SERVICES,
+    Before,
+    agent_killed_at,
+    assert_at_rest,
+    assert_nothing_left,
+    start_doomed_agent,
+)
+
+POINTS = [
+    ("start-first", "in:step:prove"),
+    ("start-first", "in:step:stop"),
+    ("swap", "in:step:prove"),
+    ("swap", "at:step:confirm"),
+    ("swap", "in:step:name"),
+    ("stop-first", "in:step:drain"),
+    ("stop-first", "at:step:remove"),
+    ("swap", "in:bake"),
+]
+OFTEN = {("stop", "swap", "at:step:confirm"), ("down", "start-first", "in:step:prove"), ("up", "swap", "in:step:name")}
+COMMANDS = {
+    "stop": ["stop"],
+    "down": ["down"],
+    "up": ["up", "-d"],
+    "force": ["up", "-d", "--force-recreate"],
+}
+
+
+def cases() -> list[Any]:
+    every = [(command, *point) for command in COMMANDS for point in POINTS]
+    return [pytest.param(case, id="-".join(case), marks=() if case in OFTEN else pytest.mark.long) for case in every]
+
+
+def running(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pushed]:
+    old = push("1", healthcheck=True)
+    web = {"image": old.reference, "restart": "unless-stopped", **SERVICES[name]}
+    compose.write({"services": {"web": web}, "networks": {"front": {}, "back": {}}})
+    compose.up("--wait")
+    return Before.of(compose, "web"), old, push("2", healthcheck=True)
+
+
+@pytest.mark.parametrize("case", cases())
+async def test_what_a_person_did_while_the_agent_was_down_stands(
+    compose: Compose, push: Push, tmp_path: Path, case: tuple[str, str, str]
+) -> None:
+    command, name, point = case
+    before, old, new = running(compose, push, name)
+    agent_killed_at(point, tmp_path / "state")
+    compose.run(*COMMANDS[command], check=False)
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+    if command == "down":
+        assert compose.ids() == set()
+    elif command == "stop":
+        assert not compose.container("web")["State"]["Running"]
+    else:
+        assert_at_rest(compose, tmp_path / "state", before, old, new)
+    assert_nothing_left(compose, tmp_path / "state")
+
+
+STOPS = [("start-first", "prove"), ("swap", "cut"), ("swap", "stop"), ("stop-first", "prove"), ("swap", "bake")]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=() if one[1] in {"cut", "bake"} else pytest.mark.long) for one in STOPS]
+)
+async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
+    compose: Compose, push: Push, tmp_path: Path, case: tuple[str, str]
+) -> None:
+    name, step = case
+    before, old, new = running(compose, push, name)
+    point = "term:bake" if step == "bake" else f"term:step:{step}"
+    began = time.monotonic()
+    agent = start_doomed_agent(point, tmp_path / "state", TIDEGATE_BAKE="30s", TIDEGATE_SETTLE="30s")
+    output, _ = agent.communicate(timeout=60)
+    assert (agent.returncode, time.monotonic() - began < 20) == (0, True), output
+    (container,) = compose.containers("web")
+    assert container["State"]["Running"]
+    assert container["Name"] == before.containers["web"][0]["Name"]
+    async with agent_here(tmp_path / "state") as another:
+        await another.agent.recover()
+    assert_at_rest(compose, tmp_path / "state", before, old, new)
