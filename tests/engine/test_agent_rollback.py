@@ -67,12 +67,13 @@ async def test_an_image_that_was_pruned_is_pulled_again_by_its_digest(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
-    old = push("1")
+    old = push("1", labels={"test": compose.project})  # images of equal content would be one on the engine
     compose.write(services(web=one(old)))
     compose.up()
     push("2")
     async with agent_here(state) as here:
         await here.look()
+        assert here.outcomes() == ["committed"]
     forget(old)
     assert not on_engine(old)
     await in_thread(tidegate, state, "agent", "rollback", f"{compose.project}/web", "--to", old.digest)
