@@ -74,7 +74,7 @@ class Ground:
     def finish(self) -> int:
         assert self.process.stdin
         self.process.stdin.close()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=150)
 
     def leftovers(self) -> list[str]:
         """Its folder, its control groups, and the processes whose command line names the folder."""
@@ -114,7 +114,7 @@ def test_engines_side_by_side_serve_the_same_port_without_seeing_each_other(grou
         assert ground.process.stdin
         ground.process.stdin.close()
     assert [ground.line() for ground in grounds] == ["1", "2"]
-    assert [ground.process.wait(timeout=60) for ground in grounds] == [0, 0]
+    assert [ground.process.wait(timeout=150) for ground in grounds] == [0, 0]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -126,7 +126,7 @@ def test_nothing_is_left_of_a_ground_whose_runner_is_ended_by_a_signal(
     assert ground.line()
     assert ground.leftovers()
     ground.process.send_signal(how)
-    assert ground.process.wait(timeout=60) != 0
+    assert ground.process.wait(timeout=150) != 0
     wait_for(lambda: not ground.leftovers(), "everything is gone", limit_s=30)
 
 

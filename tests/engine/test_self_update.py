@@ -18,7 +18,8 @@ from tests.support.registry import Registry
 from tests.support.waiting import status, wait_for
 
 PYTHON = "/opt/tidegate/bin/python"
-LIMIT_S = 60
+LIMIT_S = 150
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

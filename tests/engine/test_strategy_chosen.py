@@ -96,22 +96,6 @@ async def test_a_gpu_is_not_shared(image: Pushed, tmp_path: Path) -> None:
     assert strategy == "stop-first"
 
 
-@pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
-async def test_a_network_of_another_driver_cannot_be_joined_late(image: Pushed, tmp_path: Path, driver: str) -> None:
-    name = unique(driver)
-    try:
-        docker("network", "create", "-d", driver, "--subnet", "10.199.8.0/24", name)
-    except AssertionError as error:
-        pytest.skip(f"this machine has no {driver}: {error}")
-    try:
-        strategy, reason = await chosen(tmp_path / "state", image, "--network", name, start=False)
-        assert strategy == "stop-first"
-        started = await chosen(tmp_path / "state", image, "--network", name)
-        assert driver in started[1], reason
-    finally:
-        docker("network", "rm", name)
-
-
 async def test_what_shares_a_network_namespace_is_made_anew_with_it(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
