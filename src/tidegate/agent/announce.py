@@ -80,7 +80,8 @@ class HostAnnouncer:
     async def _watch(self, watch: Watch) -> None:
         with logged(self._bridge.name):
             while True:
-                watch.tick()
+                # the kernel's tables have one lock for the whole machine: waiting for it must not hold up the update
+                await asyncio.to_thread(watch.tick)
                 await asyncio.sleep(TICK_S)
 
 
