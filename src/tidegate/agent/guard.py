@@ -156,7 +156,7 @@ class Guard:
 
     def _is_stranger(self, event: Event) -> bool:
         of = event.attributes.get
-        if of(TRANSACTION) == self._transaction or not self._slot[0]:
+        if _same_transaction(of(TRANSACTION, ""), self._transaction) or not self._slot[0]:
             return False
         if of("com.docker.compose.oneoff", "False").lower() == "true":
             return False
@@ -227,3 +227,8 @@ class Guard:
     def strangers(self) -> frozenset[str]:
         """Containers of the same service that somebody else made meanwhile."""
         return frozenset(self._strangers)
+
+
+def _same_transaction(label: str, own: str) -> bool:
+    """Whether two replacements' ids, `TXID.NUMBER` or `TXID.NUMBER-back`, are of one transaction."""
+    return label == own or ("." in label and label.rpartition(".")[0] == own.rpartition(".")[0])

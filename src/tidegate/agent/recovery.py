@@ -180,18 +180,26 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Seq
     for it in reversed(transaction.replaced):
         if f"{it.id}{BACK}" in unfinished.reversed_ids:
             continue
-        touch, container = await _meanwhile(it, transaction, events)
-        if unfinished.walking is not None and unfinished.walking.id == f"{it.id}{BACK}":
-            stopped = transaction.ends[it.name] is Settlement.INCUMBENT_STOPPED  # the agent itself stopped it too
-        else:
-            stopped = touch is Touch.STOPPED
-        if container is not None:
-            it.was_running = it.was_running and not stopped
+        if await _is_to_go_back(it, unfinished, transaction, events):
             await transaction.put_back(it)
     if unfinished.verdict is not None:
         culprit = unfinished.culprit
         return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True, culprit=culprit))
     return transaction.finish(Result(Ending.FAILED, _INTERRUPTED))
+
+
+async def _is_to_go_back(
+    it: Replacement, unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]
+) -> bool:
+    """Whether the newer release is still there; it goes back stopped where a person has stopped it."""
+    walking = unfinished.walking
+    if walking is not None and walking.id == f"{it.id}{BACK}":  # what was done to it was judged when that was settled
+        end = transaction.ends[it.name]
+        it.was_running = it.was_running and end is Settlement.INCUMBENT
+        return end in _TO_THE_INCUMBENT
+    touch, container = await _meanwhile(it, transaction, events)
+    it.was_running = it.was_running and touch is not Touch.STOPPED
+    return container is not None
 
 
 async def _take_over(transaction: Transaction, it: Replacement) -> Result:
