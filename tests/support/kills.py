@@ -84,7 +84,8 @@ def assert_nothing_left(compose: Compose, state: Path, blamed: Sequence[str] = (
     assert idle_private_networks() == []
     kept = State.at(state)
     assert kept.journal.peek() == []
-    assert [entry.digest for entry in kept.quarantine.list()] == list(blamed)
+    found = [entry.digest for entry in kept.quarantine.list()]
+    assert found == list(blamed), f"{found} are in quarantine, {list(blamed)} were to be"
 
 
 def idle_private_networks() -> list[str]:
