@@ -155,15 +155,8 @@ def test_the_old_agent_goes_on_where_the_new_one_is_broken(
     assert compose.container("agent")["Image"] == good.image_id
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param("adopt", marks=pytest.mark.long),
-        pytest.param("stop", marks=pytest.mark.long),
-        "remove",
-        pytest.param("name", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("step", ["adopt", "stop", "remove", "name"])
 def test_one_agent_is_left_where_the_new_one_is_killed_as_it_takes_over(
     compose: Compose, channel: Channel, own: OwnContainer, step: str
 ) -> None:

@@ -56,11 +56,7 @@ class Two:
 
 
 def ways_back() -> Iterator[Any]:
-    often = {
-        ("start-first", "in:step:stop@0-back"),
-        ("swap", "at:step:join@0-back"),
-        ("stop-first", "in:step:start@0-back"),
-    }
+    often = {("swap", "at:step:join@0-back"), ("stop-first", "in:step:start@0-back")}
     for name in SERVICES:
         steps = steps_of(Strategy(name.removesuffix("-graceful")))
         walk = [f"{moment}:step:{step}@0-back" for step in steps for moment in ("at", "in")]
