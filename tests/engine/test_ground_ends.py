@@ -17,7 +17,7 @@ from groundwork.paths import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
 # A shell makes what it runs in the background ignore SIGINT; here it has to mean what it means at a terminal.
-GROUND = ["env", "--default-signal=INT", sys.executable, str(ROOT / "scripts/ground.py")]
+GROUND = ["env", "--default-signal=INT,HUP,TERM", sys.executable, str(ROOT / "scripts/ground.py")]
 
 pytestmark = [
     pytest.mark.engine,

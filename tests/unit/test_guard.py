@@ -163,3 +163,17 @@ async def test_quiet_waits_for_what_was_told_to_end() -> None:
     assert not waiting.done()
     feed(one, OLD, "die")
     await waiting
+
+
+def test_the_engines_own_start_of_what_ended_before_the_watch_is_nobodys_doing() -> None:
+    one = guard()
+    one.may_come_back(OLD)
+    feed(one, OLD, "start")
+    assert not one.interfered
+
+
+def test_a_person_who_restarts_what_may_come_back_is_still_seen() -> None:
+    one = guard()
+    one.may_come_back(OLD)
+    feed(one, OLD, "kill", "die", "stop", "start")
+    assert (one.interfered, touch(one, OLD)) == (True, Touch.RESTARTED)

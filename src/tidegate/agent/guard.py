@@ -115,6 +115,10 @@ class Guard:
         yield
         claim.until_ns = self._wall()
 
+    def may_come_back(self, container: str) -> None:
+        """It may have ended by itself before the watch began: the next start is the engine's, by its restart policy."""
+        self._tracks[container].fell = True
+
     @property
     def interfered(self) -> bool:
         """Whether somebody has acted."""

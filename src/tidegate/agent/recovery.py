@@ -67,6 +67,8 @@ class _Watch:
     def __init__(self, it: Replacement) -> None:
         self._at: float | None = None
         self.guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id, clock=self._clock)
+        if it.reverse:
+            self.guard.may_come_back(it.incumbent)
 
     def _clock(self) -> float:
         return time.time() if self._at is None else self._at

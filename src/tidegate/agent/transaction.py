@@ -340,7 +340,10 @@ class Transaction:
 
     def guard(self, it: Replacement) -> Guard:
         """What watches a replacement; listen with it before the first step."""
-        return Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
+        guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
+        if it.reverse:  # what is put back is often put back because it keeps ending
+            guard.may_come_back(it.incumbent)
+        return guard
 
     def _hands(self, it: Replacement, guard: Guard, prove: Prove | None = None) -> Hands:
         """The hands of one replacement; a reverse one has the policy of the replacement it undoes."""
