@@ -225,6 +225,15 @@ def test_a_mounted_secret_that_is_missing_is_refused_without_being_shown(tmp_pat
     assert "REPO_PASS" in refusal(REPO_USER="u", REPO_PASS=str(tmp_path / "empty"))
 
 
+def test_a_password_longer_than_a_path_is_a_password() -> None:
+    password = "eyJwYXlsb2FkIjoi" * 100
+    assert load(REPO_USER="u", REPO_PASS=password).repo_pass == password
+
+
+def test_a_password_that_cannot_be_used_is_the_only_fault() -> None:
+    assert "belong together" not in refusal(REPO_USER="u", REPO_PASS="/run/secrets/absent")
+
+
 def test_user_and_password_belong_together() -> None:
     assert "REPO_USER and REPO_PASS" in refusal(REPO_USER="u")
 

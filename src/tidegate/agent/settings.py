@@ -181,7 +181,7 @@ def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) 
         found.errors.append("An interval and a schedule are both set: give one of them.")
     if (values["http_api_update"] or values["http_api_metrics"]) and not values["http_api_token"]:
         found.errors.append("WATCHTOWER_HTTP_API_TOKEN is empty: the HTTP API does not start without a token.")
-    if (values["repo_user"] is None) != (values["repo_pass"] is None):
+    if len({"repo_user", "repo_pass"} & set(given)) == 1:
         found.errors.append("REPO_USER and REPO_PASS belong together: set both or none.")
     if values["revive_stopped"] and not values["include_stopped"]:
         found.warnings.append("revive-stopped has no effect without include-stopped.")

@@ -1,5 +1,6 @@
 """How the text of a setting becomes a value; what each kind takes, in words."""
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _file(text: str) -> Path:
 def _secret(text: str) -> str:
     """The text, or the contents of the file it names. A mounted secret that is missing is an error."""
     try:
-        if Path(text).is_file():
+        if _names_a_file(text):
             text = Path(text).read_text().strip()
         elif text.startswith(_MOUNTED_SECRETS):
             raise ValueError(text)
@@ -101,6 +102,16 @@ def _secret(text: str) -> str:
     if not text:
         raise ValueError("empty")
     return text
+
+
+def _names_a_file(text: str) -> bool:
+    """What is longer than a path can be (a cloud registry's token is) names none."""
+    try:
+        return Path(text).is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _listen(text: str) -> tuple[str, int]:
