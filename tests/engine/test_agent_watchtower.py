@@ -110,6 +110,29 @@ async def test_a_stopped_container_is_made_anew_and_started_only_where_that_is_a
     assert (image_of(compose, "web"), running(compose, "web")) == (new.image_id, runs)
 
 
+def waits_for_its_next_start(compose: Compose) -> bool:
+    web = compose.container("web")
+    return bool(web["State"]["Restarting"]) and web["RestartCount"] > 4
+
+
+@pytest.mark.parametrize(
+    ("strategy", "labels"), [("start-first", {}), ("stop-first", {"tidegate.strategy": "stop-first"})]
+)
+async def test_a_container_that_keeps_ending_is_replaced_although_the_engine_starts_it_again_meanwhile(
+    compose: Compose, push: Push, tmp_path: Path, strategy: str, labels: dict[str, str]
+) -> None:
+    ending = push("1", env={"EXIT": "1"})
+    compose.write(services(web=one(ending, restart="always", labels=labels)))
+    compose.up()
+    wait_for(lambda: waits_for_its_next_start(compose), "the engine's pause before the next start has become seconds")
+    new = push("2")
+    settings = {"WATCHTOWER_INCLUDE_RESTARTING": "true", "TIDEGATE_SETTLE": "4s"}
+    async with agent_here(tmp_path / "state", **settings) as here:
+        await here.look()
+        assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", strategy), here.last()
+    assert (image_of(compose, "web"), running(compose, "web"), compose.changes()) == (new.image_id, True, [])
+
+
 async def test_the_stop_signal_label_and_the_timeout_are_used(compose: Compose, push: Push, tmp_path: Path) -> None:
     said = "trap 'echo HUP >/marks/got; exit 0' HUP; trap '' TERM; while :; do sleep 0.1; done"
     image = push("1", Entrypoint=["sh", "-c", said], Cmd=None)

@@ -126,3 +126,22 @@ def test_what_was_missed_is_what_came_after_the_last_record(
 def test_a_handover_is_known_as_one() -> None:
     assert read(TXID, [{**BEGIN, "handover": True}]).handover
     assert not after().handover
+
+
+KEPT_UP = {"HostConfig": {"RestartPolicy": {"Name": "always"}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({"saved": KEPT_UP}, True),
+        ({"saved": KEPT_UP, "was_running": False}, False),
+        ({"saved": KEPT_UP, "done": {Step.HOLD}}, False),
+        ({}, False),
+        ({"reverse": True}, True),
+    ],
+)
+def test_the_engine_may_start_what_it_keeps_running_until_the_agent_holds_it(
+    changes: dict[str, Any], may: bool
+) -> None:
+    assert Replacement.from_record(replacement(FIRST, **changes)).engine_may_start_it is may

@@ -67,7 +67,7 @@ class _Watch:
     def __init__(self, it: Replacement) -> None:
         self._at: float | None = None
         self.guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id, clock=self._clock)
-        if it.reverse:
+        if it.engine_may_start_it:
             self.guard.may_come_back(it.incumbent)
 
     def _clock(self) -> float:

@@ -63,6 +63,15 @@ class Replacement:
         return restart_policy_of(self.saved)
 
     @property
+    def engine_may_start_it(self) -> bool:
+        """Whether a start of the incumbent, without an end that was seen, may be by its restart policy.
+
+        It may have ended just before the watch began. What is put back is often put back because it keeps ending.
+        """
+        policy = self.saved_policy.get("Name") or "no"
+        return self.reverse or (self.was_running and policy != "no" and Step.HOLD not in self.done)
+
+    @property
     def serves(self) -> bool:
         """Whether the candidate was proved and answers."""
         return serves(self.strategy, frozenset(self.done))

@@ -341,7 +341,7 @@ class Transaction:
     def guard(self, it: Replacement) -> Guard:
         """What watches a replacement; listen with it before the first step."""
         guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id)
-        if it.reverse:  # what is put back is often put back because it keeps ending
+        if it.engine_may_start_it:
             guard.may_come_back(it.incumbent)
         return guard
 
