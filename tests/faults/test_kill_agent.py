@@ -10,16 +10,17 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once, strategy_of
 
-from tidegate.domain.transaction import Strategy, steps_of
+from tidegate.domain.transaction import steps_of
 
 OFTEN = {
     ("start-first", "at:step:remove"),
     ("start-first", "in:bake"),
     ("swap", "at:step:start"),
     ("swap", "in:step:join"),
-    ("swap-graceful", "at:step:join"),
+    ("swap-fast", "in:step:cut"),
+    ("swap-fast", "in:step:join"),
     ("stop-first", "amid:step:stop"),
     ("stop-first", "at:step:prove"),
 }
@@ -28,8 +29,8 @@ OFTEN = {
 
 def points() -> Iterator[Any]:
     for name in SERVICES:
-        strategy = Strategy(name.removesuffix("-graceful"))
-        moments = [f"{moment}:step:{step}" for step in steps_of(strategy) for moment in ("at", "in", "amid")]
+        steps = steps_of(strategy_of(name))
+        moments = [f"{moment}:step:{step}" for step in steps for moment in ("at", "in", "amid")]
         for point in [*moments, "in:begin", "at:replaced", "in:replaced", "in:bake", "at:end", "in:end"]:
             yield pytest.param(name, point, marks=() if (name, point) in OFTEN else pytest.mark.long)
 

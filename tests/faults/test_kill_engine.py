@@ -24,6 +24,7 @@ from tests.support.waiting import wait_for
 POINTS = {
     "start-first": ("create", "prove", "join", "stop", "name"),
     "swap": ("start", "cut", "join", "remove", "adopt"),
+    "swap-fast": ("cut", "join", "stop"),
     "stop-first": ("create", "stop", "start", "prove", "remove"),
 }
 OFTEN = {("swap", "join"), ("stop-first", "start")}

@@ -26,6 +26,8 @@ POINTS = [
     ("swap", "in:step:prove"),
     ("swap", "at:step:confirm"),
     ("swap", "in:step:name"),
+    ("swap-fast", "in:step:cut"),
+    ("swap-fast", "in:step:join"),
     ("stop-first", "in:step:drain"),
     ("stop-first", "at:step:remove"),
     ("swap", "in:bake"),
@@ -71,7 +73,14 @@ async def test_what_a_person_did_while_the_agent_was_down_stands(
     assert_nothing_left(compose, tmp_path / "state")
 
 
-STOPS = [("start-first", "prove"), ("swap", "cut"), ("swap", "stop"), ("stop-first", "prove"), ("swap", "bake")]
+STOPS = [
+    ("start-first", "prove"),
+    ("swap", "cut"),
+    ("swap", "stop"),
+    ("swap-fast", "join"),
+    ("stop-first", "prove"),
+    ("swap", "bake"),
+]
 
 
 @pytest.mark.parametrize(

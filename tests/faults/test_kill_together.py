@@ -11,7 +11,7 @@ from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
 from tests.support.images import Pushed, build
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once, strategy_of
 from tests.support.registry import Registry
 
 from tidegate.domain.transaction import Strategy, steps_of
@@ -58,7 +58,7 @@ class Two:
 def ways_back() -> Iterator[Any]:
     often = {("swap", "at:step:join@0-back"), ("stop-first", "in:step:start@0-back")}
     for name in SERVICES:
-        steps = steps_of(Strategy(name.removesuffix("-graceful")))
+        steps = steps_of(strategy_of(name))
         walk = [f"{moment}:step:{step}@0-back" for step in steps for moment in ("at", "in")]
         for point in [
             "in:verdict",

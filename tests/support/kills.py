@@ -21,16 +21,22 @@ from tests.support.waiting import served_version
 
 from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.state import State
+from tidegate.domain.transaction import Strategy
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {"front": {"aliases": ["shop"]}, "back": {}}
 SERVICES: dict[str, dict[str, Any]] = {
     "start-first": {"networks": NETWORKS},
     "swap": {"ports": ["8000"], "networks": NETWORKS},
-    "swap-graceful": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.cut": "graceful"}},
+    "swap-fast": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.cut": "fast"}},
     "stop-first": {"ports": ["8000"], "networks": NETWORKS, "labels": {"tidegate.strategy": "stop-first"}},
 }
-"""A service for each strategy, on two networks."""
+"""A service for each strategy, on two networks. Where the cut is fast, two run while neither, or one, serves."""
+
+
+def strategy_of(name: str) -> Strategy:
+    """The strategy that one of `SERVICES` gets."""
+    return Strategy(name.removesuffix("-fast"))
 
 
 def agent_killed_at(point: str, state: Path, **more: str) -> None:
