@@ -122,6 +122,17 @@ async def test_what_the_registry_says_is_passed_on_in_one_line(
         await client.manifest(app)
 
 
+async def test_what_the_registry_says_may_be_nonsense(
+    fake: FakeRegistry, client: RegistryClient, app: Reference
+) -> None:
+    async def say(_: web.Request) -> web.Response:
+        return web.Response(body=b"[" * 100_000, status=503)
+
+    fake.faults.append(on("GET", "manifests", say))
+    with pytest.raises(RegistryUnavailableError, match=r"\(503\)"):
+        await client.manifest(app)
+
+
 async def test_an_unexpected_status_is_malformed(fake: FakeRegistry, client: RegistryClient, app: Reference) -> None:
     fake.faults.append(on("", "manifests", status(418)))
     with pytest.raises(MalformedAnswerError, match="answered 418"):
@@ -224,7 +235,7 @@ async def test_one_lost_connection_is_not_noticed(fake: FakeRegistry, client: Re
     assert len(lost) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff\xfe", b""])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff\xfe", b"", b"[" * 100_000], ids=lambda body: repr(body[:8]))
 async def test_a_manifest_that_is_no_json_object_is_refused(
     fake: FakeRegistry, client: RegistryClient, app: Reference, body: bytes
 ) -> None:

@@ -176,7 +176,12 @@ async def test_a_token_service_that_redirects_to_elsewhere_gets_no_further(
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", "{}", '{"token": 7}', '{"token": "a\\nb"}', '{"token": "x", "expires_in": "soon"}']
+    "body",
+    [
+        *("", "[]", "{}", '{"token": 7}', '{"token": "a\\nb"}', '{"token": "x", "expires_in": "soon"}'),
+        *('{"token": "x", "expires_in": 1' + "0" * 400 + "}", "[" * 100_000),
+    ],
+    ids=lambda body: body[:40],
 )
 async def test_an_answer_without_a_usable_token_is_malformed(
     client: RegistryClient, tokens: TokenService, app: Reference, body: str

@@ -100,7 +100,18 @@ async def test_no_file_is_nobody(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"auths": ["r"]}', '{"auths": {"r": "x"}}', '{"auths":{"r":{"auth":"?"}}}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"auths": ["r"]}',
+        '{"auths": {"r": "x"}}',
+        '{"auths":{"r":{"auth":"?"}}}',
+        '{"credsStore": 7}',
+        '{"credHelpers": {"r": ["x"]}}',
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:40],
 )
 async def test_a_file_that_cannot_be_used_is_named(config: Path, text: str) -> None:
     config.write_text(text)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.registry.platform import Platform, accepts, choose, platforms_of, runnable
+from tidegate.registry.platform import Platform, accepts, choose, is_attestation, platforms_of, runnable
 
 
 def entry(text: str, **more: Any) -> dict[str, Any]:
@@ -44,6 +44,10 @@ def test_a_host_gets_the_best_of_what_it_can_run(host: str, entries: list[str], 
 def test_attestations_are_never_chosen() -> None:
     reference = entry("linux/amd64", annotations={"vnd.docker.reference.type": "attestation-manifest"})
     assert choose([entry("unknown/unknown"), reference], Platform("linux", "amd64")) is None
+
+
+def test_annotations_that_are_no_object_say_nothing() -> None:
+    assert not is_attestation({"annotations": 5, "platform": {"os": "linux", "architecture": "amd64"}})
 
 
 def test_attestations_are_not_listed_as_platforms() -> None:

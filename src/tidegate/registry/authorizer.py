@@ -151,7 +151,7 @@ def _read_token(reference: Reference, answer: Answer) -> tuple[str, float]:
         document = json.loads(answer.body)
         token = document.get("token") or document.get("access_token")
         life_s = max(_TOKEN_LIFE_S, float(document.get("expires_in") or 0))
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         token, life_s = None, 0.0
     # A token goes into a header: nothing in it may end the line.
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():

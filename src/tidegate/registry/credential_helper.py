@@ -56,7 +56,7 @@ def _read(output: bytes, program: str, server: str) -> Credential | None:
     try:
         answer = json.loads(output)
         username, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Not chained: the original error could carry the secret.
         raise CredentialsUnusableError(
             f"{program} answered for {server} with something that is not an account",

@@ -27,10 +27,16 @@ class DockerConfig:
         return f"DockerConfig({str(self.path)!r})"
 
     def helper(self, registry: str) -> str | None:
-        """The helper that keeps the account: the registry's own, else the store for all."""
+        """The helper that keeps the account: the registry's own, else the store for all.
+
+        Raises `CredentialsUnusableError`.
+        """
         own = _section(self.document, "credHelpers", self.path)
         found = next((name for key, name in own.items() if _host(key) == registry), None)
-        return found or self.document.get("credsStore") or None
+        name = found or self.document.get("credsStore") or None
+        if name is not None and not isinstance(name, str):
+            raise CredentialsUnusableError(f"the credential helper in {self.path} is not a name", "mend it by hand")
+        return name
 
     def stored(self, registry: str) -> Credential | None:
         """The account written in the file itself. Raises `CredentialsUnusableError`."""
@@ -51,7 +57,7 @@ def load_docker_config(path: Path) -> DockerConfig:
         raise CredentialsUnusableError(
             f"{path} cannot be read ({error.strerror})", "make it readable for the agent"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CredentialsUnusableError(f"{path} is not JSON", "mend it, or run `docker login` again") from error
     if not isinstance(document, dict):
         raise CredentialsUnusableError(f"{path} is not a JSON object", "mend it, or run `docker login` again")

@@ -95,6 +95,6 @@ def said(body: bytes) -> str:
     try:
         first = json.loads(body)["errors"][0]
         text = " ".join(str(first.get("message") or first["code"]).split())
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
     return ": " + "".join(letter for letter in text if letter.isprintable())[:160]

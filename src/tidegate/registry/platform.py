@@ -87,7 +87,8 @@ def choose(descriptors: Sequence[Descriptor], host: Platform) -> Descriptor | No
 
 def is_attestation(entry: Descriptor) -> bool:
     """Whether the entry is not an image but what a builder says about one."""
-    if "vnd.docker.reference.type" in (entry.get("annotations") or {}):
+    annotations = entry.get("annotations")
+    if isinstance(annotations, Mapping) and "vnd.docker.reference.type" in annotations:
         return True
     platform = platform_of(entry)
     return platform is not None and (platform.os, platform.architecture) == ("unknown", "unknown")

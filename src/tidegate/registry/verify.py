@@ -26,7 +26,7 @@ def verified(reference: Reference, host: str, body: bytes, digest: str) -> Mappi
         raise malformed(reference, f"{host} sent content with a wrong digest: {actual} in place of {digest}")
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise malformed(reference, f"{host} sent {digest}, which is not JSON") from error
     if not isinstance(document, Mapping):
         raise malformed(reference, f"{host} sent {digest}, which is not a JSON object")
