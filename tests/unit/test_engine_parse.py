@@ -42,6 +42,12 @@ def test_a_container_without_a_known_health_has_none(health: dict[str, Any] | No
     assert container({**DOCUMENT, "State": {"Health": health}}).health is Health.NONE
 
 
+def test_the_hosts_ports_are_those_bound_now_and_of_tcp() -> None:
+    bound = [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}]
+    ports = {"80/tcp": bound, "53/udp": [{"HostIp": "0.0.0.0", "HostPort": "53"}], "81/tcp": None}
+    assert container({**DOCUMENT, "NetworkSettings": {"Ports": ports}}).host_ports == {8080}
+
+
 def test_times_with_nanoseconds_are_read() -> None:
     assert moment("2026-11-23T15:12:46.123456789Z") == datetime(2026, 11, 23, 15, 12, 46, 123456, UTC)
 

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import structlog
 
-from tidegate.agent import announce_arp, announce_netlink
+from tidegate.agent import announce_arp, announce_conntrack, announce_netlink
 from tidegate.agent.announce_arp import Interface
 from tidegate.agent.announce_watch import TICK_S, Watch
 from tidegate.engine.errors import EngineError
@@ -28,8 +28,8 @@ _log = structlog.get_logger(__name__)
 class Announcer(Protocol):
     """Speaks for the containers of one network. No method raises on account of what it cannot do."""
 
-    async def prepare(self, vacated: Sequence[str]) -> None:
-        """Before the cut: get ready. `vacated` are the addresses that the incumbent leaves."""
+    async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
+        """Before the cut: get ready. `vacated` are the addresses that the incumbent leaves, `ports` the host's."""
 
     async def announce(self, ip: str, mac: str) -> None:
         """The container is up: say where. Takes a few milliseconds."""
@@ -41,7 +41,7 @@ class Announcer(Protocol):
 class Silence:
     """Where nothing can be announced, or need be."""
 
-    async def prepare(self, vacated: Sequence[str]) -> None:
+    async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
         """Nothing to get ready."""
 
     async def announce(self, ip: str, mac: str) -> None:
@@ -58,8 +58,10 @@ class HostAnnouncer:
         self._bridge = bridge
         self._task: asyncio.Task[None] | None = None
 
-    async def prepare(self, vacated: Sequence[str]) -> None:
-        """Start watching."""
+    async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
+        """Leave the engine less to clear away during the cut, and start watching."""
+        with logged(self._bridge.name):
+            await asyncio.to_thread(announce_conntrack.forget_closed, vacated, ports)
         if self._task is None:
             self._task = asyncio.create_task(self._watch(Watch(self._bridge, vacated)))
 
@@ -91,7 +93,7 @@ class MemberAnnouncer:
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
 
-    async def prepare(self, vacated: Sequence[str]) -> None:
+    async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
         """Nothing to get ready."""
 
     async def announce(self, ip: str, mac: str) -> None:
@@ -116,12 +118,12 @@ class HelperAnnouncer:
         self._lifetime_s = lifetime_s
         self._helper: str | None = None
 
-    async def prepare(self, vacated: Sequence[str]) -> None:
+    async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
         """Start the helper."""
         if self._helper is None:
             with logged(self._network.name):
                 name = f"tidegate-announce-{secrets.token_hex(4)}"
-                self._helper = await self._engine.create(name, self._request(vacated))
+                self._helper = await self._engine.create(name, self._request(vacated, ports))
                 await self._engine.start(self._helper)
 
     async def announce(self, ip: str, mac: str) -> None:
@@ -134,14 +136,14 @@ class HelperAnnouncer:
                 await self._engine.remove(self._helper, force=True, volumes=True)
             self._helper = None
 
-    def _request(self, vacated: Sequence[str]) -> Document:
+    def _request(self, vacated: Sequence[str], ports: Collection[int]) -> Document:
         """No more than it needs: two capabilities, nothing writable, no label but its own."""
         watch = [sys.executable, "-m", "tidegate.agent.announce_watch"]
         return {
             "Image": self._own.image_id,
             "User": "0:0",
             "Entrypoint": watch,
-            "Cmd": [self._network.subnets[0], str(self._lifetime_s), *vacated],
+            "Cmd": [self._network.subnets[0], str(self._lifetime_s), *vacated, *map(str, ports)],
             "Labels": {HELPER: "announce", "tidegate.enable": "false"},
             "HostConfig": {
                 "NetworkMode": "host",
@@ -189,4 +191,4 @@ def logged(about: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EngineError) as error:
-        _log.warning("could not announce; clients may wait a second longer", about=about, error=str(error))
+        _log.warning("could not prepare the cut; clients may wait a second longer", about=about, error=str(error))

@@ -32,7 +32,7 @@ class Announcements:
         announcers = await self._announcers(incumbent.endpoints, helper=self._helper)
         try:
             for name, announcer in announcers.items():
-                await announcer.prepare([incumbent.endpoints[name].ip_address])
+                await announcer.prepare([incumbent.endpoints[name].ip_address], incumbent.host_ports)
             yield
         finally:
             for announcer in announcers.values():

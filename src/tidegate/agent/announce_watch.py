@@ -1,19 +1,20 @@
 """Keeps everybody's idea of who is where on one bridge true while a container is replaced.
 
-As a program, `python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED...]`, it runs for that long in the
-host's network namespace: in a helper container, for an agent that lives in a container itself.
+As a program, `python -m tidegate.agent.announce_watch SUBNET SECONDS [ADDRESS|PORT...]`, it runs for that long in
+the host's network namespace: in a helper container, for an agent that lives in a container itself.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Collection, Sequence
 
-from tidegate.agent import announce_arp, announce_netlink
+from tidegate.agent import announce_arp, announce_conntrack, announce_netlink
 from tidegate.agent.announce_arp import Interface
 from tidegate.agent.announce_netlink import RESOLVED, UNRESOLVED, Neighbour
 
 TICK_S = 0.01
-_USAGE = "usage: python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED_ADDRESS...]\n"
+_USAGE = "usage: python -m tidegate.agent.announce_watch SUBNET SECONDS [VACATED_ADDRESS|HOST_PORT...]\n"
 
 
 class Watch:
@@ -61,11 +62,15 @@ def main(arguments: Sequence[str]) -> int:
     """Look every 10 ms for the given time. 0 when it passed, 2 where the arguments or this place are wrong."""
     if len(arguments) < 2:  # noqa: PLR2004 - the two that the usage names
         return _refuse(_USAGE)
-    subnet, seconds, *vacated = arguments
+    subnet, seconds, *left = arguments
+    ports = {int(word) for word in left if word.isdecimal()}
+    vacated = [word for word in left if not word.isdecimal()]
     bridge = announce_arp.interface_in([subnet])
     if bridge is None or not announce_netlink.is_bridge(bridge.index):
         return _refuse(f"no bridge with an address in {subnet} here; run this in the host's network namespace\n")
     watch, end = Watch(bridge, vacated), time.monotonic() + float(seconds)
+    # the cut begins any moment: the watch does not wait for this
+    threading.Thread(target=_forget, args=(vacated, ports), daemon=True).start()
     while time.monotonic() < end:
         try:
             watch.tick()
@@ -73,6 +78,13 @@ def main(arguments: Sequence[str]) -> int:
             return _refuse(f"stopped watching {bridge.name}: {error}\n")
         time.sleep(TICK_S)
     return 0
+
+
+def _forget(vacated: Sequence[str], ports: Collection[int]) -> None:
+    try:
+        announce_conntrack.forget_closed(vacated, ports)
+    except OSError as error:
+        sys.stderr.write(f"closed connections stay, the cut may take longer: {error}\n")
 
 
 def _refuse(message: str) -> int:

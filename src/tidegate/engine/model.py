@@ -81,6 +81,8 @@ class Container:
     network_mode: str
     endpoints: Mapping[str, Endpoint]
     document: Document = field(repr=False)
+    host_ports: frozenset[int] = frozenset()
+    """The host's ports that lead to it now."""
 
 
 @dataclass(frozen=True, slots=True)

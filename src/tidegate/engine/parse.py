@@ -57,7 +57,15 @@ def container(document: Document) -> Container:
         network_mode=host.get("NetworkMode", ""),
         endpoints=_endpoints(document),
         document=document,
+        host_ports=_host_ports(document),
     )
+
+
+def _host_ports(document: Document) -> frozenset[int]:
+    """Of TCP, as they are bound now: other than asked for where any port would do."""
+    ports = (document.get("NetworkSettings") or {}).get("Ports") or {}
+    bound = [one for port, bindings in ports.items() if port.endswith("/tcp") for one in bindings or ()]
+    return frozenset(int(one["HostPort"]) for one in bound)
 
 
 def image(document: Document) -> Image:
