@@ -17,8 +17,9 @@ def event(number: int) -> Event:
 class Engine:
     """Gives what it has from a time on, then breaks off; after the last stream it stays silent."""
 
-    def __init__(self, *streams: list[Event]) -> None:
+    def __init__(self, *streams: list[Event], ends_with: type[Exception] = EngineUnavailableError) -> None:
         self._streams = list(streams)
+        self._ends_with = ends_with
         self.asked_since: list[int | None] = []
 
     async def events(self, *, since_ns: int | None, until_ns: int | None = None) -> AsyncIterator[Event]:
@@ -28,7 +29,7 @@ class Engine:
             await asyncio.Event().wait()
         for one in self._streams.pop(0):
             yield one
-        raise EngineUnavailableError("the engine went away")
+        raise self._ends_with("the engine went away")
 
 
 async def heard(engine: Engine, count: int) -> list[str]:
@@ -53,6 +54,10 @@ async def test_a_stream_that_broke_off_is_resumed_behind_the_last_event() -> Non
     engine = Engine([event(1), event(2)], [event(3)])
     assert await heard(engine, 3) == ["c1", "c2", "c3"]
     assert engine.asked_since[1] == FAR_AHEAD_NS + 3
+
+
+async def test_the_reader_goes_on_after_what_nobody_expected() -> None:
+    assert await heard(Engine([event(1)], [event(2)], ends_with=KeyError), 2) == ["c1", "c2"]
 
 
 async def test_an_event_that_the_engine_tells_twice_is_told_once() -> None:

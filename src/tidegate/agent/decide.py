@@ -102,6 +102,8 @@ class Decider:
         except NotFoundError:
             reason = f"no-pull is set and the engine has no image {reference}; pull it by hand"
             return Decision(place, Action.SKIP, reason, trouble=True)
+        except EngineError as error:
+            return Decision(place, Action.SKIP, str(error), trouble=True)
         known = digests_of(image, reference)
         digest = known[0] if known else image.id
         if image.id == place.image_id:

@@ -57,6 +57,8 @@ class EventHub:
                     self._hand_on(event)
             except EngineError as error:
                 _log.debug("engine events broke off", error=str(error))
+            except Exception:  # noqa: BLE001 - an agent that reads no events does not see what people do
+                _log.exception("engine events could not be read; they are asked for again")
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, 5.0)
 

@@ -14,7 +14,7 @@ from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
 from tidegate.domain.policy import Cut, Policy
 from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
-from tidegate.domain.reference import parse_reference
+from tidegate.domain.reference import is_image_id, parse_reference
 from tidegate.domain.transaction import Step, Strategy
 from tidegate.engine.errors import (
     EngineError,
@@ -258,7 +258,9 @@ def image_tag(image: str) -> str:
 
 
 async def point_tag(engine: Engine, reference: str, image: str) -> None:
-    """Let the mutable tag of `reference` name `image`; a reference without a tag has nothing to move."""
+    """Let the mutable tag of `reference` name `image`; a digest or an image's id has nothing to move."""
+    if is_image_id(reference):
+        return
     parsed = parse_reference(reference)
     if parsed.digest is None:
         await engine.tag(image, parsed.familiar_name, parsed.tag or "latest")

@@ -1,0 +1,46 @@
+"""What is to be done about each container, and why."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tidegate.agent.decide import Decider
+from tidegate.agent.plan_row import Action
+from tidegate.agent.survey import Place, Survey
+from tidegate.domain.selection import Candidate, Filters, select
+from tidegate.engine.errors import EngineError, NotFoundError
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+LABELS = {"tidegate.no-pull": "true"}
+
+
+class Detector:
+    """There is nothing to ask a registry about."""
+
+    async def look(self, references: set[str], *, patient: bool) -> dict[str, Any]:
+        assert patient
+        assert not references
+        return {}
+
+
+class Engine:
+    """Cannot tell what its own tag names."""
+
+    def __init__(self, error: EngineError) -> None:
+        self._error = error
+
+    async def image(self, _: str) -> None:
+        raise self._error
+
+
+def place(name: str) -> Place:
+    chosen = select([Candidate(name, name, "web", "running", LABELS)], Filters())[0]
+    return Place(name, name, "web", "sha256:1", "running", LABELS, chosen)
+
+
+@pytest.mark.parametrize("error", [EngineError("invalid reference format"), NotFoundError("no such image")])
+async def test_an_image_that_the_engine_cannot_tell_of_holds_up_its_own_container_only(error: EngineError) -> None:
+    decider = Decider(Engine(error), Detector(), object())  # type: ignore[arg-type]
+    found = await decider.decide(Survey((place("web"), place("db")), {}), NOW)
+    assert [(one.action, one.trouble) for one in found] == [(Action.SKIP, True)] * 2
