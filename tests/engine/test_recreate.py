@@ -12,6 +12,7 @@ from tests.support.images import build
 from tests.support.registry import Registry
 
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
+from tidegate.domain.recreate_candidate import for_candidate, split
 from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.errors import NotFoundError
@@ -267,6 +268,19 @@ async def test_a_static_address_and_a_mac_address_come_back(engine: Engine, box:
     endpoint = new.endpoints[name]
     assert (endpoint.ip_address, endpoint.mac_address) == ("10.213.77.40", mac)
     assert endpoint.settings == old.endpoints[name].settings
+
+
+async def test_a_mac_address_on_the_default_network_is_a_candidates_too(
+    engine: Engine, box: str, images: dict[str, str]
+) -> None:
+    mac = "02:42:77:11:22:44"
+    run(box, f"{images['name']}:one", f"--mac-address {mac}")
+    old = await engine.container(box)
+    body, endpoints = split(await next_release(engine, images, old), ("bridge",))
+    await engine.remove(old.id, force=True)
+    await engine.create(box, for_candidate(body, {}, "bridge", endpoints["bridge"]))
+    await engine.start(box)
+    assert (await engine.container(box)).endpoints["bridge"].mac_address == mac
 
 
 async def test_a_second_container_beside_the_first_gets_addresses_of_its_own(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
+from tidegate.domain.recreate_candidate import for_candidate, split
 
 OLD_ID = "sha256:" + "a" * 64
 NEW_ID = "sha256:" + "b" * 64
@@ -251,6 +252,15 @@ def test_a_mac_address_of_the_users_goes_to_its_network_on_newer_engines() -> No
     body = remade(container({"MacAddress": "02:00:00:00:00:01"}), api="1.44").body
     assert "MacAddress" not in body
     assert body["NetworkingConfig"]["EndpointsConfig"]["front"] == {"MacAddress": "02:00:00:00:00:01"}
+
+
+@pytest.mark.parametrize("mode", ["default", "bridge"])
+def test_a_candidate_on_the_default_network_has_the_mac_address_of_the_users(mode: str) -> None:
+    old = container({"MacAddress": "02:00:00:00:00:01"}, {"NetworkMode": mode}, {"bridge": {}})
+    body, endpoints = split(remade(old, api="1.44"), ("bridge",))
+    made = for_candidate(body, {}, "bridge", endpoints["bridge"])
+    assert made["NetworkingConfig"]["EndpointsConfig"] == {"bridge": {"MacAddress": "02:00:00:00:00:01"}}
+    assert made["HostConfig"]["NetworkMode"] == "bridge"
 
 
 def test_a_generated_mac_address_is_never_frozen() -> None:

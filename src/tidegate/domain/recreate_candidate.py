@@ -35,7 +35,8 @@ def for_candidate(
     """The body of a candidate: one network at creation (None leaves it to the network mode), no restarts yet."""
     host = {**(body.get("HostConfig") or {}), "RestartPolicy": dict(NO_RESTART)}
     made = {**body, "Labels": {**labels_of(body), **labels}, "HostConfig": host}
-    if network not in {None, "bridge"}:
+    # the default network is joined by the mode, and named only where there is something to ask of it
+    if network is not None and (network != "bridge" or settings):
         made["NetworkingConfig"] = {"EndpointsConfig": {network: dict(settings)}}
     return made
 
