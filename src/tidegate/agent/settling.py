@@ -147,13 +147,13 @@ class Settler:
         for name in it.late:
             if name not in candidate.endpoints:
                 await self._engine.connect(name, candidate.id, it.endpoints[name])
-        if run and not candidate.running:
+        if run and it.was_running and not candidate.running:
             with guard.acting(candidate.id, "start"):
                 await self._engine.start(candidate.id)
         if candidate.name != it.name:
             await self._engine.rename(candidate.id, it.name)
         await self._engine.set_restart_policy(candidate.id, it.policy)
-        if run:
+        if run and it.was_running:
             await self._announce(await self._engine.container(candidate.id))
         await point_tag(self._engine, it.reference, it.new_image)
 
