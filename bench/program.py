@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import strangers
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _QUIET_S = 2.0
 
@@ -20,9 +22,13 @@ def command(*words: str) -> list[str]:
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:
-    """The engine's address, the state, and `more`; of this process's environment only what it takes to run."""
+    """The engine's address, the state, and `more`; of this process's environment only what it takes to run.
+
+    An agent with it leaves alone what a person runs on the engine.
+    """
     kept = ("PATH", "PYTHONPATH", "DOCKER_HOST", "DOCKER_CONFIG")
-    return {key: os.environ[key] for key in kept if key in os.environ} | {"TIDEGATE_STATE": str(state), **more}
+    own = {key: os.environ[key] for key in kept if key in os.environ}
+    return {**own, "TIDEGATE_STATE": str(state), **strangers.shielded(more)}
 
 
 def run(state: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:

@@ -76,9 +76,11 @@ async def test_an_image_in_use_elsewhere_or_tagged_by_somebody_stays(
         docker("image", "rm", "--force", "mine:2")
 
 
-async def test_a_prune_after_an_update_does_not_cost_the_way_back(compose: Compose, push: Push, tmp_path: Path) -> None:
+async def test_a_prune_after_an_update_does_not_cost_the_way_back(
+    compose: Compose, push: Push, repository: str, tmp_path: Path
+) -> None:
     pushed = await releases(compose, push, tmp_path / "state", 2)
-    docker("image", "prune", "--force")
+    docker("image", "prune", "--force", "--filter", f"label=test={repository}")
     assert on_engine(pushed[0])
 
 

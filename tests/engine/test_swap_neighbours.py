@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Push
+from tests.support import strangers
 from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker, inspect, listed
@@ -232,4 +233,4 @@ async def test_a_container_without_compose_on_the_engines_own_bridge_is_swapped(
         assert "bridge" in container["NetworkSettings"]["Networks"]
     finally:
         docker("rm", "-f", "-v", "tidegate-test-plain")
-        docker("network", "prune", "--force", "--filter", PRIVATE)
+        strangers.remove_private_networks()

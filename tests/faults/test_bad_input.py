@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from tests.conftest import Push
+from tests.support import strangers
 from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker, inspect
@@ -253,7 +254,7 @@ async def test_an_image_that_was_built_here_is_told_how_to_be_left_alone(
 
 async def test_a_container_that_is_not_composes_is_updated_as_it_was_made(push: Push, tmp_path: Path) -> None:
     old = push("1")
-    name = f"alone-{digest_of(old.reference.encode())[7:15]}"
+    name = f"tidegate-test-{digest_of(old.reference.encode())[7:15]}"
     docker("run", "--detach", "--name", name, "--env", "MINE=yes", "--restart", "unless-stopped", old.reference)
     new = push("2")
     try:
@@ -263,6 +264,6 @@ async def test_a_container_that_is_not_composes_is_updated_as_it_was_made(push: 
         after = inspect(name)
     finally:
         docker("rm", "--force", name)
-        docker("network", "prune", "--force", "--filter", "label=tidegate.private-for")
+        strangers.remove_private_networks()
     assert (after["Image"], after["HostConfig"]["RestartPolicy"]["Name"]) == (new.image_id, "unless-stopped")
     assert "MINE=yes" in after["Config"]["Env"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import strangers
 from tests.support.docker import docker, inspect, listed, remove
 
 PROJECT = "com.docker.compose.project"
@@ -82,8 +83,7 @@ class Compose:
         label = f"label={PROJECT}={self.project}"
         for kind in ("container", "network", "volume"):
             remove(kind, listed(kind, label))
-        # what an agent that is gone by now would have removed when it saw its containers go
-        docker("network", "prune", "--force", "--filter", "label=tidegate.private-for")
+        strangers.remove_private_networks()
 
     def logs(self, service: str) -> str:
         """Everything that a service's containers have printed."""

@@ -7,5 +7,5 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def unique(prefix: str) -> str:
-    """A name that nobody else uses."""
-    return f"{prefix}-{secrets.token_hex(4)}"
+    """A name that nobody else uses, and that tells whose it is."""
+    return f"tidegate-test-{prefix}-{secrets.token_hex(4)}"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
+from tests.support import strangers
 from tests.support.docker import docker, listed, remove
 
-# On an engine that somebody else uses too, only what is plainly ours counts.
-OURS = ("label=tidegate.transaction", "label=tidegate.private-for", "label=tidegate.incumbent")
 KINDS = ("container", "network", "volume")
 
 
 def present() -> dict[str, set[str]]:
-    """What is on the engine now: kind -> IDs."""
-    if "GROUND_PRIVATE" in os.environ:
-        return {kind: listed(kind) for kind in KINDS}
-    return {kind: set().union(*(listed(kind, label) for label in OURS)) for kind in KINDS}
+    """What is on the engine now: kind -> IDs. On an engine that a person uses too, only what is plainly ours."""
+    return {kind: strangers.ours(kind) if strangers.shared() else listed(kind) for kind in KINDS}
 
 
 def take_away(before: dict[str, set[str]]) -> list[str]:
