@@ -1,0 +1,68 @@
+"""The engine refuses to create a container: nothing that runs is lost, and no release is blamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.compose import Compose
+from tests.support.features import one, services
+from tests.support.kills import SERVICES, assert_nothing_left, strategy_of
+
+from tidegate.agent.replacement import NEXT
+from tidegate.engine.docker import DockerEngine
+from tidegate.engine.errors import EngineError
+
+NETWORKS: dict[str, Any] = {"networks": {"front": {}, "back": {}}}
+REFUSED = "the engine's disk is full"
+
+
+def refuse_to_create(monkeypatch: pytest.MonkeyPatch, *, from_number: int = 1) -> None:
+    """Let the engine make no candidate, from the so-manieth on."""
+    create, asked = DockerEngine.create, []
+
+    async def create_or_refuse(engine: DockerEngine, name: str, request: Any) -> str:
+        if name.endswith(NEXT):
+            asked.append(name)
+            if len(asked) >= from_number:
+                raise EngineError(REFUSED)
+        return await create(engine, name, request)
+
+    monkeypatch.setattr(DockerEngine, "create", create_or_refuse)
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+async def test_where_no_candidate_can_be_created_the_same_container_goes_on_and_nobody_is_blamed(
+    compose: Compose, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    compose.write(services(web=one(push("1"), restart="always", **SERVICES[name])) | NETWORKS)
+    compose.up()
+    before = compose.container("web")
+    push("2")
+    refuse_to_create(monkeypatch)
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert (here.last()["outcome"], here.last()["strategy"]) == ("failed", strategy_of(name))
+        assert REFUSED in here.last()["reason"]
+    after = compose.container("web")
+    assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
+    assert (after["HostConfig"]["RestartPolicy"], compose.changes()) == (before["HostConfig"]["RestartPolicy"], [])
+    assert_nothing_left(compose, tmp_path / "state")
+
+
+async def test_where_the_earlier_release_cannot_be_created_again_the_newer_one_is_kept_running(
+    compose: Compose, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose.write(services(web=one(push("1"), restart="always")))
+    compose.up()
+    new = push("2", env={"EXIT": "3", "EXIT_AFTER_S": "5"})
+    refuse_to_create(monkeypatch, from_number=2)
+    async with agent_here(tmp_path / "state", TIDEGATE_BAKE="20s") as here:
+        await here.look()
+    web = compose.container("web")
+    assert (web["Image"], web["State"]["Running"]) == (new.image_id, True)
+    assert web["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert_nothing_left(compose, tmp_path / "state", blamed=[new.digest])
