@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,8 +8,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tidegate.agent.http_api import HttpApi
+from tidegate.agent.http_api import HttpApi, Update
 from tidegate.agent.metrics import Metrics, UpdateOutcome
+from tidegate.engine.errors import EngineUnavailableError
 
 TOKEN = {"Authorization": "Bearer s3cret"}
 
@@ -37,7 +39,7 @@ class Updates:
 
 @asynccontextmanager
 async def served(
-    updates: Updates, metrics: Metrics | None = None, settings: ApiSettings | None = None
+    updates: Update, metrics: Metrics | None = None, settings: ApiSettings | None = None
 ) -> AsyncIterator[aiohttp.ClientSession]:
     api = HttpApi(settings or ApiSettings(), updates, metrics or Metrics(), asyncio.Lock())
     await api.start()
@@ -45,7 +47,8 @@ async def served(
         async with aiohttp.ClientSession(f"http://127.0.0.1:{api.port}") as session:
             yield session
     finally:
-        updates.gate.set()
+        if isinstance(updates, Updates):
+            updates.gate.set()
         await api.close()
 
 
@@ -131,6 +134,30 @@ async def test_only_what_is_switched_on_is_served(settings: ApiSettings, absent:
 def test_it_does_not_start_without_a_token(token: str | None) -> None:
     with pytest.raises(ValueError, match="WATCHTOWER_HTTP_API_TOKEN"):
         HttpApi(ApiSettings(http_api_token=token), Updates(), Metrics(), asyncio.Lock())
+
+
+async def test_an_address_that_cannot_be_had_is_told_with_the_setting_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at: tuple[str, int] = taken.getsockname()
+        api = HttpApi(ApiSettings(http_listen=at), open_updates(), Metrics(), asyncio.Lock())
+        with pytest.raises(OSError, match=rf"listen at 127.0.0.1:{at[1]} .*address already in use.* TIDEGATE_HTTP"):
+            await api.start()
+        await api.close()
+
+
+async def test_a_look_for_which_the_engine_does_not_answer_is_a_503_and_the_next_one_is_taken() -> None:
+    engine_is_back = False
+
+    async def update(_: tuple[str, ...]) -> None:
+        if not engine_is_back:
+            raise EngineUnavailableError("the engine does not answer")
+
+    async with served(update) as session:
+        async with session.post("/v1/update", headers=TOKEN) as answer:
+            assert (answer.status, await answer.read()) == (503, b"")
+        engine_is_back = True
+        async with session.post("/v1/update", headers=TOKEN) as answer:
+            assert answer.status == 200
 
 
 async def test_metrics_are_prometheus_text_with_watchtowers_names() -> None:

@@ -5,13 +5,17 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from tidegate.agent.metrics import CONTENT_TYPE, Metrics
+from tidegate.engine.errors import EngineError
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 _BEARER = "Bearer "
 _CLOSE_AFTER_S = 5.0
+_log = structlog.get_logger(__name__)
 
 Update = Callable[[tuple[str, ...]], Awaitable[None]]
 """Checks the containers of these images, or all of them for an empty tuple; returns when that is done."""
@@ -52,7 +56,7 @@ class HttpApi:
         self.port = 0
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the address cannot be had."""
+        """Listen. Raises OSError, with the setting's name, where the address cannot be had."""
         from aiohttp import web  # noqa: PLC0415 - the server half of aiohttp stays unloaded while the API is off
 
         app = web.Application()
@@ -63,7 +67,13 @@ class HttpApi:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_AFTER_S)
         await self._runner.setup()
         host, port = self._settings.http_listen
-        await web.TCPSite(self._runner, host or None, port).start()
+        try:
+            await web.TCPSite(self._runner, host or None, port).start()
+        except OSError as error:
+            raise OSError(
+                f"the HTTP API cannot listen at {host}:{port} ({error.strerror}): free that address, "
+                f"or name another one with TIDEGATE_HTTP_LISTEN"
+            ) from error
         self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
@@ -82,7 +92,15 @@ class HttpApi:
             self._metrics.skipped()
             return _empty(200)
         async with self._lock:
+            return await self._updated(images)
+
+    async def _updated(self, images: tuple[str, ...]) -> "web.Response":
+        """503 where the engine cannot be asked: the caller may try again."""
+        try:
             await self._update(images)
+        except EngineError as error:
+            _log.warning("a look that was asked for over HTTP was cut short", reason=str(error))
+            return _empty(503)
         return _empty(200)
 
     async def _serve_metrics(self, request: "web.Request") -> "web.Response":
