@@ -136,11 +136,21 @@ def test_state_decides_with_include_stopped_and_include_restarting(
 
 @pytest.mark.parametrize(
     "one",
-    [candidate({"com.docker.compose.oneoff": "True"}), candidate(auto_remove=True)],
-    ids=["compose run", "--rm"],
+    [
+        candidate({"com.docker.compose.oneoff": "True"}),
+        candidate(auto_remove=True),
+        candidate({"com.docker.swarm.task.id": "x7"}),
+    ],
+    ids=["compose run", "--rm", "a Swarm task"],
 )
-def test_one_off_containers_are_left_alone(one: Candidate) -> None:
+def test_containers_that_cannot_be_put_back_are_left_alone(one: Candidate) -> None:
     assert not chosen(one).selected
+
+
+def test_what_the_agent_lives_in_the_network_of_is_left_alone() -> None:
+    home, agent = candidate(), candidate(id="c2", name="agent", network_mode="container:c1")
+    assert [one.selected for one in select([home, agent], Filters(self_id="c2"))] == [False, True]
+    assert [one.selected for one in select([home, agent], Filters())] == [True, True]
 
 
 @pytest.mark.parametrize("marker", [WATCHTOWER, "tidegate.instance"])

@@ -102,7 +102,13 @@ class Surveyor:
         rows = [row for row in rows if row.id in self._fixed]
         candidates = [
             Candidate(
-                row.id, row.name, self._fixed[row.id].image, row.state, row.labels, self._fixed[row.id].auto_remove
+                row.id,
+                row.name,
+                self._fixed[row.id].image,
+                row.state,
+                row.labels,
+                self._fixed[row.id].auto_remove,
+                row.network_mode,
             )
             for row in rows
         ]

@@ -1,7 +1,7 @@
 """Which containers are ours, and why not: Watchtower's rules over labels, names, scope and state."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.domain.labels import OWN, WATCHTOWER
@@ -9,6 +9,7 @@ from tidegate.domain.policy import Policy, PolicyDefaults, PolicyError, resolve_
 from tidegate.domain.reference import InvalidReferenceError, match_image, parse_reference
 
 ONE_OFF = "com.docker.compose.oneoff"
+SWARM_TASK = "com.docker.swarm.task.id"
 INSTANCE = f"{OWN}instance"
 NO_SCOPE = "none"
 
@@ -23,6 +24,7 @@ class Candidate:
     state: str
     labels: Mapping[str, str]
     auto_remove: bool = False
+    network_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def select(
     candidates: Iterable[Candidate], filters: Filters, defaults: PolicyDefaults | None = None
 ) -> list[Selection]:
     """One answer for each candidate, in their order."""
-    return [_select_one(candidate, filters, defaults or PolicyDefaults()) for candidate in candidates]
+    known = tuple(candidates)
+    homes = [one.network_mode for one in known if one.id == filters.self_id]
+    return [_select_one(one, filters, defaults or PolicyDefaults(), homes) for one in known]
 
 
 def name_matches(name: str, pattern: str) -> bool:
@@ -72,7 +76,7 @@ def name_matches(name: str, pattern: str) -> bool:
         return False
 
 
-def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults) -> Selection:
+def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults, homes: Collection[str]) -> Selection:
     try:
         policy = resolve_policy(candidate.labels, defaults)
     except PolicyError as error:
@@ -85,6 +89,7 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
         or _excluded_by_image(policy.image or candidate.image, filters)
         or _excluded_by_repository(policy.image or candidate.image, filters)
         or _excluded_by_state(candidate.state, filters)
+        or _excluded_as_home(candidate, homes)
     )
     if why_not:
         return Selection(candidate.id, False, why_not, policy)
@@ -94,6 +99,8 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
 def _excluded_by_nature(candidate: Candidate) -> str | None:
     if candidate.labels.get(ONE_OFF, "").lower() == "true":
         return "it is a one-off container of `compose run`"
+    if SWARM_TASK in candidate.labels:
+        return "it is a task of a Swarm service, and Swarm would put it back"
     if candidate.auto_remove:
         return "it is removed when it stops (--rm), so it cannot be put back"
     return None
@@ -160,6 +167,13 @@ def _excluded_by_state(state: str, filters: Filters) -> str | None:
     if state in {"created", "exited"}:
         return None if filters.include_stopped else f"it is {state}, and include-stopped is not set"
     return f"it is {state}"
+
+
+def _excluded_as_home(candidate: Candidate, homes: Collection[str]) -> str | None:
+    """To replace a container is to replace what lives in its network with it. `homes` are the agent's network modes."""
+    if {f"container:{candidate.id}", f"container:{candidate.name}"}.isdisjoint(homes):
+        return None
+    return "the agent itself lives in its network; give the agent a network of its own to have it updated"
 
 
 def _why(candidate: Candidate, policy: Policy, filters: Filters) -> str:
