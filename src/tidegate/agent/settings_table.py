@@ -200,7 +200,7 @@ REGISTRY = (
         "warn-on-head-failure",
         kinds.choice("auto", "always", "never"),
         "auto",
-        "A look at a registry that failed is a warning in the log; with never it is only information.",
+        "A look at a registry that failed is a warning in the log (auto is always); with never it is only information.",
     ),
     _own("allow-repositories", kinds.REPOSITORIES, "", "Only install images of these repositories; empty: of all."),
     _own("registry-ca", kinds.FILE, "", "Certificates to trust for registries, beside the system's."),

@@ -1,0 +1,82 @@
+"""What a look does with what was decided: who acts, what is counted, what the log says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tidegate.agent.cycle import Cycle, Looked
+from tidegate.agent.decide import Decision
+from tidegate.agent.plan_row import Action
+from tidegate.agent.survey import Place, Survey
+from tidegate.agent.updater import Tally
+from tidegate.domain.selection import Candidate, Filters, select
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+WEB = Place(
+    "web",
+    "web",
+    "web",
+    "sha256:1",
+    "running",
+    {},
+    select([Candidate("web", "web", "web", "running", {})], Filters())[0],
+)
+
+
+class Parts:
+    """An agent whose decisions are given."""
+
+    def __init__(self, *decisions: Decision, **settings: Any) -> None:
+        self.settings = SimpleNamespace(run_once=False, **settings)
+        self.own: str | None = None
+        self._decisions = list(decisions)
+        self.updater = self
+
+    def clock(self) -> datetime:
+        return NOW
+
+    def surveyor(self, **_: Any) -> Parts:
+        return self
+
+    def decider(self, **_: Any) -> Parts:
+        return self
+
+    async def survey(self) -> Survey:
+        return Survey((WEB,), {})
+
+    async def decide(self, *_: Any, **__: Any) -> list[Decision]:
+        return self._decisions
+
+    async def carry_out(self, _: Survey, decisions: list[Decision]) -> Tally:
+        return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
+
+
+async def look(parts: Parts) -> Looked:
+    return await Cycle(parts).run()  # type: ignore[arg-type]
+
+
+UNREACHED = Decision(WEB, Action.SKIP, "its registry does not answer", trouble=True, unreached=True)
+UNUSABLE = replace(UNREACHED, reason="its platform is missing", unreached=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "decision", "level"),
+    [
+        ("auto", UNREACHED, "warning"),
+        ("always", UNREACHED, "warning"),
+        ("never", UNREACHED, "info"),
+        ("never", UNUSABLE, "warning"),
+    ],
+)
+async def test_a_registry_that_could_not_be_asked_is_a_warning_unless_none_is_wanted(
+    asked: str, decision: Decision, level: str
+) -> None:
+    with capture_logs() as logs:
+        await look(Parts(decision, warn_on_head_failure=asked))
+    assert [(line["log_level"], line["reason"]) for line in logs] == [(level, decision.reason)]
