@@ -111,7 +111,8 @@ class Preparer:
 
     async def pull(self, decision: Decision, reference: str) -> str:
         """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
-        if decision.place.policy is not None and decision.place.policy.no_pull:
+        no_pull = decision.place.policy is not None and decision.place.policy.no_pull
+        if no_pull or _never_pushed(decision):
             return (await self._engine.image(decision.new_image or reference)).id
         digest = decision.latest_digest or ""
         wanted = str(parse_reference(reference).with_digest(digest).familiar)
@@ -208,6 +209,11 @@ class Preparer:
             document, old.document, new.document, image_reference=move.reference, api=api, names=move.names
         )
         return forward, incumbent_request(document, api=api, image=move.reference, names=move.names)
+
+
+def _never_pushed(decision: Decision) -> bool:
+    """Whether the release is known by its image id only: it was built or loaded here, and no registry has it."""
+    return decision.new_image is not None and decision.new_image == decision.latest_digest
 
 
 @dataclass(frozen=True, slots=True)
