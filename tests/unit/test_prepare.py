@@ -30,5 +30,5 @@ async def test_a_release_that_was_built_here_is_taken_from_the_engine() -> None:
     chosen = select([Candidate("c", "web", "web:live", "running", {})], Filters())[0]
     place = Place("c", "web", "web:live", "sha256:1", "running", {}, chosen)
     decision = Decision(place, Action.UPDATE, "asked for by hand", latest_digest=BUILT, new_image=BUILT)
-    preparer = Preparer(Engine(), Engine(), {}, Engine())  # type: ignore[arg-type]
+    preparer = Preparer(Engine(), Engine(), {}, Engine())
     assert await preparer.pull(decision, "web:live") == BUILT
