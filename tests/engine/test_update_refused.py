@@ -9,9 +9,11 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
+from tests.support.docker import docker
 from tests.support.features import one, services
 from tests.support.kills import SERVICES, assert_nothing_left, strategy_of
 
+from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.replacement import NEXT
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.errors import EngineError
@@ -51,6 +53,26 @@ async def test_where_no_candidate_can_be_created_the_same_container_goes_on_and_
     assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
     assert (after["HostConfig"]["RestartPolicy"], compose.changes()) == (before["HostConfig"]["RestartPolicy"], [])
     assert_nothing_left(compose, tmp_path / "state")
+
+
+async def test_a_candidate_that_another_agent_left_is_not_touched_and_told_with_the_remedy(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    before = compose.container("web")
+    left = f"{before['Name'].lstrip('/')}{NEXT}"
+    docker("create", "--name", left, "--label", f"{TRANSACTION}=20260101-000000-0000.0", old.reference)
+    push("2")
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert here.last()["outcome"] == "failed"
+        assert f"if no other agent is at work: docker rm -f {left}" in here.last()["reason"]
+        assert (compose.container("web")["Id"], here.parts.state.quarantine.list()) == (before["Id"], [])
+        docker("rm", "-f", left)
+        await here.look()
+        assert here.outcomes() == ["failed", "committed"]
 
 
 async def test_where_the_earlier_release_cannot_be_created_again_the_newer_one_is_kept_running(
