@@ -1,6 +1,8 @@
 """Each verb of the port on a real engine."""
 
 import asyncio
+import io
+import tarfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -367,3 +369,53 @@ async def until(engine: Engine, since_ns: int, last: tuple[str, str]) -> list[Ev
             if (event.kind, event.action) == last:
                 return seen
     raise AssertionError(f"no {last}")
+
+
+def tar_of(name: str, content: bytes, **more: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(content), 0o440
+        for key, value in more.items():
+            setattr(member, key, value)
+        tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("start", [False, True])
+async def test_a_file_is_put_in_and_taken_out_with_its_owner_and_its_mode(
+    engine: Engine, made: str, *, start: bool
+) -> None:
+    await engine.unpack(made, tar_of("etc/shop/note", b"hush", uid=7, gid=8, mtime=1_800_000_000))
+    if start:
+        await engine.start(made)
+    found = await engine.file_stat(made, "/etc/shop/note")
+    assert (found.size, found.regular, found.modified.timestamp()) == (4, True, 1_800_000_000)
+    with tarfile.open(fileobj=io.BytesIO(await engine.packed(made, "/etc/shop/note"))) as tar:
+        (member,) = tar.getmembers()
+        assert (member.uid, member.gid, member.mode & 0o777) == (7, 8, 0o440)
+        assert (tar.extractfile(member) or io.BytesIO()).read() == b"hush"
+
+
+async def test_what_differs_from_the_image_is_told_but_not_what_was_deleted(engine: Engine, box: str) -> None:
+    await engine.execute(box, ["sh", "-c", "echo a >/added; rm /bin/vi"], timeout_s=10)
+    changed = await engine.changed_paths(box)
+    assert "/added" in changed
+    assert "/bin/vi" not in changed
+
+
+async def test_a_container_that_was_only_created_differs_in_nothing(engine: Engine, made: str) -> None:
+    assert await engine.changed_paths(made) == []
+
+
+async def test_a_folder_and_a_link_are_no_regular_files(engine: Engine, box: str) -> None:
+    await engine.execute(box, ["ln", "-s", "/nowhere", "/link"], timeout_s=10)
+    assert not (await engine.file_stat(box, "/bin")).regular
+    assert not (await engine.file_stat(box, "/link")).regular
+
+
+async def test_a_path_that_is_not_there_is_not_found(engine: Engine, made: str) -> None:
+    with pytest.raises(NotFoundError, match="/nothing"):
+        await engine.file_stat(made, "/nothing")
+    with pytest.raises(NotFoundError, match="/nothing"):
+        await engine.packed(made, "/nothing")

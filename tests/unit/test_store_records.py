@@ -90,6 +90,22 @@ def test_an_id_that_would_leave_the_directory_is_refused(journal: Journal, txid:
         journal.begin(txid, {})
 
 
+def test_what_is_kept_beside_a_transaction_is_there_until_it_is_closed(journal: Journal, tmp_path: Path) -> None:
+    for txid in ("t1", "t2"):
+        journal.begin(txid, {})
+        journal.attach(txid, "0", txid.encode())
+    journal.close("t1")
+    assert (journal.attached("t1", "0"), journal.attached("t2", "0")) == (None, b"t2")
+    assert [path.name for path in tmp_path.glob("**/*.tar*")] == ["t2.0.tar"]
+
+
+def test_what_is_kept_beside_a_transaction_is_readable_by_nobody_else(journal: Journal, tmp_path: Path) -> None:
+    journal.begin("t1", {})
+    journal.attach("t1", "0", b"hush")
+    assert mode(tmp_path / "journal" / "t1.0.tar") == 0o600
+    assert [found.txid for found in journal.open_transactions()] == ["t1"]
+
+
 def test_journals_are_readable_by_nobody_else(journal: Journal, tmp_path: Path) -> None:
     journal.begin("t1", {"request": {"Env": ["TOKEN=x"]}})
     assert mode(tmp_path / "journal") == 0o700

@@ -10,6 +10,7 @@ import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hooks import run_hook
+from tidegate.agent.injected import Kept, hand_on
 from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
 from tidegate.domain.policy import Cut, Policy
@@ -68,6 +69,7 @@ class Hands:
         guard: Guard,
         prove: Prove,
         announce: Announce,
+        kept: Kept | None = None,
     ) -> None:
         self._engine = engine
         self._private = private
@@ -76,6 +78,7 @@ class Hands:
         self._guard = guard
         self._prove = prove
         self._announce = announce
+        self._kept = kept
         self._steps: dict[Step, Callable[[], Awaitable[None]]] = {
             Step.MOVE_TAG: self.move_tag,
             Step.PRIVATE_NETWORK: self.private_network,
@@ -130,6 +133,7 @@ class Hands:
         for name, place in rest:
             await self._engine.connect(name, it.candidate, place)
         await self._check_image()
+        await hand_on(self._engine, it, self.candidate, self._kept)
 
     async def _check_image(self) -> None:
         """The request names the image by its mutable tag, which somebody else may have moved meanwhile."""

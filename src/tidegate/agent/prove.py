@@ -11,6 +11,7 @@ import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hands import Unhealthy
+from tidegate.agent.injected import hand_on
 from tidegate.agent.private import PrivateNetworks, network_of
 from tidegate.agent.probe import run_probe
 from tidegate.agent.replacement import SECOND, Replacement
@@ -120,6 +121,7 @@ class HealthProver:
             container = await self._engine.create(name, body)
             for network, place in places[1:]:
                 await self._engine.connect(network or "", container, nameless(place))
+            await hand_on(self._engine, it, container)
             meeting = await self._meeting_place(it.id, container, policy)
             await self._start(container)
             await self.prove(container, policy, guard, network=meeting)

@@ -13,6 +13,7 @@ import structlog
 from tidegate.agent.events import EventHub
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Announce, Hands, Prove, Unhealthy
+from tidegate.agent.injected import Kept
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler, describe
@@ -50,7 +51,7 @@ class Broken(Unhealthy):
         self.container = container
 
 
-class Journal(Protocol):
+class Journal(Kept, Protocol):
     """Where a step is written down before it is taken."""
 
     def begin(self, txid: str, record: Mapping[str, Any]) -> None:
@@ -361,6 +362,7 @@ class Transaction:
             guard=guard,
             prove=prove or prove_strictly,
             announce=tools.announce,
+            kept=tools.journal,
         )
 
     def _note(self, record: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 import aiohttp
 
 from tidegate.engine import parse
+from tidegate.engine.archive_verbs import ArchiveVerbs
 from tidegate.engine.container_verbs import ContainerVerbs
 from tidegate.engine.errors import EngineUnavailableError
 from tidegate.engine.image_verbs import ImageVerbs
@@ -25,7 +26,7 @@ WATCHED_ACTIONS = (
 )
 
 
-class DockerEngine(ContainerVerbs, NetworkVerbs, ImageVerbs):
+class DockerEngine(ContainerVerbs, ArchiveVerbs, NetworkVerbs, ImageVerbs):
     """One engine over a local socket or TCP. `open` makes one."""
 
     def __init__(self, transport: Transport) -> None:

@@ -125,6 +125,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class FileStat:
+    """A path in a container; `modified` to the microsecond."""
+
+    size: int
+    regular: bool
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ExecResult:
     """How a command run inside a container ended; `output` is the last 4 KiB of both streams."""
 

@@ -11,10 +11,14 @@ from tidegate.engine.model import (
     Document,
     Endpoint,
     Event,
+    FileStat,
     Health,
     Image,
     Network,
 )
+
+_NO_REGULAR_FILE = 0x8F28_0000
+"""Go's mode bits for folders, links, devices, pipes, sockets and what is odd."""
 
 
 def summary(row: Document) -> ContainerSummary:
@@ -95,6 +99,15 @@ def network(document: Document) -> Network:
         subnets=tuple(part["Subnet"] for part in ranges if part.get("Subnet")),
         members={key: value.get("Name", "") for key, value in members.items()},
         created=moment(document.get("Created")),
+    )
+
+
+def file_stat(document: Document) -> FileStat:
+    """What the engine says of a path in a container."""
+    return FileStat(
+        size=int(document["size"]),
+        regular=not int(document["mode"]) & _NO_REGULAR_FILE,
+        modified=moment(document["mtime"]),
     )
 
 

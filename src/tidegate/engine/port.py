@@ -10,6 +10,7 @@ from tidegate.engine.model import (
     EngineVersion,
     Event,
     ExecResult,
+    FileStat,
     Image,
     Network,
     PullProgress,
@@ -98,6 +99,18 @@ class Engine(Protocol):
 
     async def execute(self, ref: str, command: Sequence[str], *, timeout_s: float | None) -> ExecResult:
         """Run a command in a running container. Raises `TimeoutError`; `ConflictError` if it does not run."""
+
+    async def changed_paths(self, ref: str) -> list[str]:
+        """Paths in a container's own file system that were added or changed since it was its image's."""
+
+    async def file_stat(self, ref: str, path: str) -> FileStat:
+        """What a path in a container is, running or not. Raises `NotFoundError`."""
+
+    async def packed(self, ref: str, path: str) -> bytes:
+        """A file of a container as a tar with one member, owner and mode included. Raises `NotFoundError`."""
+
+    async def unpack(self, ref: str, tar: bytes) -> None:
+        """Put what a tar holds into a container; names are from its root, owners and modes as in the tar."""
 
     async def logs(self, ref: str, *, tail: int) -> str:
         """The last lines of its output, both streams."""

@@ -95,17 +95,21 @@ class Transport:
         action: str,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         limit_s: float | None = None,
         versioned: bool = True,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One call whose answer is read by the caller; without `limit_s` it may last for ever."""
+        """One call whose answer is read by the caller; without `limit_s` it may last for ever.
+
+        `body` is sent as JSON, `content` as it is.
+        """
         try:
             async with self._docker._query(  # noqa: SLF001 - aiodocker's own helper for calls it has no verb for
                 path,
                 method,
                 params=_texts(params),
-                data=None if body is None else json.dumps(body),
+                data=content if body is None else json.dumps(body),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=_CONNECT_S),
                 versioned_api=versioned,

@@ -21,9 +21,11 @@ from tidegate.agent.store.files import (
     sync_directory,
     telling,
     wall_clock,
+    write,
 )
 
 _SUFFIX = ".jsonl"
+_ATTACHED = ".tar"
 _TXID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
@@ -77,11 +79,36 @@ class Journal:
                 found.append(JournalFile(path.name.removesuffix(_SUFFIX), records))
         return found
 
+    def attach(self, txid: str, name: str, data: bytes) -> None:
+        """Keep a tar beside an open transaction; on disk when it returns, gone when that is closed.
+
+        Raises `StateError`.
+        """
+        write(self._attachment(txid, name), data)
+
+    def attached(self, txid: str, name: str) -> bytes | None:
+        """What was kept under that name, if anything. Raises `StateError`."""
+        path = self._attachment(txid, name)
+        with telling(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def _attachment(self, txid: str, name: str) -> Path:
+        return self._path(f"{txid}.{name}").with_suffix(_ATTACHED)
+
+    def _detach(self, txid: str) -> None:
+        """Remove what was kept, also what a crash left half-written."""
+        for path in self._directory.glob(f"{txid}.*{_ATTACHED}*"):
+            path.unlink(missing_ok=True)
+
     def close(self, txid: str) -> None:
         """The transaction is over; closing it twice is no error. Raises `StateError`."""
         path = self._path(txid)
         make_directory(self._done)
         with telling(path):
+            self._detach(txid)
             if path.exists():
                 path.replace(self._done / path.name)
                 sync_directory(self._done)
@@ -99,6 +126,7 @@ class Journal:
             self.close(txid)
             return None
         if lines[0] is None:
+            self._detach(txid)
             set_aside(path, self._clock())
             _log.error(
                 "an update that was cut off cannot be recovered: the beginning of its journal is damaged; "
