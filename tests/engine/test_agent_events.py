@@ -61,6 +61,21 @@ async def test_an_outdated_container_that_appears_is_updated_within_seconds_and_
     docker("image", "rm", "--force", moving.image_id, new.image_id, still.image_id, check=False)
 
 
+async def test_a_container_that_the_agent_once_made_is_looked_at_when_a_person_starts_it(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    compose.write(services(web=one(push("1"))))
+    await asyncio.to_thread(compose.up)
+    push("2")
+    async with agent_here(tmp_path / "state") as here, at_work(here):
+        await until(lambda: here.outcomes() == ["committed"], "the first look updates it")
+        await asyncio.to_thread(compose.run, "stop", "-t", "1")
+        newest = push("3")
+        await asyncio.to_thread(compose.run, "start")
+        await until(lambda: here.outcomes() == ["committed"] * 2, "it is looked at again", limit_s=15)
+    assert image_of(compose, "web") == newest.image_id
+
+
 async def test_watchtowers_http_api_updates_the_named_images_only_and_counts(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:

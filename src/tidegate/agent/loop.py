@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from tidegate.agent.cycle import Cycle
 from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.http_api import HttpApi
 from tidegate.agent.parts import Parts
+from tidegate.agent.replacement import NEXT, SECOND
 from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.successor import TAKE_OVER
 from tidegate.agent.unfinished import read
@@ -158,11 +159,15 @@ class Agent:
         """A container that somebody starts is looked at soon, without waiting for the next poll."""
         if event.kind != "container" or event.action != "start" or not self._parts.settings.polls:
             return
-        if not {TRANSACTION, HELPER} & event.attributes.keys():
-            name = event.attributes.get("name", "")
-            if name:
-                self._appeared.add(name)
-                self._stir.set()
+        name = event.attributes.get("name", "")
+        if name and not _of_an_update(name, event.attributes):
+            self._appeared.add(name)
+            self._stir.set()
+
+
+def _of_an_update(name: str, labels: Mapping[str, str]) -> bool:
+    """Whether an agent starts it for an update that is under way. What it once made keeps the label, not the name."""
+    return HELPER in labels or (TRANSACTION in labels and name.endswith((NEXT, SECOND)))
 
 
 async def run_until_told(work: Awaitable[None]) -> None:
