@@ -147,6 +147,25 @@ def test_containers_that_cannot_be_put_back_are_left_alone(one: Candidate) -> No
     assert not chosen(one).selected
 
 
+@pytest.mark.parametrize(
+    ("mode", "agents", "selected"),
+    [
+        ("host", "shop_default", False),
+        ("host", "host", True),
+        ("none", "host", False),
+        ("shop_default", "other", True),
+    ],
+)
+def test_a_probe_that_cannot_be_made_is_told_before_anything_is_touched(mode: str, agents: str, selected: bool) -> None:
+    probed = candidate({"tidegate.probe.http": ":8000/"}, network_mode=mode)
+    found = select([probed, candidate(id="c2", network_mode=agents)], Filters(self_id="c2"))[0]
+    assert (found.selected, "to probe it" in found.reason) == (selected, not selected)
+
+
+def test_a_probe_by_command_needs_no_network() -> None:
+    assert chosen(candidate({"tidegate.probe.exec": "true"}, network_mode="none")).selected
+
+
 def test_what_the_agent_lives_in_the_network_of_is_left_alone() -> None:
     home, agent = candidate(), candidate(id="c2", name="agent", network_mode="container:c1")
     assert [one.selected for one in select([home, agent], Filters(self_id="c2"))] == [False, True]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.domain.labels import OWN, WATCHTOWER
-from tidegate.domain.policy import Policy, PolicyDefaults, PolicyError, resolve_policy
+from tidegate.domain.policy import Policy, PolicyDefaults, PolicyError, ProbeHttp, ProbeTcp, resolve_policy
 from tidegate.domain.reference import InvalidReferenceError, match_image, parse_reference
 
 ONE_OFF = "com.docker.compose.oneoff"
@@ -93,6 +93,8 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
     )
     if why_not:
         return Selection(candidate.id, False, why_not, policy)
+    if not policy.monitor_only and (unreachable := _out_of_reach(candidate, policy, homes)):
+        return Selection(candidate.id, False, unreachable)
     return Selection(candidate.id, True, _why(candidate, policy, filters), policy)
 
 
@@ -174,6 +176,20 @@ def _excluded_as_home(candidate: Candidate, homes: Collection[str]) -> str | Non
     if {f"container:{candidate.id}", f"container:{candidate.name}"}.isdisjoint(homes):
         return None
     return "the agent itself lives in its network; give the agent a network of its own to have it updated"
+
+
+def _out_of_reach(candidate: Candidate, policy: Policy, homes: Collection[str]) -> str | None:
+    """Why a probe label cannot be used: where the agent can have no network in common with the container."""
+    if not isinstance(policy.probe, ProbeHttp | ProbeTcp):
+        return None
+    if candidate.network_mode == "none":
+        return "nobody can reach it to probe it, as it has no network; use a health check or tidegate.probe.exec"
+    if candidate.network_mode == "host" and any(home != "host" for home in homes):
+        return (
+            "the agent cannot reach it to probe it, as it is on the host's network and the agent is not; "
+            "use a health check or tidegate.probe.exec, or give the agent network_mode: host"
+        )
+    return None
 
 
 def _why(candidate: Candidate, policy: Policy, filters: Filters) -> str:
