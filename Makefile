@@ -61,7 +61,6 @@ demo: $(PARTS)  ## a cluster that updates itself, and puts itself back
 
 demo-clean: $(READY)  ## remove what the demo made
 	@$(ON_GROUND) $(BIN)/python scripts/demo.py --clean
-	rm -rf .ground/run .ground/demo
 
 lock:  ## resolve the dependencies anew; needs uv
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements.txt

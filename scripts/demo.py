@@ -13,20 +13,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from tests.support.images import Pushed, build  # noqa: E402
-from tests.support.registry import Registry  # noqa: E402
+from tests.support.images import Pushed, build  # noqa: E402 - the path comes first
+from tests.support.registry import Registry  # noqa: E402 - the same
 
-from groundwork import agent_image  # noqa: E402 - the path comes first
+import demo_things as things  # noqa: E402 - the path comes first
+from groundwork import agent_image  # noqa: E402 - the same
 
-PROJECT = "tidegate-demo"
 CHANNEL = "autonomy/orchestrator:autonomy-latest"
-AGENT = "tidegate/agent:demo"
 EXAMPLE = ROOT / "examples" / "autonomy" / "docker-compose.yml"
 STEP_LIMIT_S = 45.0
 
@@ -64,7 +64,7 @@ class Cluster:
             **os.environ,
             "ORCHESTRATOR_IMAGE": f"{registry.engine_address}/{CHANNEL}",
             "CONSUMER_IMAGE": f"{registry.engine_address}/autonomy/consumer:latest",
-            "TIDEGATE_IMAGE": AGENT,
+            "TIDEGATE_IMAGE": things.AGENT,
             "DOCKER_SOCKET": _socket(),
             "INSECURE_REGISTRIES": registry.engine_address,
             "WATCHTOWER_INTERVAL": "1",
@@ -73,23 +73,26 @@ class Cluster:
 
     def compose(self, *words: str, check: bool = True) -> str:
         """Run `docker compose WORDS...` on the example."""
-        files = ["-f", str(EXAMPLE), *(["-f", str(self._override())] if not _private() else [])]
-        command = ["docker", "compose", "-p", PROJECT, *files, *words]
+        return self._compose(self._file, *words, check=check)
+
+    def _compose(self, file: Path, *words: str, check: bool = True) -> str:
+        command = ["docker", "compose", "-p", things.PROJECT, "-f", str(file), *words]
         return run(command, env=self._environment, check=check)
 
-    def _override(self) -> Path:
-        """With an engine that was there before, the registry is on loopback, which only the host's network has."""
-        override = self.folder / "override.yml"
-        override.write_text(json.dumps({"services": {"watchtower": {"network_mode": "host", "networks": None}}}))
-        return override
+    @cached_property
+    def _file(self) -> Path:
+        if not things.shared():
+            return EXAMPLE
+        document = json.loads(self._compose(EXAMPLE, "config", "--format", "json"))
+        return things.write(things.on_shared_engine(document, things.others()), self.folder)
 
     def push(self, version: str, **options: Any) -> Pushed:
         """A release of the orchestrator on its channel."""
-        return build(self.registry, CHANNEL, version=version, **options)
+        return build(self.registry, CHANNEL, version=version, labels=things.MARK, **options)
 
     def counts(self) -> Counts:
         """The consumer's newest line."""
-        lines = run(["docker", "logs", "--tail", "1", f"{PROJECT}-consumer-1"], check=False).splitlines()
+        lines = run(["docker", "logs", "--tail", "1", f"{things.PROJECT}-consumer-1"], check=False).splitlines()
         try:
             told = json.loads(lines[-1])
         except (IndexError, ValueError):
@@ -132,8 +135,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         cluster = Cluster(Path(scratch), registry)
         if "--clean" in sys.argv:
-            clean(cluster)
+            clean(cluster, with_base=True)
             return 0
+        clean(cluster, with_base=False)  # what an earlier demo has left
+        had_base = things.has_base()
         try:
             rows = play(cluster)
         except DemoError as error:
@@ -142,7 +147,7 @@ def main() -> int:
             return 1
         finally:
             if "KEEP" not in os.environ:
-                clean(cluster)
+                clean(cluster, with_base=not had_base)
         table(rows)
         return verdict(rows)
 
@@ -150,8 +155,8 @@ def main() -> int:
 def play(cluster: Cluster) -> list[Row]:
     """The four releases, one after the other."""
     print("Building the agent's image from deploy/Dockerfile", flush=True)
-    agent_image.build(AGENT)
-    build(cluster.registry, "autonomy/consumer:latest", version="consumer")
+    agent_image.build(things.AGENT, stage_tag=things.BUILD_STAGE)
+    build(cluster.registry, "autonomy/consumer:latest", version="consumer", labels=things.MARK)
     cluster.push("1")
     cluster.compose("up", "-d", "--wait")
     story = Story(cluster)
@@ -197,20 +202,16 @@ def bad(cluster: Cluster, story: Story, version: str) -> Row:
     return Row(f"v{version}", outcome, None, cluster.counts().failed - before.failed)
 
 
-def clean(cluster: Cluster) -> None:
-    """Leave nothing of the demo on the engine."""
+def clean(cluster: Cluster, *, with_base: bool) -> None:
+    """Leave nothing of the demo on the engine, and what is not the demo's as it is."""
     cluster.compose("down", "--volumes", "--remove-orphans", check=False)
-    run(["docker", "network", "prune", "-f", "--filter", "label=tidegate.private-for"], check=False)
-    kept = run(["docker", "images", "-q", "--filter", "reference=tidegate.local/keep"], check=False).split()
-    if kept:
-        run(["docker", "rmi", "-f", *kept], check=False)
-    run(["docker", "rmi", "-f", AGENT], check=False)
+    things.remove(with_base=with_base)
 
 
 def table(rows: list[Row]) -> None:
     """What happened."""
     from rich.console import Console  # noqa: PLC0415 - at the end, when there is something to show
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - the same
 
     shown = Table("release", "verdict", "push to serving", "failed requests", title="What happened")
     for row in rows:
@@ -249,10 +250,6 @@ def run(command: list[str], *, env: dict[str, str] | None = None, check: bool = 
     if check and done.returncode != 0:
         raise DemoError(f"`{' '.join(command)}` failed with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
-
-
-def _private() -> bool:
-    return "GROUND_PRIVATE" in os.environ
 
 
 def _socket() -> str:

@@ -14,8 +14,11 @@ from groundwork.paths import HOME, ROOT
 _PIP_IN_BUILD = "python3 wheels/pip.whl/pip"
 
 
-def build(tag: str, *, labels: dict[str, str] | None = None) -> None:
-    """Build `tag` on the engine that DOCKER_HOST names."""
+def build(tag: str, *, labels: dict[str, str] | None = None, stage_tag: str = "") -> None:
+    """Build `tag` on the engine that DOCKER_HOST names.
+
+    With `stage_tag` the first stage has a tag too, so that both can be removed without a trace.
+    """
     with tempfile.TemporaryDirectory(dir=HOME) as scratch:
         context = Path(scratch)
         shutil.copytree(ROOT / "src", context / "src", ignore=shutil.ignore_patterns("__pycache__"))
@@ -27,8 +30,11 @@ def build(tag: str, *, labels: dict[str, str] | None = None) -> None:
             "PIP_FLAGS": "--no-index --find-links wheels --disable-pip-version-check --quiet",
         }
         words = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-        words += [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
-        must(["docker", "build", "-q", "-f", str(ROOT / "deploy" / "Dockerfile"), "-t", tag, *words, str(context)])
+        command = ["docker", "build", "-q", "-f", str(ROOT / "deploy" / "Dockerfile"), *words]
+        if stage_tag:
+            must([*command, "--target", "build", "-t", stage_tag, str(context)])
+        words = [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
+        must([*command, *words, "-t", tag, str(context)])
 
 
 def wheels() -> Path:
