@@ -2,6 +2,7 @@
 
 import errno
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -81,13 +82,12 @@ def _subnets(text: str) -> tuple[IPv4Network, ...]:
     return networks
 
 
-def _file(text: str) -> Path:
-    path = Path(text)
+def _authorities(text: str) -> Path:
     try:
-        with path.open("rb"):
-            return path
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=text)
     except OSError:
         raise ValueError(text) from None
+    return Path(text)
 
 
 def _secret(text: str) -> str:
@@ -135,7 +135,7 @@ FREEZES = Kind("`FROM/TO [ZONE] [REASON]`, several separated by `;`", freeze_spe
 HOST = Kind("an engine's address such as unix:///var/run/docker.sock or tcp://host:2376", _host)
 API_VERSION = Kind("a version such as 1.41", _api_version)
 PATH = Kind("a path", Path)
-FILE = Kind("a file that can be read", _file)
+AUTHORITIES = Kind("a file of PEM certificates that can be read", _authorities)
 SECRET = Kind("a value, or the path of a file that holds it and can be read", _secret)
 SUBNETS = Kind(f"a comma list of IPv4 networks of /{_LONGEST_PREFIX} or larger, such as 10.213.0.0/16", _subnets)
 LISTEN = Kind("an address such as :8080 or 127.0.0.1:8080", _listen)

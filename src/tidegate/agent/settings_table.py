@@ -203,7 +203,7 @@ REGISTRY = (
         "A look at a registry that failed is a warning in the log (auto is always); with never it is only information.",
     ),
     _own("allow-repositories", kinds.REPOSITORIES, "", "Only install images of these repositories; empty: of all."),
-    _own("registry-ca", kinds.FILE, "", "Certificates to trust for registries, beside the system's."),
+    _own("registry-ca", kinds.AUTHORITIES, "", "Certificates to trust for registries, beside the system's."),
     _own("insecure-registries", kinds.LIST, "", "Registries, as HOST:PORT, that are spoken to without TLS."),
 )
 
