@@ -142,7 +142,7 @@ def test_no_color_counts_whatever_its_value() -> None:
         ("TIDEGATE_PRIVATE_SUBNETS", "10.0.0.0/28", "/27 or larger"),
         ("TIDEGATE_PRIVATE_SUBNETS", "10.0.0.1/16", "/27 or larger"),
         ("TIDEGATE_REGISTRY_CA", "/nowhere/ca.pem", "a file of PEM certificates"),
-        ("TIDEGATE_REGISTRY_CA", "/etc/hostname", "a file of PEM certificates"),
+        ("TIDEGATE_REGISTRY_CA", __file__, "a file of PEM certificates"),
         ("TIDEGATE_HTTP_LISTEN", ":99999", ":8080"),
         ("TIDEGATE_KEEP_IMAGES", "-1", "a whole number"),
         ("TIDEGATE_ALLOW_REPOSITORIES", "acme/web:1", "without tags"),

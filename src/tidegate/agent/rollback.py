@@ -14,7 +14,7 @@ from tidegate.agent.plan_row import Action
 from tidegate.agent.state import QuarantineEntry
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.transaction import Ending
-from tidegate.domain.reference import parse_reference
+from tidegate.domain.reference import is_digest, parse_reference
 from tidegate.engine.errors import EngineError
 
 _SHORTEST = 6
@@ -112,7 +112,7 @@ class Rollbacks:
                 None,
             )
         wanted = to.removeprefix("sha256:")
-        if len(wanted) == 64:  # noqa: PLR2004 - a whole sha256
+        if is_digest(f"sha256:{wanted}"):
             return f"sha256:{wanted}"
         matching = {one for one in earlier if one.removeprefix("sha256:").startswith(wanted)}
         return matching.pop() if len(matching) == 1 and len(wanted) >= _SHORTEST else None
