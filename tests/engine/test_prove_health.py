@@ -97,3 +97,26 @@ async def test_a_release_that_keeps_restarting_once_it_serves_is_put_back(
     assert (after["Image"], after["State"]["Running"]) == (first.image_id, True)
     assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert compose.changes() == []
+
+
+EXITS_ONCE = "[ -e /state/once ] && exec /app serve; touch /state/once; sleep 2; exit 3"
+
+
+async def test_a_restart_while_others_of_the_same_transaction_were_on_their_way_is_held_against_the_release(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    group = {"tidegate.group": "both", "tidegate.bake": "1s"}
+    first = {"image": push("1", "first").reference, "restart": "always", "labels": group}
+    slow = {**first, "image": push("1", "slow").reference, "labels": {**group, "tidegate.settle": "6s"}}
+    compose.write({"services": {"first": first, "slow": {**slow, "depends_on": ["first"]}}})
+    compose.up()
+    push("2", "first", Entrypoint=["sh", "-c", EXITS_ONCE], Cmd=None)
+    push("2", "slow")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.look()
+        told = {
+            record["service"]: (record["outcome"], record["reason"]) for record in agent.parts.state.history.tail(9)
+        }
+    reason = f"{compose.project}-first-1: it restarted once; its last exit code was 0"
+    assert told == {"first": ("rolled-back", reason), "slow": ("rolled-back", reason)}
+    assert compose.changes() == []

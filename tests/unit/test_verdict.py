@@ -66,10 +66,6 @@ def test_a_probe_that_succeeds_does_not_outweigh_it(changes: dict[str, Any], rea
     assert after(1, probes=[OK], **changes) == Verdict(Outcome.UNHEALTHY, reason)
 
 
-def test_restarts_from_before_are_not_held_against_it() -> None:
-    assert after(10, replace(TERMS, restarts_before=4), restart_count=4).outcome is Outcome.HEALTHY
-
-
 def test_without_health_check_or_probe_it_must_keep_running_for_the_settle_time() -> None:
     assert after(9.9) == Verdict(Outcome.PENDING, "it has to keep running for 10s")
     assert after(10) == Verdict(Outcome.HEALTHY, "it kept running for 10s")

@@ -67,9 +67,9 @@ class HealthProver:
         await self._until(_Watch(container, policy, None), guard, decide_bake, policy.bake_s)
 
     async def _until(self, watch: _Watch, guard: Guard, judge: Judge, limit_s: float) -> None:
+        """Every restart counts, also one from before the watch: the container was made for this release."""
         begun = self._clock()
-        before = await self._look(watch, guard)
-        terms = Terms(watch.policy.settle_s, begun + timedelta(seconds=limit_s), before.restart_count)
+        terms = Terms(watch.policy.settle_s, begun + timedelta(seconds=limit_s))
         while True:
             container = await self._look(watch, guard)
             verdict = judge(_observation(container, watch, begun), terms, self._clock())

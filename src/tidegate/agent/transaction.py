@@ -171,6 +171,7 @@ class Transaction:
         guard = self.guard(it)
         with self.tools.hub.listening(guard.feed):
             guard.candidate_is(it.candidate or "")
+            guard.may_come_back(it.candidate or "")  # others of the transaction were on their way meanwhile
             if not it.was_running:
                 return
             watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])

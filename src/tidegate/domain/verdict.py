@@ -70,21 +70,20 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked of a container. Restarts beyond `restarts_before` are held against it.
+    """What is asked of a container. Every restart is held against it.
 
     `successes` probes in a row prove it; `failures` in a row condemn it during the bake.
     """
 
     settle_s: float
     deadline: datetime
-    restarts_before: int = 0
     successes: int = 1
     failures: int = 3
 
 
 def decide(seen: Observation, terms: Terms, now: datetime) -> Verdict:
     """The verdict on a container that boots."""
-    broken = _broken(seen, terms)
+    broken = _broken(seen)
     if broken:
         return Verdict(Outcome.UNHEALTHY, broken)
     if seen.health == "none" and seen.probes is None:
@@ -103,7 +102,7 @@ def decide_bake(seen: Observation, terms: Terms, now: datetime) -> Verdict:
 
     `seen.probes` are those of the bake.
     """
-    broken = _broken(seen, terms)
+    broken = _broken(seen)
     if broken:
         return Verdict(Outcome.UNHEALTHY, broken)
     told = [probe for probe in seen.probes or () if probe.conclusive]
@@ -115,13 +114,12 @@ def decide_bake(seen: Observation, terms: Terms, now: datetime) -> Verdict:
     return Verdict(Outcome.HEALTHY, "it kept serving")
 
 
-def _broken(seen: Observation, terms: Terms) -> str | None:
+def _broken(seen: Observation) -> str | None:
     if not seen.running:
         cause = " for lack of memory" if seen.oom_killed else ""
         return f"it exited with code {seen.exit_code}{cause}"
-    restarts = seen.restart_count - terms.restarts_before
-    if restarts > 0:
-        times = "once" if restarts == 1 else f"{restarts} times"
+    if seen.restart_count > 0:
+        times = "once" if seen.restart_count == 1 else f"{seen.restart_count} times"
         cause = ", for lack of memory" if seen.oom_killed else ""
         return f"it restarted {times}{cause}; its last exit code was {seen.exit_code}"
     if seen.oom_killed:
