@@ -36,6 +36,11 @@ def test_without_labels_the_defaults_hold() -> None:
     assert (found.enable, found.scope, found.probe, found.depends_on) == (None, None, None, None)
 
 
+@pytest.mark.parametrize(("asked_s", "had_s"), [(0.5, 1.0), (30.0, 30.0), (None, None), (0.0, 0.0)])
+def test_less_than_a_second_to_stop_is_a_second(asked_s: float | None, had_s: float | None) -> None:
+    assert policy({}, stop_timeout_s=asked_s).stop_timeout_s == had_s
+
+
 def test_own_label_beats_watchtowers_which_beats_the_default() -> None:
     theirs = {f"{WATCHTOWER}.scope": "theirs", f"{WATCHTOWER}.enable": "false"}
     assert policy(theirs).scope == "theirs"

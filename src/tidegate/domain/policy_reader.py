@@ -1,5 +1,6 @@
 """Reads the labels of one container into a `Policy`, collecting every value that cannot be used."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -118,9 +119,14 @@ def read_policy(labels: LabelReader, defaults: PolicyDefaults) -> Policy:
         depends_on=labels.either("depends-on", _names),
         keep_images=_else(labels.own("keep-images", parse_count), defaults.keep_images),
         stop_signal=labels.full(f"{WATCHTOWER}.stop-signal", _signal, "a signal such as SIGTERM or TERM"),
-        stop_timeout_s=defaults.stop_timeout_s,
+        stop_timeout_s=_whole(defaults.stop_timeout_s),
         image=labels.full(ORIGINAL_IMAGE, str, "an image reference"),
     )
+
+
+def _whole(seconds: float | None) -> float | None:
+    """An engine waits in whole seconds, and kills at once where it is given none."""
+    return None if seconds is None else float(math.ceil(seconds))
 
 
 def label_warnings(labels: Mapping[str, str]) -> tuple[str, ...]:
