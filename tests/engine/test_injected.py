@@ -15,7 +15,7 @@ FILE = """
 services:
   web:
     image: %s
-    healthcheck: {test: [CMD, test, -s, /run/secrets/key], interval: 300ms, retries: 3}
+    healthcheck: {test: "test -s /run/secrets/key && /app health", interval: 300ms, retries: 3}
     secrets: [key, {source: key, target: owned, uid: "1000", gid: "1001", mode: 0400}, mounted]
     configs: [settings, {source: mode, target: /etc/shop/mode.conf, mode: 0440}]
     labels: {tidegate.strategy: %s}
@@ -77,3 +77,11 @@ async def test_they_are_there_after_an_update_and_after_the_rollbacks(
     await in_thread(tidegate, tmp_path / "state", "agent", "rollback", f"{shop.project}/web")
     assert image_of(shop, "web") != second.image_id
     assert (injected(shop), shop.changes()) == (INJECTED, [])
+
+
+async def test_a_second_opinion_has_them_too(shop: Compose, push: Push, tmp_path: Path) -> None:
+    second = push("2", env={"SICK_ON_NETWORK": "10.213.0.0/16"})
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", "stop-first"), here.last()
+    assert (image_of(shop, "web"), injected(shop)) == (second.image_id, INJECTED)

@@ -30,6 +30,10 @@ def test_secrets_are_looked_at_first_then_what_is_nearest_to_the_root() -> None:
     assert candidates(document(), changed) == ["/run/secrets/key", "/settings", "/var/cache/a"]
 
 
+def test_what_is_mounted_by_way_of_var_run_is_known_by_both_paths() -> None:
+    assert candidates(document("/var/run/secrets/key"), ["/run/secrets/key", "/var/run/other"]) == ["/var/run/other"]
+
+
 @pytest.mark.parametrize("mounted", [document("/data"), document("/data/"), document(tmpfs=("/data",))])
 def test_what_is_mounted_is_not_looked_at(mounted: dict[str, Any]) -> None:
     assert candidates(mounted, ["/data", "/data/file", "/database"]) == ["/database"]

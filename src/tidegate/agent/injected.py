@@ -134,6 +134,6 @@ def _dated(packed: bytes, when: datetime) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(packed)) as old, tarfile.open(fileobj=out, mode="w") as new:
         for member in old:
-            member.mtime = round(when.timestamp())
+            member.mtime, member.pax_headers = round(when.timestamp()), {}  # the headers would count for more
             new.addfile(member, old.extractfile(member))
     return out.getvalue()

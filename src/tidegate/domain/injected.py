@@ -49,7 +49,8 @@ def was_injected(path: str, *, modified: datetime, created: datetime, started: d
 
 def _mounts(document: Document) -> set[str]:
     mounted = {str(mount["Destination"]) for mount in document.get("Mounts") or ()}
-    return mounted | set((document.get("HostConfig") or {}).get("Tmpfs") or ())
+    mounted |= set((document.get("HostConfig") or {}).get("Tmpfs") or ())
+    return mounted | {mount.removeprefix("/var") for mount in mounted if mount.startswith("/var/run/")}  # a link
 
 
 def _within(path: str, mounts: Iterable[str]) -> bool:
