@@ -66,6 +66,11 @@ def test_a_network_without_addresses_is_read() -> None:
     assert (found.subnets, found.members) == ((), {"c": "web"})
 
 
+def test_the_ipv4_subnets_of_a_network_come_first() -> None:
+    found = network({"Id": "1", "Name": "n", "IPAM": {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "10.0.0.0/24"}]}})
+    assert found.subnets == ("10.0.0.0/24", "fd00::/64")
+
+
 def test_a_line_that_is_no_event_is_none() -> None:
     assert event({"status": "x"}) is None
 

@@ -30,11 +30,15 @@ async def run_probe(probe: Probe, address: str, engine: Engine, container_id: st
         return await _inside(probe, engine, container_id)
     if not address:
         return _unasked("the container has no address on a network that the agent can reach")
-    target = f"{address}:{probe.port}"
+    target = _target(address, probe.port)
     if isinstance(probe, ProbeHttp):
         path = probe.path
         return await _connected(address, probe.port, probe.timeout_s, lambda r, w: _http(r, w, target, path))
     return await _connected(address, probe.port, probe.timeout_s, lambda _, __: _accepted(target))
+
+
+def _target(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 async def _inside(probe: ProbeExec, engine: Engine, container_id: str) -> ProbeResult:
@@ -52,7 +56,7 @@ async def _inside(probe: ProbeExec, engine: Engine, container_id: str) -> ProbeR
 
 
 async def _connected(address: str, port: int, timeout_s: float, ask: _Ask) -> ProbeResult:
-    target, limit = f"{address}:{port}", format_duration(timeout_s)
+    target, limit = _target(address, port), format_duration(timeout_s)
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):

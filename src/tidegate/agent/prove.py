@@ -108,7 +108,8 @@ class HealthProver:
         endpoints = container.endpoints
         network = network or await self._private.shared_with(container)
         wanted = [endpoints[network]] if network is not None and network in endpoints else list(endpoints.values())
-        return next((endpoint.ip_address for endpoint in wanted if endpoint.ip_address), "")
+        addresses = [one.ip_address for one in wanted] + [one.ipv6_address for one in wanted]
+        return next(filter(None, addresses), "")
 
     async def second_opinion(self, it: Replacement, policy: Policy, guard: Guard) -> None:
         """Prove the release on the serving networks, unnamed and without ports. Raises `Unhealthy`."""

@@ -41,6 +41,7 @@ class Endpoint:
     ip_address: str
     mac_address: str
     settings: Document = field(repr=False)
+    ipv6_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network; `members` maps a container's id to its name, `created` is by the engine's clock."""
+    """One network; `members` maps a container's id to its name, `created` is by the engine's clock.
+
+    Of `subnets` those of IPv4 come first.
+    """
 
     id: str
     name: str

@@ -96,7 +96,7 @@ def network(document: Document) -> Network:
         driver=document.get("Driver", ""),
         internal=bool(document.get("Internal")),
         labels=document.get("Labels") or {},
-        subnets=tuple(part["Subnet"] for part in ranges if part.get("Subnet")),
+        subnets=tuple(sorted((part["Subnet"] for part in ranges if part.get("Subnet")), key=_is_ipv6)),
         members={key: value.get("Name", "") for key, value in members.items()},
         created=moment(document.get("Created")),
     )
@@ -163,7 +163,12 @@ def _endpoint(document: Document, name: str, settings: Mapping[str, Any]) -> End
         ip_address=settings.get("IPAddress", ""),
         mac_address=settings.get("MacAddress", ""),
         settings=wanted,
+        ipv6_address=settings.get("GlobalIPv6Address") or "",
     )
+
+
+def _is_ipv6(subnet: str) -> bool:
+    return ":" in subnet
 
 
 def _named(references: Iterable[str] | None) -> tuple[str, ...]:
