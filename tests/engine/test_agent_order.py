@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from tests.conftest import Push
-from tests.support.agent import AgentHere, agent_here
+from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.features import image_of, one, running, services
+from tests.support.people import Held, holding, ready_to_hold
 
 GROUP = {"tidegate.group": "stack"}
 
@@ -61,6 +63,25 @@ async def test_what_depends_on_an_updated_service_starts_again_and_the_rest_does
     started = [after[name]["State"]["StartedAt"] == before[name]["State"]["StartedAt"] for name in ("web", "other")]
     assert started == [False, True]
     assert compose.changes() == []
+
+
+async def test_a_dependant_that_a_person_stopped_meanwhile_stays_stopped(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    on_db = {"db": {"condition": "service_started", "restart": True}}
+    compose.write(services(db=one(push("1", "db")), web=one(push("1", "web"), depends_on=on_db)))
+    compose.up()
+    push("2", "db")
+    held = Held("prove", asleep=False)
+    async with agent_here(tmp_path / "state") as here:
+        with ready_to_hold(), holding(compose.project, held):
+            look = asyncio.ensure_future(here.look())
+            await asyncio.wait_for(held.reached.wait(), 30)
+            await in_thread(compose.run, "stop", "web")
+            held.let_go()
+            await look
+        assert here.outcomes() == ["committed"]
+    assert not running(compose, "web")
 
 
 async def test_a_ring_of_dependencies_is_told_of_and_everything_is_updated(

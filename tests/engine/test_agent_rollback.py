@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 from tests.conftest import Push
 from tests.support.agent import agent_here, in_thread, tidegate
 from tests.support.compose import Compose
-from tests.support.features import at_work, forget, image_of, on_engine, one, services
+from tests.support.docker import docker
+from tests.support.features import at_work, forget, image_of, on_engine, one, running, services
+from tests.support.people import Held, holding, ready_to_hold
 
 
 async def updated(compose: Compose, push: Push, state: Path) -> tuple[str, str, str, str]:
@@ -92,3 +95,21 @@ async def test_a_target_or_digest_that_is_not_known_is_told_with_what_is(
     )
     assert (unknown.returncode, old_digest[:19] in unknown.stderr) == (1, True)
     assert image_of(compose, "web") == new
+
+
+async def test_an_agent_that_ends_amid_a_rollback_by_hand_brings_it_to_rest(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    _, new, _, _ = await updated(compose, push, state)
+    held = Held("join", asleep=False)
+    async with agent_here(state) as here:
+        with ready_to_hold(), holding(compose.project, held):
+            async with at_work(here):
+                words = ("agent", "rollback", f"{compose.project}/web")
+                asked = asyncio.ensure_future(in_thread(lambda: tidegate(state, *words, check=False)))
+                await asyncio.wait_for(held.reached.wait(), 30)
+        assert (await asked).returncode == 1
+        assert here.parts.state.journal.open_transactions() == []
+    assert (image_of(compose, "web"), running(compose, "web"), compose.changes()) == (new, True, [])
+    assert docker("ps", "-aq", "--filter", "name=tidegate-next") == ""

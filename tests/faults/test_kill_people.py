@@ -102,3 +102,71 @@ async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
     async with agent_here(tmp_path / "state") as another:
         await another.agent.recover()
     assert_at_rest(compose, tmp_path / "state", before, old, new)
+
+
+def told_to_stop_at(point: str, state: Path, code: int, **more: str) -> None:
+    """An agent that is told to stop at a point; AssertionError where it does not end with that code, and soon."""
+    began = time.monotonic()
+    agent = start_doomed_agent(f"term:{point}", state, **more)
+    output, _ = agent.communicate(timeout=60)
+    assert (agent.returncode, time.monotonic() - began < 30) == (code, True), output
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("swap", "step:join@0-back"),
+        pytest.param(("start-first", "step:stop@0-back"), marks=pytest.mark.long),
+        ("stop-first", "step:prove@0-back"),
+    ],
+)
+async def test_an_agent_that_is_told_to_stop_amid_a_rollback_ends_it_first(
+    compose: Compose, push: Push, tmp_path: Path, case: tuple[str, str]
+) -> None:
+    name, point = case
+    before, old, _ = running(compose, push, name)
+    new = push("3", healthcheck=True, env={"EXIT": "3", "EXIT_AFTER_S": "4"})
+    told_to_stop_at(point, tmp_path / "state", 0, TIDEGATE_BAKE="20s")
+    assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+
+
+async def test_an_agent_that_is_told_to_stop_while_a_broken_release_goes_ends_that_first(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    before, old, _ = running(compose, push, "stop-first")
+    new = push("3", healthcheck=True, env={"EXIT": "3"})
+    told_to_stop_at("settling", tmp_path / "state", 0)
+    assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+
+
+async def test_an_agent_that_looks_once_comes_to_rest_when_it_is_told_to_stop(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    before, old, _ = running(compose, push, "swap")
+    told_to_stop_at("step:join", tmp_path / "state", 1, WATCHTOWER_RUN_ONCE="true")
+    assert_at_rest(compose, tmp_path / "state", before, old)
+
+
+async def test_a_rollback_by_hand_that_is_told_to_stop_comes_to_rest(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    before, _, new = running(compose, push, "swap")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.look()
+        assert agent.outcomes() == ["committed"]
+    told_to_stop_at("step:join", tmp_path / "state", 1, ROLL_BACK=f"{compose.project}/web")
+    assert_at_rest(compose, tmp_path / "state", before, new)
+
+
+async def test_what_was_rolled_back_by_hand_stays_away_although_the_agent_was_killed(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    before, old, new = running(compose, push, "swap")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.look()
+        assert agent.outcomes() == ["committed"]
+    agent_killed_at("in:bake", tmp_path / "state", ROLL_BACK=f"{compose.project}/web")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+        await agent.look()
+    assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])

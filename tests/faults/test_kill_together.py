@@ -146,3 +146,23 @@ async def test_a_release_that_fails_while_it_bakes_goes_back_all_the_same_and_is
     async with agent_here(tmp_path / "state", **bake) as agent:
         await agent.agent.recover()
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+
+
+@pytest.mark.parametrize("point", some({"in:stopped"}, ["in:restart", "in:stopped", "at:stopped"]))
+async def test_a_dependant_whose_restart_was_cut_off_is_started_again(
+    compose: Compose, registry: Registry, repository: str, tmp_path: Path, point: str
+) -> None:
+    db, web = (build(registry, f"{repository}-{name}:latest", version="1") for name in ("db", "web"))
+    on_db = {"db": {"condition": "service_started", "restart": True}}
+    service = {"image": web.reference, "restart": "unless-stopped", "depends_on": on_db}
+    compose.write({"services": {"db": {"image": db.reference}, "web": service}})
+    compose.up()
+    before = compose.container("web")
+    build(registry, f"{repository}-db:latest", version="2")
+    agent_killed_at(point, tmp_path / "state")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+        assert agent.parts.state.journal.open_transactions() == []
+    after = compose.container("web")
+    assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
+    assert after["State"]["StartedAt"] != before["State"]["StartedAt"]

@@ -3,7 +3,9 @@
 A point is `MOMENT:KIND`, `MOMENT:step:STEP`, either with `@NUMBER` for the replacement it belongs to (`@1`, `@0-back`).
 The moment `at` is before the record is written: what came before it has been done, and nothing says so. The moment
 `in` is after the record is on disk and before it is acted on; `amid` is 30 ms later. At the moment `term` it is told
-to stop by SIGTERM instead, as soon as the record is on disk.
+to stop by SIGTERM instead, as soon as the record is on disk; it runs as `tidegate agent run` then.
+
+With `ROLL_BACK=CLUSTER/SERVICE` in its environment it runs as `tidegate agent rollback CLUSTER/SERVICE`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
 
-from tidegate.agent.loop import Agent, run_until_told
+from tidegate.agent import commands
+from tidegate.agent.loop import Agent
 from tidegate.agent.parts import assemble
-from tidegate.agent.settings import load_settings
+from tidegate.agent.settings import Settings, load_settings
 from tidegate.agent.store.journal import Journal
 
 _AMID_S = 0.03
@@ -52,15 +56,15 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _mine(journal: Journal, point: Point) -> None:
-    """Let the journal's writes end this process at the point."""
-    written = {"begin": journal.begin, "append": journal.append}
+def _mine(point: Point) -> None:
+    """Let the journals' writes end this process at the point."""
+    written = {"begin": Journal.begin, "append": Journal.append}
 
-    def write(how: str, txid: str, record: Mapping[str, Any]) -> None:
+    def write(how: str, journal: Journal, txid: str, record: Mapping[str, Any]) -> None:
         here = point.is_at(record)
         if here and point.moment == "at":
             _die()
-        written[how](txid, record)
+        written[how](journal, txid, record)
         if here and point.moment == "in":
             _die()
         if here and point.moment == "amid":
@@ -68,19 +72,30 @@ def _mine(journal: Journal, point: Point) -> None:
         if here and point.moment == "term":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    journal.begin = lambda txid, record: write("begin", txid, record)  # type: ignore[method-assign]
-    journal.append = lambda txid, record: write("append", txid, record)  # type: ignore[method-assign]
+    Journal.begin = partialmethod(lambda *args: write("begin", *args))  # type: ignore[assignment]
+    Journal.append = partialmethod(lambda *args: write("append", *args))  # type: ignore[assignment]
 
 
-async def _main(point: Point) -> None:
-    parts = await assemble(load_settings((), os.environ))
+async def _look_once(settings: Settings) -> None:
+    parts = await assemble(settings)
     parts.state.check_writable()
     assert parts.state.lock.try_acquire()
-    _mine(parts.state.journal, point)
-    agent = Agent(parts)
-    await (run_until_told(agent.run()) if point.moment == "term" else agent.once())
+    await Agent(parts).once()
     await parts.close()
 
 
+async def _main(point: Point) -> int:
+    settings = load_settings((), os.environ)
+    _mine(point)
+    if target := os.environ.get("ROLL_BACK"):
+        cluster, _, service = target.partition("/")
+        outcome = await commands.rollback(settings, cluster, service, to=None)
+        return 0 if outcome.ok else 1
+    if point.moment == "term":
+        return await commands.run(settings, pulls=None)
+    await _look_once(settings)
+    return 0
+
+
 if __name__ == "__main__":
-    asyncio.run(_main(Point.parse(sys.argv[1])))
+    sys.exit(asyncio.run(_main(Point.parse(sys.argv[1]))))

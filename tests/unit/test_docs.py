@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.support.pages import PAGES, ROOT, commands, links, spans_of, words
 
+from tidegate.agent.outcome import Ending
 from tidegate.agent.settings_parse import ALIASES
 from tidegate.agent.settings_table import SETTINGS
-from tidegate.agent.transaction import Ending
 from tidegate.domain.labels import LABELS
 
 OWN_LABELS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tidegate.agent.outcome import Ending
 from tidegate.agent.replacement import Replacement
-from tidegate.agent.transaction import Ending
 from tidegate.agent.unfinished import Unfinished, read
 from tidegate.domain.transaction import Settlement, Step, Strategy
 

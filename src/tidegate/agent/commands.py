@@ -45,7 +45,7 @@ async def run(settings: Settings, *, pulls: PullReporter | None) -> int:
             version = await parts.engine.version()
             _log.info("agent started", engine=version.engine, api=version.api_used, schedule=str(settings.schedule))
         if settings.run_once:
-            return 0 if await agent.once() else 1
+            return 0 if await run_until_told(agent.once()) else 1
         await run_until_told(agent.run())
         return 0
 
@@ -136,9 +136,15 @@ async def rollback(settings: Settings, cluster: str, service: str, *, to: str | 
         parts.state.check_writable()
         await parts.state.lock.acquire(timeout_s=5)
         parts.hub.start()
-        agent = Agent(parts)
-        await agent.recover()
-        return await Rollbacks(parts, asyncio.Lock()).roll_back(cluster, service, to)
+        outcome = await run_until_told(_recover_and_roll_back(parts, cluster, service, to))
+        return outcome or CommandOutcome(
+            ok=False, message="told to stop before it was done; the next agent or command ends what was begun"
+        )
+
+
+async def _recover_and_roll_back(parts: Parts, cluster: str, service: str, to: str | None) -> CommandOutcome:
+    await Agent(parts).recover()
+    return await Rollbacks(parts, asyncio.Lock()).roll_back(cluster, service, to)
 
 
 async def quarantine_list(settings: Settings) -> list[QuarantineEntry]:

@@ -125,13 +125,21 @@ class Decider:
 
 
 def wait_for_groups(decisions: Sequence[Decision]) -> list[Decision]:
-    """A group moves together: none of it alone while another's newest release is quarantined or has to wait."""
+    """A group moves together: none of it alone while another cannot, may not, or has to wait."""
     blocked: dict[tuple[str, str], Decision] = {}
-    for one in decisions:
-        key = one.place.group
-        if key is not None and (one.quarantined or (one.held and key not in blocked)):
-            blocked[key] = one
+    for one in sorted(filter(_keeps_back, decisions), key=_weight):
+        if one.place.group is not None:
+            blocked.setdefault(one.place.group, one)
     return [_behind(one, blocked.get(one.place.group or ("", ""))) for one in decisions]
+
+
+def _keeps_back(one: Decision) -> bool:
+    return one.quarantined or one.trouble or one.held or one.action is Action.MONITOR
+
+
+def _weight(one: Decision) -> int:
+    """What waits for a person is told before what waits for its hour."""
+    return [one.quarantined, one.trouble, one.action is Action.MONITOR, one.held].index(True)
 
 
 def _behind(one: Decision, other: Decision | None) -> Decision:

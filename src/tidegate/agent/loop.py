@@ -5,10 +5,12 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 import structlog
 
 from tidegate.agent.announce import HELPER, remove_unstarted_helpers
+from tidegate.agent.command_rows import CommandOutcome
 from tidegate.agent.control import ControlServer
 from tidegate.agent.cycle import Cycle
 from tidegate.agent.guard import TRANSACTION
@@ -16,6 +18,7 @@ from tidegate.agent.http_api import HttpApi
 from tidegate.agent.parts import Parts
 from tidegate.agent.replacement import NEXT, SECOND
 from tidegate.agent.rollback import Rollbacks
+from tidegate.agent.stopping import Errands
 from tidegate.agent.successor import TAKE_OVER
 from tidegate.agent.unfinished import read
 from tidegate.engine.errors import EngineError, EngineUnavailableError
@@ -25,6 +28,8 @@ _RETRY_S = 60.0
 _SETTLE_EVENTS_S = 2.0
 _ENGINE_RETRY_S = (0.5, 1, 2, 5, 10)
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Agent:
@@ -43,9 +48,10 @@ class Agent:
         self._next = parts.settings.schedule.next_after(parts.clock())
         self._due = parts.settings.polls
         self._api: HttpApi | None = None
-        rollbacks = Rollbacks(parts, self._busy)
+        self._errands = Errands()
+        self._rollbacks = Rollbacks(parts, self._busy)
         self._control = ControlServer(
-            parts.state.directory, {"rollback": rollbacks.serve, TAKE_OVER: parts.successor.serve}
+            parts.state.directory, {"rollback": self._roll_back, TAKE_OVER: parts.successor.serve}
         )
 
     async def run(self) -> None:
@@ -59,6 +65,7 @@ class Agent:
                     await self._wait()
             finally:
                 await self._control.close()
+                await self._errands.end()
                 if self._api is not None:
                     await self._api.close()
 
@@ -128,7 +135,10 @@ class Agent:
 
     async def _update_images(self, images: tuple[str, ...]) -> None:
         """For the HTTP API, which holds the lock already."""
-        await self._run_cycle(images=images)
+        await self._errands.run(self._run_cycle(images=images))
+
+    async def _roll_back(self, request: Mapping[str, Any]) -> CommandOutcome:
+        return await self._errands.run(self._rollbacks.serve(request))
 
     async def _run_cycle(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> None:
         if not await self._recover():
@@ -170,15 +180,16 @@ def _of_an_update(name: str, labels: Mapping[str, str]) -> bool:
     return HELPER in labels or (TRANSACTION in labels and name.endswith((NEXT, SECOND)))
 
 
-async def run_until_told(work: Awaitable[None]) -> None:
-    """Run until SIGTERM or SIGINT; then cancel, and wait until what was begun is brought to rest."""
+async def run_until_told(work: Awaitable[T]) -> T | None:
+    """Run until SIGTERM or SIGINT; then cancel, wait until what was begun is brought to rest, and return None."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        return await task
+    except asyncio.CancelledError:
+        return None
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

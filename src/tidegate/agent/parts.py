@@ -23,7 +23,7 @@ from tidegate.agent.state import State
 from tidegate.agent.store.files import Clock, wall_clock
 from tidegate.agent.successor import Successor
 from tidegate.agent.survey import Surveyor
-from tidegate.agent.transaction import Tools
+from tidegate.agent.tools import Tools
 from tidegate.agent.updater import Updater
 from tidegate.agent.whoami import own_container
 from tidegate.engine.docker import DockerEngine

@@ -12,10 +12,10 @@ import structlog
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hands import Unhealthy
 from tidegate.agent.injected import hand_on
+from tidegate.agent.outcome import Inconclusive
 from tidegate.agent.private import PrivateNetworks, network_of
 from tidegate.agent.probe import run_probe
 from tidegate.agent.replacement import SECOND, Replacement
-from tidegate.agent.transaction import Inconclusive
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import for_second_opinion, nameless
 from tidegate.domain.verdict import Observation, Outcome, ProbeResult, Terms, Verdict, decide, decide_bake

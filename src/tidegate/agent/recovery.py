@@ -1,21 +1,23 @@
 """After a kill of the agent, the engine or the host: ends what the journal says was begun."""
 
+import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
-from tidegate.agent.guard import Guard
 from tidegate.agent.hands import STOPPING
+from tidegate.agent.meanwhile import Watch, find, is_to_go_back, meanwhile
+from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.replacement import Replacement
-from tidegate.agent.transaction import BACK, Ending, Result, Tools, Transaction
+from tidegate.agent.tools import Tools
+from tidegate.agent.transaction import Transaction
 from tidegate.agent.unfinished import Unfinished
+from tidegate.agent.way_back import BACK
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import labels_of
 from tidegate.domain.transaction import Settlement, Step, Touch
-from tidegate.engine.errors import NotFoundError
-from tidegate.engine.model import Container, Event
+from tidegate.engine.model import Event
 
 _log = structlog.get_logger(__name__)
 
@@ -24,11 +26,16 @@ PolicyOf = Callable[[Mapping[str, str]], Policy]
 
 _TO_THE_INCUMBENT = {Settlement.INCUMBENT, Settlement.INCUMBENT_STOPPED}
 _TO_THE_CANDIDATE = {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
+_ACTED_ON = "somebody acted on it while the agent was away"
 _INTERRUPTED = "the agent was interrupted before the update was proved"
 
 
-async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own: str | None = None) -> Result:
+async def recover(
+    unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, stop: asyncio.Event, own: str | None = None
+) -> Result:
     """End one transaction: on with what serves, back with what does not.
+
+    When `stop` is set meanwhile, it comes to rest as soon as it can.
 
     `own` is the agent's container: where that is the candidate of a hand-over, this agent is to take over.
 
@@ -38,7 +45,8 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own
         return unfinished.ended
     policies = {it.id: policy_of(labels_of(it.request)) for it in unfinished.replacements}
     transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies)
-    transaction.replaced = list(unfinished.replaced)
+    transaction.stop = stop
+    transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)
     transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
     walking = unfinished.walking
     if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
@@ -47,9 +55,8 @@ async def recover(unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, own
     events = await _missed_events(unfinished, tools)
     if walking is not None:
         await _settle_walking(walking, unfinished, transaction, events)
-    if unfinished.gave_way:
-        return transaction.finish(Result(Ending.GAVE_WAY, "somebody acted on it while the agent was away"))
-    if len(transaction.replaced) == len(unfinished.replacements) and not unfinished.reversing:
+    newer = len(transaction.replaced) + len(transaction.theirs)
+    if newer == len(unfinished.replacements) and not unfinished.reversing and not unfinished.gave_way:
         return await _bake_again(transaction, events)
     return await _go_back(unfinished, transaction, events)
 
@@ -61,35 +68,9 @@ async def _missed_events(unfinished: Unfinished, tools: Tools) -> list[Event]:
     return await tools.past_events(unfinished.last_ns)
 
 
-class _Watch:
-    """A guard that is shown what was missed, at the times at which it happened."""
-
-    def __init__(self, it: Replacement) -> None:
-        self._at: float | None = None
-        self.guard = Guard((it.cluster, it.service, it.number), it.incumbent, it.id, clock=self._clock)
-        if it.engine_may_start_it:
-            self.guard.may_come_back(it.incumbent)
-
-    def _clock(self) -> float:
-        return time.time() if self._at is None else self._at
-
-    def candidate(self, container: Container) -> None:
-        """Tell of the candidate, as old as it is."""
-        self._at = container.created.timestamp()
-        self.guard.candidate_is(container.id)
-        self._at = None
-
-    def replay(self, events: Sequence[Event]) -> None:
-        """Show what was missed."""
-        for event in events:
-            self._at = event.time_ns / 1e9
-            self.guard.feed(event)
-        self._at = None
-
-
 @contextlib.contextmanager
-def _watching(it: Replacement, transaction: Transaction) -> Iterator[_Watch]:
-    watch = _Watch(it)
+def _watching(it: Replacement, transaction: Transaction) -> Iterator[Watch]:
+    watch = Watch(it)
     with transaction.tools.hub.listening(watch.guard.feed):
         yield watch
 
@@ -112,16 +93,20 @@ async def _settle_walking(
             transaction.note_reversed(it)
         return
     unfinished.gave_way = unfinished.gave_way or guard.interfered
+    several = len(unfinished.replacements) > 1
     if end is Settlement.CANDIDATE and not unfinished.gave_way:
         transaction.note_replaced(it)
+    elif several and unfinished.gave_way and await transaction.runs_newer(it, end, guard):
+        transaction.note_theirs(it, _ACTED_ON)
+        unfinished.gave_way = False
     else:
         transaction.note_settled(it, end, gave_way=unfinished.gave_way)
 
 
-async def _say_ours(watch: _Watch, it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
+async def _say_ours(watch: Watch, it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
     """What the agent itself did, or was about to do, when it was cut off."""
     if it.candidate is not None:
-        candidate = await _find(it.candidate, transaction)
+        candidate = await find(transaction.tools.engine, it.candidate)
         watch.guard.candidate_is(it.candidate)
         if candidate is not None:
             watch.candidate(candidate)
@@ -137,39 +122,17 @@ async def _say_ours(watch: _Watch, it: Replacement, unfinished: Unfinished, tran
         watch.guard.ours(it.incumbent, *STOPPING, "destroy")
 
 
-async def _find(container: str | None, transaction: Transaction) -> Container | None:
-    with contextlib.suppress(NotFoundError):
-        return await transaction.tools.engine.container(container or "")
-    return None
-
-
 async def _bake_again(transaction: Transaction, events: Sequence[Event]) -> Result:
     """What serves is watched for its whole bake time; what a person has acted on meanwhile is theirs."""
     for it in tuple(transaction.replaced):
-        touch, container = await _meanwhile(it, transaction, events)
+        touch, container = await meanwhile(it, transaction.tools.engine, events)
         if container is None or touch is not Touch.NONE:
             transaction.replaced.remove(it)
         elif it.was_running and not container.running and not _ended(it, events):
             await transaction.tools.engine.start(container.id)
     if transaction.replacements and not transaction.replaced:
-        return transaction.finish(Result(Ending.GAVE_WAY, "somebody acted on it while the agent was away"))
+        return transaction.finish(Result(Ending.GAVE_WAY, _ACTED_ON))
     return await transaction.bake()
-
-
-async def _meanwhile(
-    it: Replacement, transaction: Transaction, events: Sequence[Event]
-) -> tuple[Touch, Container | None]:
-    """What people did to a container that had been replaced, and what is left of it."""
-    watch = _Watch(it)
-    container = await _find(it.candidate, transaction)
-    if container is not None:
-        watch.candidate(container)
-        watch.guard.ours(container.id, "start")
-    watch.guard.ours(it.incumbent, *STOPPING, "destroy")
-    watch.replay(events)
-    if watch.guard.strangers:
-        return Touch.REMOVED, None
-    return watch.guard.party(it.candidate, present=container is not None).touch, container
 
 
 def _ended(it: Replacement, events: Sequence[Event]) -> bool:
@@ -184,6 +147,8 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Seq
             continue
         if await _is_to_go_back(it, unfinished, transaction, events):
             await transaction.put_back(it)
+    if unfinished.gave_way:
+        return transaction.finish(Result(Ending.GAVE_WAY, _ACTED_ON))
     if unfinished.verdict is not None:
         culprit = unfinished.culprit
         return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True, culprit=culprit))
@@ -199,9 +164,7 @@ async def _is_to_go_back(
         end = transaction.ends[it.name]
         it.was_running = it.was_running and end is Settlement.INCUMBENT
         return end in _TO_THE_INCUMBENT
-    touch, container = await _meanwhile(it, transaction, events)
-    it.was_running = it.was_running and touch is not Touch.STOPPED
-    return container is not None
+    return await is_to_go_back(it, transaction.tools.engine, events)
 
 
 async def _take_over(transaction: Transaction, it: Replacement) -> Result:

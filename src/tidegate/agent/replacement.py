@@ -76,6 +76,27 @@ class Replacement:
         """Whether the candidate was proved and answers."""
         return serves(self.strategy, frozenset(self.done))
 
+    def step_record(self, doing: Step) -> dict[str, Any]:
+        """What a step may have changed, before the next one is taken."""
+        return {
+            "kind": "step",
+            "id": self.id,
+            "doing": doing,
+            "done": sorted(self.done),
+            "candidate": self.candidate,
+            "private": self.private,
+            "strategy": self.strategy,
+            "late": list(self.late),
+            "early": list(self.early),
+        }
+
+    def step_update(self, record: Mapping[str, Any]) -> None:
+        """Bring a replacement read from the journal up to one of its step records."""
+        self.strategy = Strategy(record["strategy"])
+        self.late, self.early = tuple(record["late"]), tuple(record["early"])
+        self.candidate, self.private = record["candidate"], record["private"]
+        self.done = {Step(step) for step in record["done"]}
+
     def record(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self) | {"done": sorted(self.done), "late": list(self.late), "early": list(self.early)}

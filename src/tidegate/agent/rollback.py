@@ -3,17 +3,16 @@
 import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from tidegate.agent.command_rows import CommandOutcome
 from tidegate.agent.decide import Decision
 from tidegate.agent.detect import digests_of
+from tidegate.agent.hold import Hold
+from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
-from tidegate.agent.state import QuarantineEntry
 from tidegate.agent.survey import Place, Survey
-from tidegate.agent.transaction import Ending
 from tidegate.domain.reference import is_digest, parse_reference
 from tidegate.engine.errors import EngineError
 
@@ -60,39 +59,19 @@ class Rollbacks:
     async def _move(self, survey: Survey, target: str, places: Sequence[Place], digest: str) -> CommandOutcome:
         why, image = "asked for by hand", self._image(places[0], digest)
         decisions = [Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image) for place in places]
+        running = [each for place in places for each in _digests(survey, place)]
         try:
-            result, _ = await self._parts.updater.update(decisions)
+            result, _ = await self._parts.updater.update(decisions, Hold.on(running, digest))
         except EngineError as error:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
         if result.ending is not Ending.COMMITTED:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {result.reason}")
-        self._let_go(places[0], digest)
-        for place in places:
-            for held in _digests(survey, place):
-                self._hold(place, held)
         return CommandOutcome(ok=True, message=f"{target} runs {digest[:19]} again; the release that ran is held")
 
     def _image(self, place: Place, digest: str) -> str | None:
         """The image id of an earlier release, where it is remembered."""
         earlier = self._parts.state.previous.of(place.cluster, place.service)
         return next((one.image_id for one in earlier if one.digest == digest), None)
-
-    def _let_go(self, place: Place, digest: str) -> None:
-        """Who asks for a release by name takes it out of quarantine."""
-        wanted = (place.cluster, place.service, digest)
-        self._parts.state.quarantine.release(lambda one: (one.cluster, one.service, one.digest) == wanted)
-
-    def _hold(self, place: Place, digest: str) -> None:
-        entry = QuarantineEntry(
-            repository=parse_reference(place.followed).name,
-            digest=digest,
-            cluster=place.cluster,
-            service=place.service,
-            reason="rolled back by hand",
-            since=datetime.now(UTC).isoformat(),
-            release=place.followed,
-        )
-        self._parts.state.quarantine.add(entry)
 
     def _digest(self, survey: Survey, place: Place, to: str | None) -> str | None:
         """The digest that is meant: among those that ran here, or a whole one.

@@ -17,10 +17,12 @@ from tidegate.agent.decide import Decision
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Unhealthy
 from tidegate.agent.prepare import Prepared
+from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.state import State
-from tidegate.agent.transaction import Tools, Transaction, race
-from tidegate.agent.updater import Updater, new_id
+from tidegate.agent.tools import Tools, new_id
+from tidegate.agent.transaction import Transaction
+from tidegate.agent.updater import Updater
 from tidegate.domain.transaction import Step, Strategy, steps_of
 from tidegate.engine.errors import EngineError, NotFoundError
 

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
+from tidegate.domain.labels import OWN
 from tidegate.domain.policy import Policy, PolicyDefaults
 from tidegate.domain.recreate_networks import links_of
 from tidegate.domain.selection import Candidate, Filters, Selection, select
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import ContainerSummary, Image
 from tidegate.engine.port import Engine
+
+GROUP = f"{OWN}group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ class Place:
 
     @property
     def group(self) -> tuple[str, str] | None:
-        """The cluster and the name of the group it moves in, or None."""
-        name = self.policy.group if self.policy else None
+        """The cluster and the name of the group it moves in, or None; known of a container with bad labels too."""
+        name = self.policy.group if self.policy else self.labels.get(GROUP)
         return (self.cluster, name) if name else None
 
     @property

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tidegate.agent.hold import Hold
+from tidegate.agent.outcome import Result
 from tidegate.agent.replacement import Replacement
-from tidegate.agent.transaction import Result, step_update
+from tidegate.agent.restarts import Restart
 from tidegate.domain.transaction import Settlement, Step
 
 
@@ -13,16 +15,18 @@ from tidegate.domain.transaction import Settlement, Step
 class Unfinished:
     """A transaction as its journal tells it.
 
+    `theirs` are containers that somebody acted on, with the newer release in their place, and what was done.
     `walking` is the replacement that was under way, if one was, and `doing` the step that was begun with it;
     `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
     broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
-    telling of it was cut off.
+    telling of it was cut off. `hold` is what it leaves in the quarantine. `restart`: it is no update, but a restart.
     """
 
     txid: str
     replacements: list[Replacement]
     replaced: list[Replacement] = field(default_factory=list)
+    theirs: dict[str, str] = field(default_factory=dict)
     walking: Replacement | None = None
     doing: Step | None = None
     abandoning: bool = False
@@ -31,6 +35,8 @@ class Unfinished:
     reversed_ids: set[str] = field(default_factory=set)
     gave_way: bool = False
     handover: bool = False
+    hold: Hold | None = None
+    restart: Restart | None = None
     verdict: str | None = None
     culprit: str = ""
     ended: Result | None = None
@@ -52,15 +58,19 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
         case "begin":
             it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
             it.handover = bool(record.get("handover"))
+            it.hold = Hold.from_record(record["hold"]) if record.get("hold") else None
             known.update({each.id: each for each in it.replacements})
+        case "restart":
+            it.restart = Restart.from_record(record)
         case "step":
             it.walking, it.doing, it.abandoning = known[record["id"]], Step(record["doing"]), False
-            step_update(it.walking, record)
+            it.walking.step_update(record)
         case "second-opinion":
             it.abandoning = True
         case "settling":
-            it.settling, it.gave_way = Settlement(record["end"]), bool(record["gave_way"])
-        case "replaced" | "settled" | "reversed":
+            on_its_way_back = it.walking is not None and it.walking.reverse
+            it.settling, it.gave_way = Settlement(record["end"]), bool(record["gave_way"]) and not on_its_way_back
+        case "replaced" | "settled" | "reversed" | "theirs":
             _at_rest(it, known[record["id"]], record)
         case "verdict":
             it.verdict, it.culprit = str(record["reason"]), str(record.get("container", ""))
@@ -79,5 +89,7 @@ def _at_rest(it: Unfinished, which: Replacement, record: Mapping[str, Any]) -> N
             it.replaced.append(which)
         case "reversed":
             it.reversed_ids.add(which.id)
+        case "theirs":
+            it.theirs[which.name], it.gave_way = str(record["why"]), False
         case _:
             it.reversing, it.gave_way = True, bool(record["gave_way"])

@@ -1,0 +1,164 @@
+"""Notes how updates ended: the history, the quarantine, what ran before, and the images that are kept."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from tidegate.agent.decide import Decision
+from tidegate.agent.hold import Hold
+from tidegate.agent.metrics import Metrics, UpdateOutcome
+from tidegate.agent.outcome import Ending, Result
+from tidegate.agent.prepare import Prepared
+from tidegate.agent.retention import Retention
+from tidegate.agent.state import Earlier, QuarantineEntry, State
+from tidegate.agent.survey import Place
+from tidegate.domain.reference import parse_reference
+from tidegate.domain.transaction import Settlement
+
+_EARLIER = 5
+"""How many earlier releases of a container are remembered at least, and kept from `docker image prune`."""
+_log = structlog.get_logger(__name__)
+
+
+class Bookkeeping:
+    """Writes to the agent's state what its transactions came to."""
+
+    def __init__(self, state: State, retention: Retention, metrics: Metrics) -> None:
+        self._state = state
+        self._retention = retention
+        self._metrics = metrics
+
+    async def book(
+        self,
+        txid: str,
+        result: Result,
+        prepared: Sequence[Prepared],
+        began: datetime | None = None,
+        hold: Hold | None = None,
+    ) -> None:
+        """Note how a transaction ended: history, quarantine, what ran before. Then its journal is closed."""
+        for container, reason in result.needs_serving_network.items():
+            self._state.unprovable.note(container, reason)
+        if result.blame:
+            await self._condemn(prepared, result)
+        for one in prepared:
+            it = one.replacement
+            if it.old_image == it.new_image:
+                continue
+            if result.ends.get(it.name) is Settlement.CANDIDATE and result.ending is Ending.COMMITTED:
+                await self._keep_earlier(one)
+            self._history(one, result, began)
+        if hold is not None and result.ending is Ending.COMMITTED:
+            self._hold(prepared, hold)
+        self._state.journal.close(txid)
+        seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
+        self._metrics.transaction(UpdateOutcome(result.ending.replace("-", "_")), seconds)
+        level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
+        containers = ", ".join(one.replacement.name for one in prepared)
+        level("update ended", container=containers, how=str(result.ending), reason=result.reason)
+
+    async def _condemn(self, prepared: Sequence[Prepared], result: Result) -> None:
+        """What failed goes to quarantine; what moved with it and is innocent does not."""
+        for one in _at_fault(prepared, result.culprit):
+            self._quarantine(one, one.replacement.new_digest, result.reason)
+            if not one.policy.no_pull:
+                await self._retention.drop(one.replacement, one.policy.keep_images)
+
+    def _hold(self, prepared: Sequence[Prepared], hold: Hold) -> None:
+        """Who asks for a release takes it out of quarantine; what ran until then goes there."""
+        for one in prepared:
+            it = one.replacement
+            if it.old_image == it.new_image:
+                continue
+            self._let_go((it.cluster, it.service, hold.release))
+            for digest in hold.digests:
+                self._quarantine(one, digest, "rolled back by hand")
+
+    def _let_go(self, wanted: tuple[str, str, str]) -> None:
+        self._state.quarantine.release(lambda one: (one.cluster, one.service, one.digest) == wanted)
+
+    def _quarantine(self, one: Prepared, digest: str, reason: str) -> None:
+        it = one.replacement
+        self._state.quarantine.add(
+            QuarantineEntry(
+                repository=parse_reference(it.reference).name,
+                digest=digest,
+                cluster=it.cluster,
+                service=it.service,
+                reason=reason,
+                since=datetime.now(UTC).isoformat(),
+                release=it.reference,
+            )
+        )
+
+    async def _keep_earlier(self, one: Prepared) -> None:
+        it = one.replacement
+        keep = one.policy.keep_images
+        earlier = Earlier(
+            cluster=it.cluster,
+            service=it.service,
+            number=it.number,
+            reference=it.reference,
+            digest=it.old_digest or it.old_image,
+            image_id=it.old_image,
+            saved_at=datetime.now(UTC).isoformat(),
+            request=it.saved,
+            endpoints=it.saved_endpoints,
+        )
+        before = {one.image_id for one in self._state.previous.list()}
+        self._state.previous.add(earlier, keep=max(keep or 0, _EARLIER))
+        await self._retention.apply(it, keep)
+        await self._retention.forget(before - {one.image_id for one in self._state.previous.list()})
+
+    def _history(self, one: Prepared, result: Result, began: datetime | None) -> None:
+        it, now = one.replacement, datetime.now(UTC)
+        began = began or now
+        self._state.history.append(
+            {
+                "time": now.isoformat(),
+                "transaction": it.id.rpartition(".")[0],
+                "cluster": it.cluster,
+                "service": it.service,
+                "container": it.name,
+                "image": it.reference,
+                "from": it.old_digest,
+                "to": it.new_digest,
+                "strategy": it.strategy,
+                "outcome": result.ending,
+                "reason": result.reason,
+                "duration_s": round((now - began).total_seconds(), 2),
+            }
+        )
+
+    def note(self, place: Place, outcome: str, reason: str, decision: Decision) -> None:
+        """A line in the history for an update that did not begin."""
+        self._state.history.append(
+            {
+                "time": datetime.now(UTC).isoformat(),
+                "cluster": place.cluster,
+                "service": place.service,
+                "container": place.name,
+                "image": place.followed,
+                "from": decision.running_digest,
+                "to": decision.latest_digest,
+                "outcome": outcome,
+                "reason": reason,
+            }
+        )
+
+    def tell_failure(self, members: Iterable[Decision], reason: str) -> None:
+        """An update that could not begin, for each of its containers."""
+        for one in members:
+            _log.error("update could not begin", container=one.place.name, reason=reason)
+            self.note(one.place, "failed", reason, one)
+
+
+def _at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:
+    """Whose release failed: the culprit's, or that of the container whose network it shares; all, if unknown."""
+    names = [one.replacement.name for one in prepared]
+    changed = [one for one in prepared if one.replacement.old_image != one.replacement.new_image]
+    if culprit not in names:
+        return changed
+    upto = prepared[: names.index(culprit) + 1]
+    return [one for one in changed if one in upto][-1:]

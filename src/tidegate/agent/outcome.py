@@ -1,0 +1,69 @@
+"""How a transaction can end, and what that says of its release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tidegate.agent.hands import Unhealthy
+from tidegate.agent.replacement import Replacement
+from tidegate.agent.settling import describe
+from tidegate.domain.transaction import Settlement
+
+
+class Ending(StrEnum):
+    """How a transaction ended."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    GAVE_WAY = "gave-way"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
+    """The proof itself could not be made; nothing is known of the release."""
+
+
+class Broken(Unhealthy):
+    """A container that serves did not hold; `container` is its name."""
+
+    def __init__(self, container: str, verdict: Unhealthy) -> None:
+        super().__init__(f"{container}: {verdict}")
+        self.container = container
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a transaction came to. `blame` tells whether a release is at fault and goes to quarantine.
+
+    It is that of the container named `culprit`; an empty name blames all of them.
+    """
+
+    ending: Ending
+    reason: str
+    blame: bool = False
+    ends: Mapping[str, Settlement] = field(default_factory=dict)
+    needs_serving_network: Mapping[str, str] = field(default_factory=dict)
+    culprit: str = ""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Result":
+        """From the last record of a journal."""
+        ends = {name: Settlement(end) for name, end in record["ends"].items()}
+        needs = record["needs_serving_network"]
+        culprit = record.get("culprit", "")
+        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs, culprit)
+
+
+def result_of(it: Replacement, cause: BaseException, end: Settlement, *, interfered: bool) -> Result:
+    """What cutting one replacement short makes of its transaction."""
+    if interfered:
+        return Result(Ending.GAVE_WAY, f"{cause}; {describe(end, it)}")
+    match cause:
+        case Unhealthy():
+            return Result(Ending.ROLLED_BACK, f"{it.name}: {cause}", blame=True, culprit=it.name)
+        case Inconclusive():
+            return Result(Ending.INCONCLUSIVE, f"{it.name}: {cause}; {describe(end, it)}")
+        case _:
+            return Result(Ending.FAILED, f"{it.name}: {cause}; {describe(end, it)}")

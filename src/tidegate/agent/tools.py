@@ -1,0 +1,70 @@
+"""What every transaction of an agent works with."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from tidegate.agent.events import EventHub
+from tidegate.agent.guard import Guard
+from tidegate.agent.hands import Announce
+from tidegate.agent.injected import Kept
+from tidegate.agent.private import PrivateNetworks
+from tidegate.agent.replacement import Replacement
+from tidegate.agent.settling import Settler
+from tidegate.domain.policy import Policy
+from tidegate.engine.model import Event
+from tidegate.engine.port import Engine
+
+
+class Journal(Kept, Protocol):
+    """Where a step is written down before it is taken."""
+
+    def begin(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Open a transaction; on disk when it returns."""
+
+    def append(self, txid: str, record: Mapping[str, Any]) -> None:
+        """Add a record; on disk when it returns."""
+
+    def close(self, txid: str) -> None:
+        """The transaction is over."""
+
+
+class PastEvents(Protocol):
+    """The engine's memory of what happened."""
+
+    async def __call__(self, since_ns: int) -> list[Event]:
+        """Events from then until now."""
+
+
+class Prover(Protocol):
+    """Gives verdicts."""
+
+    async def prove(self, container: str, policy: Policy, guard: Guard, *, network: str | None) -> None:
+        """Return when healthy. Raises `Unhealthy`, `Inconclusive`."""
+
+    async def second_opinion(self, it: Replacement, policy: Policy, guard: Guard) -> None:
+        """Prove the release on the serving networks, unnamed and without ports. Raises `Unhealthy`."""
+
+    async def bake(self, container: str, policy: Policy) -> None:
+        """Watch a serving container for its bake time. Raises `Unhealthy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every transaction of an agent works with."""
+
+    engine: Engine
+    hub: EventHub
+    private: PrivateNetworks
+    settler: Settler
+    prover: Prover
+    announce: Announce
+    journal: Journal
+    past_events: PastEvents
+
+
+def new_id() -> str:
+    """A transaction's id: when it began and a little chance, sortable by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
