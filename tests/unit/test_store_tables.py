@@ -92,7 +92,7 @@ def test_the_file_is_readable_by_a_person_and_by_nobody_else(tmp_path: Path) -> 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_truncated_quarantine_is_set_aside_and_its_whole_entries_are_kept(tmp_path: Path) -> None:
+def test_a_truncated_quarantine_counts_as_far_as_it_goes_and_is_left_to_who_may_be_saving_it(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path, clock=lambda: NOW)
     quarantine.add(ENTRY)
     quarantine.add(OTHER)
@@ -102,9 +102,20 @@ def test_a_truncated_quarantine_is_set_aside_and_its_whole_entries_are_kept(tmp_
     with capture_logs() as logs:
         assert quarantine.list() == [ENTRY]
         assert quarantine.list() == [ENTRY]
-    assert [log["event"] for log in logs] == ["a state file was damaged and was set aside"]
+    assert [log["event"] for log in logs] == ["a state file is damaged; its whole entries count until it is mended"]
+    assert [found.name for found in tmp_path.iterdir() if found.name != "edit.lock"] == ["quarantine.json"]
+    assert path.read_bytes() == damaged
+
+
+def test_a_truncated_quarantine_is_set_aside_when_something_is_to_be_written(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, clock=lambda: NOW)
+    quarantine.add(ENTRY)
+    path = tmp_path / "quarantine.json"
+    damaged = path.read_bytes() + b"{"
+    path.write_bytes(damaged)
+    quarantine.add(OTHER)
     assert (tmp_path / "quarantine.json.broken-20260501T120000.000000").read_bytes() == damaged
-    assert Quarantine(tmp_path).list() == [ENTRY]
+    assert Quarantine(tmp_path).list() == [ENTRY, OTHER]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\x00" * 64, b"[1, 2]", b'[{"digest": "x"}]', b"[" * 100_000])

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from tidegate.agent.store.files import (
     Clock,
     Record,
@@ -20,6 +22,7 @@ from tidegate.agent.store.files import (
 
 _EDIT_LOCK = "edit.lock"
 _Stamp = tuple[int, int, int]
+_log = structlog.get_logger(__name__)
 
 
 class Table:
@@ -31,6 +34,7 @@ class Table:
         self._clock = clock
         self._cache = cache
         self._stamp: _Stamp | None = None
+        self._damaged: _Stamp | None = None
         self._rows: list[Record] = []
 
     def rows(self) -> list[Record]:
@@ -40,7 +44,10 @@ class Table:
             return []
         if stamp == self._stamp:
             return list(self._rows)
-        rows = self._read()
+        rows, whole = self._read()
+        if not whole and stamp != self._damaged:
+            self._damaged = stamp
+            _log.error("a state file is damaged; its whole entries count until it is mended", file=str(self._path))
         if self._cache:
             self._rows, self._stamp = rows, stamp
         return list(rows)
@@ -49,11 +56,14 @@ class Table:
     def edit(self) -> Iterator[list[Record]]:
         """Change the list in place; it is written when the block ends, if it changed. Raises `StateError`.
 
-        Entries are replaced, not changed themselves. Editors of other processes wait meanwhile.
+        Entries are replaced, not changed themselves. Editors of other processes wait meanwhile. Only here a damaged
+        file is set aside: who merely reads it may be looking while a person saves it.
         """
         make_directory(self._path.parent)
         with _alone(self._path.with_name(_EDIT_LOCK)):
             before = self.rows()
+            if self._damaged is not None and self._damaged == self._stamp_now():
+                set_aside(self._path, self._clock(), _spell(before))
             rows = list(before)
             yield rows
             if rows != before:
@@ -67,7 +77,8 @@ class Table:
                 return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> tuple[list[Record], bool]:
+        """The entries that can be read, and whether the file is nothing but these."""
         with telling(self._path):
             data = self._path.read_bytes()
         try:
@@ -75,10 +86,8 @@ class Table:
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, list) and all(self._is_entry(row) for row in found):
-            return found
-        kept = list(self._salvage(data.decode(errors="replace")))
-        set_aside(self._path, self._clock(), _spell(kept))
-        return kept
+            return found, True
+        return list(self._salvage(data.decode(errors="replace"))), False
 
     def _is_entry(self, row: object) -> bool:
         return isinstance(row, dict) and self._required <= row.keys()
