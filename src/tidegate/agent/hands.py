@@ -18,9 +18,11 @@ from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
 from tidegate.domain.reference import is_image_id, parse_reference
 from tidegate.domain.transaction import Step, Strategy
 from tidegate.engine.errors import (
+    AddressTakenError,
     EngineError,
     EngineUnavailableError,
     NameTakenError,
+    NoSpaceError,
     NotFoundError,
     PortTakenError,
 )
@@ -29,6 +31,8 @@ from tidegate.engine.port import Engine
 
 KEEP_REPOSITORY = "tidegate.local/keep"
 STOPPING = ("kill", "die", "stop")
+NOT_THE_RELEASES = (NotFoundError, PortTakenError, AddressTakenError, NoSpaceError, EngineUnavailableError)
+"""Why a start may fail that says nothing about the release."""
 Place = Mapping[str, Any]
 """Endpoint settings of one network."""
 
@@ -175,7 +179,7 @@ class Hands:
         try:
             with self._guard.acting(self.candidate, "start"):
                 await self._engine.start(self.candidate)
-        except (NotFoundError, PortTakenError, EngineUnavailableError):
+        except NOT_THE_RELEASES:
             raise
         except EngineError as error:
             raise Unhealthy(f"it could not be started: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
-from tidegate.agent.hands import Unhealthy
+from tidegate.agent.hands import NOT_THE_RELEASES, Unhealthy
 from tidegate.agent.injected import hand_on
 from tidegate.agent.outcome import Inconclusive
 from tidegate.agent.private import PrivateNetworks, network_of
@@ -19,7 +19,7 @@ from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import for_second_opinion, nameless
 from tidegate.domain.verdict import Observation, Outcome, ProbeResult, Terms, Verdict, decide, decide_bake
-from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
+from tidegate.engine.errors import EngineError, NotFoundError
 from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
@@ -140,7 +140,7 @@ class HealthProver:
     async def _start(self, container: str) -> None:
         try:
             await self._engine.start(container)
-        except EngineUnavailableError:
+        except NOT_THE_RELEASES:
             raise
         except EngineError as error:
             raise Unhealthy(f"it could not be started: {error}") from error
