@@ -35,7 +35,7 @@ class Parts:
     def __init__(self, *decisions: Decision, **settings: Any) -> None:
         self.settings = SimpleNamespace(run_once=False, **settings)
         self.own: str | None = None
-        self._decisions = list(decisions)
+        self.decisions = list(decisions)
         self.updater = self
 
     def clock(self) -> datetime:
@@ -48,10 +48,10 @@ class Parts:
         return self
 
     async def survey(self) -> Survey:
-        return Survey((WEB,), {})
+        return Survey(tuple(one.place for one in self.decisions), {})
 
     async def decide(self, *_: Any, **__: Any) -> list[Decision]:
-        return self._decisions
+        return self.decisions
 
     async def carry_out(self, _: Survey, decisions: list[Decision]) -> Tally:
         return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
@@ -80,3 +80,15 @@ async def test_a_registry_that_could_not_be_asked_is_a_warning_unless_none_is_wa
     with capture_logs() as logs:
         await look(Parts(decision, warn_on_head_failure=asked))
     assert [(line["log_level"], line["reason"]) for line in logs] == [(level, decision.reason)]
+
+
+async def test_what_came_back_after_it_was_gone_is_told_of_again() -> None:
+    parts = Parts(UNUSABLE, warn_on_head_failure="auto")
+    cycle = Cycle(parts)  # type: ignore[arg-type]
+    told = []
+    for decisions in ([UNUSABLE], [UNUSABLE], [], [UNUSABLE]):
+        parts.decisions[:] = decisions
+        with capture_logs() as logs:
+            await cycle.run()
+        told.append(len(logs))
+    assert told == [1, 0, 0, 1]

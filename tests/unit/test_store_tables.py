@@ -45,6 +45,13 @@ def test_a_quarantine_survives_a_restart(tmp_path: Path) -> None:
     assert Quarantine(tmp_path).list() == [ENTRY]
 
 
+def test_a_quarantine_does_not_grow_for_ever(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, keep=2)
+    for number in range(3):
+        quarantine.add(replace(ENTRY, service=f"job-{number}"))
+    assert [entry.service for entry in quarantine.list()] == ["job-1", "job-2"]
+
+
 def test_a_digest_that_fails_again_has_one_entry_with_the_new_reason(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path)
     quarantine.add(ENTRY)
@@ -166,6 +173,13 @@ def test_only_the_last_digests_of_a_channel_are_remembered(tmp_path: Path) -> No
     later = NOW + timedelta(hours=1)
     assert seen.first_seen("acme/web:1", "sha256:2", later) == NOW
     assert seen.first_seen("acme/web:1", "sha256:0", later) == later
+
+
+def test_only_the_channels_that_had_a_new_digest_last_are_remembered(tmp_path: Path) -> None:
+    seen = Seen(tmp_path, channels=2)
+    for channel in ("old", "web:1", "db:1", "web:1"):
+        seen.first_seen(channel, f"sha256:{len(channel)}", NOW)
+    assert [seen.known(one, f"sha256:{len(one)}") for one in ("old", "web:1", "db:1")] == [None, NOW, NOW]
 
 
 def test_a_time_edited_into_nonsense_counts_from_now_on(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ class Cycle:
         await self._hooks(survey.selected, "pre_check")
         decisions = await self._decider.decide(survey, self._parts.clock(), patient=not images)
         self._tell(decisions)
+        there = {place.name for place in whole.places}
+        self._told = {name: said for name, said in self._told.items() if name in there}
         tally = await self._act(whole, decisions)
         await self._hooks(await self._as_they_are(surveyor, survey), "post_check")
         return Looked(tally, tuple(decisions))

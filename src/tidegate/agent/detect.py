@@ -37,6 +37,10 @@ class Finding:
     pinned: bool = False
 
 
+RELEASES_KEPT = 256
+"""A release that waits for its hour is asked for at every look; its registry is asked once."""
+
+
 class Detector:
     """Asks registries, with one patience per registry."""
 
@@ -85,10 +89,14 @@ class Detector:
         """The release of a digest for the platform that runs now. Raises `RegistryError`."""
         platform = Platform(image.os, image.architecture, image.variant)
         key = (parse_reference(reference).name, digest, str(platform))
-        if key not in self._releases:
+        release = self._releases.pop(key, None)
+        if release is None:
             pinned = parse_reference(reference).with_digest(digest)
-            self._releases[key] = await self._registry.resolve(pinned, platform)
-        return self._releases[key]
+            release = await self._registry.resolve(pinned, platform)
+        self._releases[key] = release
+        while len(self._releases) > RELEASES_KEPT:
+            del self._releases[next(iter(self._releases))]  # the one asked for longest ago
+        return release
 
 
 def _parse(text: str) -> tuple[Reference | None, Finding]:

@@ -33,9 +33,13 @@ _KEY = ("repository", "digest", "cluster", "service")
 
 
 class Quarantine:
-    """`quarantine.json`; edits by other processes are seen at the next question."""
+    """`quarantine.json`; edits by other processes are seen at the next question.
 
-    def __init__(self, directory: Path, *, clock: Clock = wall_clock) -> None:
+    The last `keep` entries stay: so many that what is dropped is of targets that are long gone.
+    """
+
+    def __init__(self, directory: Path, *, keep: int = 5000, clock: Clock = wall_clock) -> None:
+        self._keep = keep
         self._table = Table(directory / "quarantine.json", _KEY, clock=clock)
 
     def add(self, entry: QuarantineEntry) -> None:
@@ -43,6 +47,7 @@ class Quarantine:
         with self._table.edit() as rows:
             rows[:] = [row for row in rows if _key(row) != _key(asdict(entry))]
             rows.append(asdict(entry))
+            del rows[: -self._keep]
 
     def find(self, repository: str, digest: str, cluster: str, service: str) -> QuarantineEntry | None:
         """The entry of a digest on a target, or None. Raises `StateError`."""
