@@ -10,6 +10,7 @@ from tests.support.agent import AgentHere, agent_here, in_thread, tidegate
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.features import image_of
+from tests.support.kills import agent_killed_at
 
 FILE = """
 services:
@@ -85,3 +86,23 @@ async def test_a_second_opinion_has_them_too(shop: Compose, push: Push, tmp_path
         await here.look()
         assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", "stop-first"), here.last()
     assert (image_of(shop, "web"), injected(shop)) == (second.image_id, INJECTED)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "amid:step:create@0-back",
+        *(pytest.param(f"in:step:{at}@0-back", marks=pytest.mark.long) for at in ("create", "start", "name")),
+    ],
+)
+async def test_a_rollback_that_a_kill_cut_off_has_them_as_they_were(
+    shop: Compose, push: Push, tmp_path: Path, point: str
+) -> None:
+    before = image_of(shop, "web")
+    push("2", env={"EXIT": "1", "EXIT_AFTER_S": "3"}, Entrypoint=["sh", "-c", MEDDLING])
+    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="20s")
+    async with agent_here(tmp_path / "state") as here:
+        await here.agent.recover()
+        assert here.last()["outcome"] == "rolled-back", here.last()
+        assert kept(here) == []
+    assert (image_of(shop, "web"), injected(shop), shop.changes()) == (before, INJECTED, [])
