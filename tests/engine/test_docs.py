@@ -55,6 +55,21 @@ def test_every_compose_file_in_the_repository_is_one(tmp_path: Path, file: Path)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("engine_url")
+@pytest.mark.parametrize("page", ["README.md", "quick-start.md"])
+def test_the_agents_compose_file_on_a_page_is_the_one_in_the_repository(tmp_path: Path, page: str) -> None:
+    (block,) = [block for block in COMPOSE if block.page == page and "command: --label-enable" in block.text]
+    assert resolved(tmp_path, block.text) == resolved(tmp_path, FILES[0].read_text(encoding="utf-8"))
+
+
+def resolved(folder: Path, text: str) -> str:
+    """What Compose makes of a file."""
+    file = folder / "compose.yaml"
+    file.write_text(text, encoding="utf-8")
+    command = ["docker", "compose", "-p", "docs", "-f", str(file), "config"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_one_image_name_is_used_everywhere() -> None:
     named = {
         name

@@ -226,7 +226,7 @@ PROCESS = (
         ("WATCHTOWER_COMPAT",),
         kinds.choice("upstream"),
         "upstream",
-        "Which Watchtower is followed where it and its fork differ.",
+        "Where Watchtower and its fork nf differ, Watchtower is followed; nf is refused.",
     ),
     _w("no-startup-message", kinds.BOOL, "false", "Do not say at the start what will be done and when."),
     Setting(

@@ -68,7 +68,7 @@ LABELS: tuple[Label, ...] = (
     _hook("post-check", "Runs in the container after each check for new releases."),
     _hook(
         "pre-update",
-        "Runs in the old container before its update. Exit 75 means busy: it is asked again at the next check.",
+        "Runs in the old container before its update. Exit 75 means busy: it is asked again after a minute.",
     ),
     _hook("post-update", "Runs in the new container once it serves."),
     Label(
