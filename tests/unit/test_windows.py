@@ -243,7 +243,7 @@ def test_a_window_lasts_its_elapsed_time_on_the_days_when_clocks_change(day: str
 
 
 ZONES = st.sampled_from([BERLIN, NEW_YORK, "UTC", "Australia/Lord_Howe", "America/Havana", "Asia/Kolkata"])
-MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is `timezones`
 WINDOWS = st.builds(
     Window,
     cron=st.builds(
