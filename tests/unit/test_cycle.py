@@ -53,6 +53,9 @@ class Parts:
     async def decide(self, *_: Any, **__: Any) -> list[Decision]:
         return self.decisions
 
+    async def forget_gone(self, *_: Any) -> None:
+        """There is nothing to forget."""
+
     async def carry_out(self, _: Survey, decisions: list[Decision]) -> Tally:
         return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
 

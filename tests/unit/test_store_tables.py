@@ -215,6 +215,26 @@ def test_a_digest_noted_again_moves_to_the_front(tmp_path: Path) -> None:
     assert [one.digest for one in previous.of("shop", "web")] == ["sha256:1", "sha256:2"]
 
 
+def test_what_ran_on_targets_that_are_long_gone_is_forgotten(tmp_path: Path) -> None:
+    previous, month = Previous(tmp_path), timedelta(days=30)
+    previous.add(EARLIER, keep=3)
+    previous.add(replace(EARLIER, service="worker"), keep=3)
+    there = {("shop", "web")}
+    previous.forget_gone(there, NOW, after=month)
+    previous.forget_gone(there, NOW + month - timedelta(days=1), after=month)
+    assert [one.service for one in previous.list()] == ["web", "worker"]
+    previous.forget_gone(there, NOW + month, after=month)
+    assert previous.list() == [EARLIER]
+
+
+def test_a_target_that_came_back_in_time_is_not_forgotten(tmp_path: Path) -> None:
+    previous, month = Previous(tmp_path), timedelta(days=30)
+    previous.add(EARLIER, keep=3)
+    for days, there in ((0, set()), (20, {("shop", "web")}), (40, set())):
+        previous.forget_gone(there, NOW + timedelta(days=days), after=month)
+    assert previous.list() == [EARLIER]
+
+
 def test_saved_environments_are_readable_by_nobody_else(tmp_path: Path) -> None:
     Previous(tmp_path).add(EARLIER, keep=1)
     assert stat.S_IMODE((tmp_path / "previous.json").stat().st_mode) == 0o600

@@ -1,7 +1,7 @@
 """Notes how updates ended: the history, the quarantine, what ran before, and the images that are kept."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -12,12 +12,13 @@ from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.prepare import Prepared
 from tidegate.agent.retention import Retention
 from tidegate.agent.state import Earlier, QuarantineEntry, State
-from tidegate.agent.survey import Place
+from tidegate.agent.survey import Place, Survey
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.transaction import Settlement
 
 _EARLIER = 5
 """How many earlier releases of a container are remembered at least, and kept from `docker image prune`."""
+_DAY, _GONE = timedelta(days=1), timedelta(days=30)
 _log = structlog.get_logger(__name__)
 
 
@@ -28,6 +29,7 @@ class Bookkeeping:
         self._state = state
         self._retention = retention
         self._metrics = metrics
+        self._forgot_at: datetime | None = None
 
     async def book(
         self,
@@ -106,10 +108,23 @@ class Bookkeeping:
             request=it.saved,
             endpoints=it.saved_endpoints,
         )
-        before = {one.image_id for one in self._state.previous.list()}
+        before = self._earlier_images()
         self._state.previous.add(earlier, keep=max(keep or 0, _EARLIER))
         await self._retention.apply(it, keep)
-        await self._retention.forget(before - {one.image_id for one in self._state.previous.list()})
+        await self._retention.forget(before - self._earlier_images())
+
+    async def forget_gone(self, survey: Survey, now: datetime) -> None:
+        """Once a day: forget what ran on targets that are long gone from the engine, and let go of their images."""
+        if self._forgot_at is not None and now - self._forgot_at < _DAY:
+            return
+        self._forgot_at = now
+        before = self._earlier_images()
+        present = {(place.cluster, place.service) for place in survey.places}
+        self._state.previous.forget_gone(present, now, after=_GONE)
+        await self._retention.forget(before - self._earlier_images())
+
+    def _earlier_images(self) -> set[str]:
+        return {one.image_id for one in self._state.previous.list()}
 
     def _history(self, one: Prepared, result: Result, began: datetime | None) -> None:
         it, now = one.replacement, datetime.now(UTC)

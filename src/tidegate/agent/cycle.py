@@ -58,6 +58,7 @@ class Cycle:
         self._told = {name: said for name, said in self._told.items() if name in there}
         tally = await self._act(whole, decisions)
         await self._hooks(await self._as_they_are(surveyor, survey), "post_check")
+        await self._parts.updater.forget_gone(whole, self._parts.clock())
         return Looked(tally, tuple(decisions))
 
     async def _as_they_are(self, surveyor: Surveyor, before: Survey) -> tuple[Place, ...]:
