@@ -243,7 +243,7 @@ def test_the_agent_starts_without_the_libraries_of_the_command_line() -> None:
 import sys, types
 from tidegate.__main__ import main
 async def run(settings, *, pulls):
-    heavy = {"typer", "rich", "click", "prometheus_client", "stamina", "aiohttp.web"} & set(sys.modules)
+    heavy = {"typer", "rich", "click", "prometheus_client", "aiohttp.web"} & set(sys.modules)
     print(sorted(heavy))
     return 0
 sys.modules["tidegate.agent.commands"] = types.SimpleNamespace(run=run)
