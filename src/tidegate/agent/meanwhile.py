@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tidegate.agent.guard import Guard
 from tidegate.agent.hands import STOPPING
 from tidegate.agent.replacement import Replacement
-from tidegate.domain.transaction import Touch
+from tidegate.domain.transaction import Settlement, Touch
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import Container, Event
 from tidegate.engine.port import Engine
@@ -58,6 +58,14 @@ async def meanwhile(it: Replacement, engine: Engine, events: Sequence[Event]) ->
     if watch.guard.strangers:
         return Touch.REMOVED, None
     return watch.guard.party(it.candidate, present=container is not None).touch, container
+
+
+async def runs_newer(it: Replacement, end: Settlement, guard: Guard, engine: Engine) -> bool:
+    """Whether what somebody's act left in its place is the newer release, so that its group can follow."""
+    if end is Settlement.STRANGER:
+        made = [await find(engine, container) for container in guard.strangers]
+        return any(one is not None and one.image_id == it.new_image for one in made)
+    return end in {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
 
 
 async def is_to_go_back(it: Replacement, engine: Engine, events: Sequence[Event]) -> bool:

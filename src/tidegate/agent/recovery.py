@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import structlog
 
 from tidegate.agent.hands import STOPPING
-from tidegate.agent.meanwhile import Watch, find, is_to_go_back, meanwhile
+from tidegate.agent.meanwhile import Watch, find, is_to_go_back, meanwhile, runs_newer
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.tools import Tools
@@ -96,7 +96,7 @@ async def _settle_walking(
     several = len(unfinished.replacements) > 1
     if end is Settlement.CANDIDATE and not unfinished.gave_way:
         transaction.note_replaced(it)
-    elif several and unfinished.gave_way and await transaction.runs_newer(it, end, guard):
+    elif several and unfinished.gave_way and await runs_newer(it, end, guard, transaction.tools.engine):
         transaction.note_theirs(it, _ACTED_ON)
         unfinished.gave_way = False
     else:

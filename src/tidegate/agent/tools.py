@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tidegate.agent.events import EventHub
 from tidegate.agent.guard import Guard
-from tidegate.agent.hands import Announce
+from tidegate.agent.hands import Announce, Hands, Prove
 from tidegate.agent.injected import Kept
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import Replacement
@@ -63,6 +63,23 @@ class Tools:
     announce: Announce
     journal: Journal
     past_events: PastEvents
+
+    def hands(self, it: Replacement, policy: Policy, guard: Guard, prove: Prove | None = None) -> Hands:
+        """What carries out the steps of a replacement; without `prove` a candidate is judged strictly."""
+
+        async def prove_strictly(container: str, guard: Guard, *, network: str | None) -> None:
+            await self.prover.prove(container, policy, guard, network=network)
+
+        return Hands(
+            self.engine,
+            self.private,
+            replacement=it,
+            policy=policy,
+            guard=guard,
+            prove=prove or prove_strictly,
+            announce=self.announce,
+            kept=self.journal,
+        )
 
 
 def new_id() -> str:

@@ -12,7 +12,7 @@ import structlog
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Hands, Prove, Unhealthy
 from tidegate.agent.hold import Hold
-from tidegate.agent.meanwhile import find, is_to_go_back
+from tidegate.agent.meanwhile import is_to_go_back, runs_newer
 from tidegate.agent.outcome import Broken, Ending, Inconclusive, Result, result_of
 from tidegate.agent.racing import end_all, race
 from tidegate.agent.replacement import Replacement
@@ -102,6 +102,7 @@ class Transaction:
         guard = self.guard(it)
         with self.tools.hub.listening(guard.feed):
             guard.candidate_is(it.candidate or "")
+            guard.may_come_back(it.candidate or "")  # others of the transaction were on their way meanwhile
             if not it.was_running:
                 return
             watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
@@ -160,18 +161,11 @@ class Transaction:
         if isinstance(cause, ToldToStop | EngineError) and _goes_on(end, guard):
             return None
         result = result_of(it, cause, end, interfered=guard.interfered)
-        if len(self.replacements) > 1 and guard.interfered and await self.runs_newer(it, end, guard):
+        if len(self.replacements) > 1 and guard.interfered and await runs_newer(it, end, guard, self.tools.engine):
             self.note_theirs(it, result.reason)
             return None
         self.note_settled(it, end, gave_way=guard.interfered)
         return result
-
-    async def runs_newer(self, it: Replacement, end: Settlement, guard: Guard) -> bool:
-        """Whether what somebody's act left in its place is the newer release, so that its group can follow."""
-        if end is Settlement.STRANGER:
-            made = [await find(self.tools.engine, container) for container in guard.strangers]
-            return any(one is not None and one.image_id == it.new_image for one in made)
-        return end in {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
 
     async def settle(
         self, it: Replacement, guard: Guard, *, back: bool = False, chosen: Settlement | None = None
@@ -293,22 +287,7 @@ class Transaction:
 
     def _hands(self, it: Replacement, guard: Guard, prove: Prove | None = None) -> Hands:
         """The hands of one replacement; a reverse one has the policy of the replacement it undoes."""
-        policy = self.policies[it.id.removesuffix(BACK)]
-
-        async def prove_strictly(container: str, guard: Guard, *, network: str | None) -> None:
-            await self.tools.prover.prove(container, policy, guard, network=network)
-
-        tools = self.tools
-        return Hands(
-            tools.engine,
-            tools.private,
-            replacement=it,
-            policy=policy,
-            guard=guard,
-            prove=prove or prove_strictly,
-            announce=tools.announce,
-            kept=tools.journal,
-        )
+        return self.tools.hands(it, self.policies[it.id.removesuffix(BACK)], guard, prove)
 
     def _note(self, record: Mapping[str, Any]) -> None:
         self.tools.journal.append(self.id, {**record, "time_ns": time.time_ns()})
