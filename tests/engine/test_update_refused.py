@@ -16,9 +16,10 @@ from tests.support.kills import SERVICES, assert_nothing_left, strategy_of
 from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.replacement import NEXT
 from tidegate.engine.docker import DockerEngine
-from tidegate.engine.errors import EngineError
+from tidegate.engine.errors import EngineError, PullError
 
 NETWORKS: dict[str, Any] = {"networks": {"front": {}, "back": {}}}
+CHECKED = "com.centurylinklabs.watchtower.lifecycle.post-check"
 REFUSED = "the engine's disk is full"
 
 
@@ -73,6 +74,27 @@ async def test_a_candidate_that_another_agent_left_is_not_touched_and_told_with_
         docker("rm", "-f", left)
         await here.look()
         assert here.outcomes() == ["failed", "committed"]
+
+
+async def test_where_the_agents_own_new_image_cannot_be_pulled_it_is_told_and_the_look_goes_on(
+    compose: Compose, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose.write(services(agent=one(push("1"), labels={CHECKED: "touch /tmp/checked"})))
+    compose.up()
+    before = compose.container("agent")["Id"]
+    push("2")
+
+    async def pull(*_: Any, **__: Any) -> None:
+        raise PullError("a layer of it is not in the registry")
+
+    monkeypatch.setattr(DockerEngine, "pull", pull)
+    async with agent_here(tmp_path / "state", WATCHTOWER_LIFECYCLE_HOOKS="true") as here:
+        here.parts.own = before
+        looked = await here.look()
+        assert (here.last()["outcome"], looked.tally.failed) == ("failed", 1)
+        assert "a layer of it" in here.last()["reason"]
+    docker("exec", before, "test", "-e", "/tmp/checked")
+    assert_nothing_left(compose, tmp_path / "state")
 
 
 async def test_where_the_earlier_release_cannot_be_created_again_the_newer_one_is_kept_running(

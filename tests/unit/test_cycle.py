@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from tidegate.agent.cycle import Cycle, Looked
 from tidegate.agent.decide import Decision
+from tidegate.agent.outcome import Ending
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.updater import Tally
@@ -35,8 +36,9 @@ class Parts:
     def __init__(self, *decisions: Decision, **settings: Any) -> None:
         self.settings = SimpleNamespace(run_once=False, **settings)
         self.own: str | None = None
+        self.own_ending = Ending.COMMITTED
         self.decisions = list(decisions)
-        self.updater = self
+        self.updater = self.successor = self
 
     def clock(self) -> datetime:
         return NOW
@@ -58,6 +60,9 @@ class Parts:
 
     async def carry_out(self, _: Survey, decisions: list[Decision]) -> Tally:
         return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
+
+    async def hand_over(self, _: Decision) -> Ending:
+        return self.own_ending
 
 
 async def look(parts: Parts) -> Looked:
@@ -95,3 +100,22 @@ async def test_what_came_back_after_it_was_gone_is_told_of_again() -> None:
             await cycle.run()
         told.append(len(logs))
     assert told == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ending", "counted"),
+    [
+        (Ending.COMMITTED, (1, 0)),
+        (Ending.GAVE_WAY, (0, 0)),
+        (Ending.FAILED, (0, 1)),
+        (Ending.ROLLED_BACK, (0, 1)),
+        (Ending.INCONCLUSIVE, (0, 1)),
+    ],
+)
+async def test_an_update_of_the_agent_itself_that_it_outlived_is_counted(
+    ending: Ending, counted: tuple[int, int]
+) -> None:
+    parts = Parts(Decision(WEB, Action.UPDATE, "a newer release is on its channel"))
+    parts.own, parts.own_ending = WEB.id, ending
+    tally = (await look(parts)).tally
+    assert (tally.updated, tally.failed) == counted

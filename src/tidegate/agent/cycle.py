@@ -8,6 +8,7 @@ import structlog
 
 from tidegate.agent.decide import Decision
 from tidegate.agent.hooks import run_hook
+from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey, Surveyor
@@ -79,7 +80,9 @@ class Cycle:
             if one.action is Action.UPDATE and self._parts.settings.run_once:
                 _log.info("an agent that looks once does not update itself", container=one.place.name)
             elif one.action is Action.UPDATE:
-                await self._parts.successor.hand_over(one)
+                ending = await self._parts.successor.hand_over(one)
+                tally.updated += ending is Ending.COMMITTED
+                tally.failed += ending not in {Ending.COMMITTED, Ending.GAVE_WAY}
         return tally
 
     async def _hooks(self, places: Iterable[Place], which: str) -> None:

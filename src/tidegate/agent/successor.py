@@ -7,7 +7,7 @@ when the new one has connected and asked; if the new one dies before it has take
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import structlog
 
@@ -16,6 +16,7 @@ from tidegate.agent.control import ask
 from tidegate.agent.decide import Decision
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Unhealthy
+from tidegate.agent.outcome import Ending
 from tidegate.agent.prepare import Prepared
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
@@ -24,7 +25,8 @@ from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.updater import Updater
 from tidegate.domain.transaction import Step, Strategy, steps_of
-from tidegate.engine.errors import EngineError, NotFoundError
+from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
+from tidegate.registry.errors import RegistryError
 
 TAKE_OVER = "take-over"
 _LOOK_EVERY_S = 0.5
@@ -51,11 +53,23 @@ class Successor:
         self._expected: str | None = None
         self._asked = asyncio.Event()
 
-    async def hand_over(self, decision: Decision) -> None:
-        """Start the successor and let it take over. Returns only where it did not, with everything put back."""
+    async def hand_over(self, decision: Decision) -> Ending:
+        """Start the successor and let it take over. Returns only where it did not, with everything put back.
+
+        Raises `EngineUnavailableError`.
+        """
         self._asked.clear()
         txid = new_id()
-        one = await self._prepare(txid, decision)
+        try:
+            one = await self._prepare(txid, decision)
+        except EngineUnavailableError:
+            raise
+        except (EngineError, RegistryError) as error:
+            self._updater.tell_failure([decision], str(error))
+            return Ending.FAILED
+        return await self._hand_over(txid, one)
+
+    async def _hand_over(self, txid: str, one: Prepared) -> Ending:
         it, policy = one.replacement, one.policy
         transaction = Transaction(txid, self._tools, [it], {it.id: policy})
         transaction.begin(handover=True)
@@ -66,7 +80,7 @@ class Successor:
                 await race(self._wait_until_asked(it, policy.health_timeout_s), guard)
                 await self._step_aside(it, policy.health_timeout_s)
             except (Unhealthy, Interfered, EngineError, asyncio.CancelledError) as cause:
-                await self._undo(transaction, one, guard, cause)
+                return await self._undo(transaction, one, guard, cause)
 
     async def _prepare(self, txid: str, decision: Decision) -> Prepared:
         """Two agents may overlap: only one acts. Without host ports the networks are joined at once."""
@@ -108,7 +122,7 @@ class Successor:
             said = await self._tools.engine.logs(container.id, tail=5)
             raise Unhealthy(f"the new agent exited with code {container.exit_code}: {' '.join(said.split())[-300:]}")
 
-    async def _step_aside(self, it: Replacement, limit_s: float) -> None:
+    async def _step_aside(self, it: Replacement, limit_s: float) -> NoReturn:
         """Let go of the lock and stand by; having it back means that the successor is dead, or slow to take it."""
         for _ in range(max(1, int(limit_s / _LOOK_EVERY_S))):
             self._state.lock.release()
@@ -117,13 +131,14 @@ class Successor:
             await self._must_run(it)
         raise Unhealthy(f"the new agent did not take over within {limit_s:.0f} s")
 
-    async def _undo(self, transaction: Transaction, one: Prepared, guard: Guard, cause: BaseException) -> None:
+    async def _undo(self, transaction: Transaction, one: Prepared, guard: Guard, cause: BaseException) -> Ending:
         """Put everything back; where the successor acts already, do nothing and go."""
         self._expected = None
         if not self._state.lock.held:
             raise cause
         result = await transaction.settled(one.replacement, guard, cause)
         await self._updater.book(transaction.id, result, [one])
+        return result.ending
 
     async def serve(self, request: Mapping[str, Any]) -> CommandOutcome:
         """The successor asks; only the container that was started for it is let in."""

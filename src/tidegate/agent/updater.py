@@ -69,6 +69,7 @@ class Updater:
         self._restarts = Restarts(tools.engine, state.journal)
         self.book = self._books.book
         self.forget_gone = self._books.forget_gone
+        self.tell_failure = self._books.tell_failure
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision]) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
