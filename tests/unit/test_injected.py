@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.domain.injected import candidates, made_by_compose, was_injected
+from tidegate.domain.injected import made_by_compose, may_be_injected, was_injected
 
 CREATED = datetime(2026, 5, 1, 12, 0, 0, 300_000, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=1)
@@ -27,21 +27,23 @@ def test_only_containers_of_compose_have_something_injected() -> None:
 
 def test_secrets_are_looked_at_first_then_what_is_nearest_to_the_root() -> None:
     changed = ["/var", "/var/cache", "/var/cache/a", "/settings", "/run", "/run/secrets", "/run/secrets/key"]
-    assert candidates(document(), changed) == ["/run/secrets/key", "/settings", "/var/cache/a"]
+    assert may_be_injected(document(), changed) == ["/run/secrets/key", "/settings", "/var/cache/a"]
 
 
 def test_what_is_mounted_by_way_of_var_run_is_known_by_both_paths() -> None:
-    assert candidates(document("/var/run/secrets/key"), ["/run/secrets/key", "/var/run/other"]) == ["/var/run/other"]
+    assert may_be_injected(document("/var/run/secrets/key"), ["/run/secrets/key", "/var/run/other"]) == [
+        "/var/run/other"
+    ]
 
 
 @pytest.mark.parametrize("mounted", [document("/data"), document("/data/"), document(tmpfs=("/data",))])
 def test_what_is_mounted_is_not_looked_at(mounted: dict[str, Any]) -> None:
-    assert candidates(mounted, ["/data", "/data/file", "/database"]) == ["/database"]
+    assert may_be_injected(mounted, ["/data", "/data/file", "/database"]) == ["/database"]
 
 
 def test_a_secret_that_is_a_mount_leaves_its_neighbour_to_be_looked_at() -> None:
     changed = ["/run/secrets/mounted", "/run/secrets/copied"]
-    assert candidates(document("/run/secrets/mounted"), changed) == ["/run/secrets/copied"]
+    assert may_be_injected(document("/run/secrets/mounted"), changed) == ["/run/secrets/copied"]
 
 
 @pytest.mark.parametrize(

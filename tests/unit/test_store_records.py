@@ -99,6 +99,15 @@ def test_what_is_kept_beside_a_transaction_is_there_until_it_is_closed(journal: 
     assert [path.name for path in tmp_path.glob("**/*.tar*")] == ["t2.0.tar"]
 
 
+def test_what_is_kept_beside_a_journal_that_was_removed_by_hand_goes_too(journal: Journal, tmp_path: Path) -> None:
+    for txid in ("t1", "t2"):
+        journal.begin(txid, {})
+        journal.attach(txid, "0", b"hush")
+    (tmp_path / "journal" / "t1.jsonl").unlink()
+    journal.open_transactions()
+    assert (journal.attached("t1", "0"), journal.attached("t2", "0")) == (None, b"hush")
+
+
 def test_what_is_kept_beside_a_transaction_is_readable_by_nobody_else(journal: Journal, tmp_path: Path) -> None:
     journal.begin("t1", {})
     journal.attach("t1", "0", b"hush")

@@ -11,7 +11,7 @@ import structlog
 
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.state import StateError
-from tidegate.domain.injected import LARGEST_BYTES, candidates, made_by_compose, was_injected
+from tidegate.domain.injected import LARGEST_BYTES, made_by_compose, may_be_injected, was_injected
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
@@ -74,14 +74,19 @@ async def _changed(engine: Engine, container: Container) -> list[str]:
     if not made_by_compose(container.document):
         return []
     try:
-        paths = candidates(container.document, await engine.changed_paths(container.id))
+        paths = may_be_injected(container.document, await engine.changed_paths(container.id))
     except (NotFoundError, EngineUnavailableError):
         raise
     except EngineError as error:
         _log.warning("what Compose put into a container cannot be told", container=container.name, reason=str(error))
         return []
     if len(paths) > _MOST_LOOKED_AT:
-        _log.warning("many files differ; not all were looked at", container=container.name, differ=len(paths))
+        _log.warning(
+            "too many files differ from the image to look at each; a config that Compose copied may not be found",
+            container=container.name,
+            differ=len(paths),
+            looked_at=_MOST_LOOKED_AT,
+        )
     return paths[:_MOST_LOOKED_AT]
 
 

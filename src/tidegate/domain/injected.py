@@ -18,7 +18,8 @@ LARGEST_BYTES = 1 << 20
 """More than any text in a Compose file, or an environment, comes to."""
 
 _COMPOSE = "com.docker.compose.project"
-_TOLERANCE = timedelta(seconds=2)
+_TOLERANCE = timedelta(seconds=1)
+"""Compose rounds to the nearest second, by its own clock."""
 
 
 def made_by_compose(document: Document) -> bool:
@@ -26,7 +27,7 @@ def made_by_compose(document: Document) -> bool:
     return _COMPOSE in (document["Config"].get("Labels") or {})
 
 
-def candidates(document: Document, changed: Iterable[str]) -> list[str]:
+def may_be_injected(document: Document, changed: Iterable[str]) -> list[str]:
     """Of the paths that differ from the image, those that may have been injected, the most likely ones first.
 
     What is mounted is not the container's own, and a folder with something in it that differs is no file.

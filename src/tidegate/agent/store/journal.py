@@ -68,6 +68,7 @@ class Journal:
         Only for the one process that holds the state's lock. Raises `StateError`.
         """
         found = [self._load(path) for path in _oldest_first(self._directory)]
+        self._drop_left_over()
         return [journal for journal in found if journal is not None]
 
     def peek(self) -> list[JournalFile]:
@@ -102,6 +103,14 @@ class Journal:
         """Remove what was kept, also what a crash left half-written."""
         for path in self._directory.glob(f"{txid}.*{_ATTACHED}*"):
             path.unlink(missing_ok=True)
+
+    def _drop_left_over(self) -> None:
+        """What was kept beside a journal that a person has removed since may hold secrets."""
+        with telling(self._directory):
+            open_ = [f"{path.name.removesuffix(_SUFFIX)}." for path in self._directory.glob(f"*{_SUFFIX}")]
+            for path in self._directory.glob(f"*{_ATTACHED}*"):
+                if not path.name.startswith(tuple(open_)):
+                    path.unlink(missing_ok=True)
 
     def close(self, txid: str) -> None:
         """The transaction is over; closing it twice is no error. Raises `StateError`."""
