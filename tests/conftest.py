@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import leaks, registries
+from tests.support.absent import PRIVATE, cannot
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon
 from tests.support.images import Pushed, build
@@ -45,7 +46,7 @@ def engine_url() -> str:
     """DOCKER_HOST of an engine that answers."""
     host = os.environ.get("DOCKER_HOST", "")
     if "GROUND_REGISTRY" not in os.environ or not engine.answers(host):
-        _cannot("no engine and registry here: run `make test`, or `python3 scripts/ground.py run -- pytest`")
+        cannot("no engine and registry here: run `make test`, or `python3 scripts/ground.py run -- pytest`")
     return host
 
 
@@ -114,13 +115,7 @@ def daemon(engine_url: str) -> Iterator[Daemon]:
     """The engine's process, to be killed or stopped; only where the engine is the ground's own."""
     assert engine_url
     if "GROUND_PRIVATE" not in os.environ:
-        pytest.skip("this engine is not ours to kill: run `python3 scripts/ground.py run --engine bookworm -- pytest`")
+        cannot(f"this engine is not ours to kill: {PRIVATE}")
     one = Daemon()
     yield one
     one.ensure()
-
-
-def _cannot(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

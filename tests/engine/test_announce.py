@@ -1,13 +1,13 @@
 """The host knows at once where a new container is; its own kernel would ask again only after a second."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.absent import need_root
 from tests.support.docker import docker, inspect
 from tests.support.engines import FOREVER, unique
 from tests.support.images import ARCHITECTURE, base_layer, build, layer_of, push
@@ -48,8 +48,7 @@ def image(registry: Registry) -> Iterator[str]:
 
 @pytest.fixture
 async def engine(engine_url: str) -> AsyncIterator[Engine]:
-    if os.geteuid() != 0:
-        pytest.skip("the kernel's tables are changed by root only")
+    need_root("the kernel's tables are changed")
     opened = await DockerEngine.open(engine_url)
     yield opened
     await opened.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Push
+from tests.support.absent import PRIVATE, cannot, need_root
 from tests.support.agent import agent_here
 from tests.support.asking import Asking
 from tests.support.compose import Compose
@@ -27,16 +28,16 @@ from tidegate.engine.model import Event
 NEVER_MS = "60000"
 
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the kernel's settings are changed by root only")
+@pytest.fixture(autouse=True)
+def _root() -> None:
+    need_root("the kernel's settings are changed")
 
 
 @pytest.fixture(scope="module")
 def channel() -> Registry:
     """The session's registry, by an address that containers reach too."""
     if "GROUND_REGISTRY_LAN" not in os.environ:
-        pytest.skip(
-            "containers do not reach this registry: run `python3 scripts/ground.py run --engine bookworm -- pytest`"
-        )
+        cannot(f"containers do not reach this registry: {PRIVATE}")
     return Registry(os.environ["GROUND_REGISTRY"], engine_address=os.environ["GROUND_REGISTRY_LAN"])
 
 

@@ -1,6 +1,5 @@
 """What is closed is not the engine's to clear away while nobody answers; what is open is left alone."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 
 import pytest
+from tests.support.absent import need_root
 from tests.support.docker import docker
 from tests.support.engines import unique
 from tests.support.images import build
@@ -26,8 +26,7 @@ _REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 
 @pytest.fixture
 async def engine(engine_url: str) -> AsyncIterator[Engine]:
-    if os.geteuid() != 0:
-        pytest.skip("the kernel's tables are changed by root only")
+    need_root("the kernel's tables are changed")
     opened = await DockerEngine.open(engine_url)
     yield opened
     await opened.close()

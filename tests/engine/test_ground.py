@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Push
 from tests.support import leaks
+from tests.support.absent import PRIVATE, cannot
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon, small_engine
 from tests.support.docker import docker, inspect
@@ -21,7 +22,6 @@ from groundwork.paths import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUND = [sys.executable, str(ROOT / "scripts/ground.py")]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a private engine")
 
 
 def test_the_engine_is_the_version_that_the_matrix_names(engine_version: str) -> None:
@@ -53,7 +53,7 @@ def test_the_engine_pulls_from_a_registry_with_a_password_only_after_login(passw
 
 def test_the_engine_trusts_the_certificate_of_the_tls_registry(tls_registry: Registry) -> None:
     if not tls_registry.engine_address:
-        pytest.skip("this engine's trusted certificates are not ours to change")
+        cannot(f"this engine's trusted certificates are not ours to change: {PRIVATE}")
     image = build(tls_registry, "secure/app:1")
     docker("pull", "-q", image.reference)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.absent import need_root
 from tests.support.waiting import wait_for
 
 from groundwork.paths import ENGINES
@@ -19,10 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 # A shell makes what it runs in the background ignore SIGINT; here it has to mean what it means at a terminal.
 GROUND = ["env", "--default-signal=INT,HUP,TERM", sys.executable, str(ROOT / "scripts/ground.py")]
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a private engine"),
-]
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(autouse=True)
+def _root() -> None:
+    need_root("a private engine is started")
+
 
 # Runs one container on a network of its own with a published port, says so, and waits to be told to end.
 SERVE = """

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from tests.support.absent import PRIVATE, cannot
 from tests.support.agent_releases import DIES_WITH_THE_LOCK, Channel, dying_at
 from tests.support.compose import PROJECT, Compose
 from tests.support.docker import docker, inspect, remove
@@ -25,9 +26,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def channel(registry: Registry) -> Channel:
     if "GROUND_REGISTRY_LAN" not in os.environ:
-        pytest.skip(
-            "containers do not reach this registry: run `python3 scripts/ground.py run --engine bookworm -- pytest`"
-        )
+        cannot(f"containers do not reach this registry: {PRIVATE}")
     one = Channel(registry, f"test-{secrets.token_hex(4)}/agent")
     one.build()
     return one

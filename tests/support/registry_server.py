@@ -1,7 +1,6 @@
 """A real registry (docker-registry 2.8) on a free loopback port, gone when its `with` block ends."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.absent import cannot
 from tests.support.registry_tls import Certificates
 
 ROOT = Path(__file__).parents[2]
@@ -35,12 +34,9 @@ def registry_binary() -> Path:
     """docker-registry from the PATH or from the ground; without it tests skip, and under CI they fail."""
     on_path = shutil.which("docker-registry")
     found = [Path(on_path)] if on_path else sorted((ROOT / ".ground").glob("*/usr/bin/docker-registry"))
-    if found:
-        return found[0]
-    reason = "no docker-registry here: run `python3 scripts/ground.py install`"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not found:
+        cannot("no docker-registry here: run `python3 scripts/ground.py install`")
+    return found[0]
 
 
 @contextmanager
