@@ -9,12 +9,13 @@ from typing import Any
 
 import structlog
 
+from tidegate.agent.baking import Bake
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Hands, Prove, Unhealthy
 from tidegate.agent.hold import Hold
 from tidegate.agent.meanwhile import is_to_go_back, runs_newer
 from tidegate.agent.outcome import Broken, Ending, Inconclusive, Result, result_of
-from tidegate.agent.racing import end_all, race
+from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.second_opinion import go_on_with_stop_first, worth_a_second_opinion
 from tidegate.agent.stopping import ToldToStop, brought_to_rest
@@ -82,36 +83,16 @@ class Transaction:
     async def bake(self) -> Result:
         """Watch what serves now; then it is done, or it goes back."""
         self._note({"kind": "bake"})
-        watches = [asyncio.ensure_future(self._bake_one(it)) for it in self.replaced]
         try:
-            await asyncio.gather(*watches)
+            await Bake(self.tools, self.policies, self.guard, self.stop).watch(self.replaced)
         except Broken as verdict:
             self._note({"kind": "verdict", "reason": str(verdict), "container": verdict.container})
-            await end_all(watches)
             result = Result(Ending.ROLLED_BACK, str(verdict), blame=True, culprit=verdict.container)
             return await self._undo(result)
-        finally:
-            await end_all(watches)
         for it in self.replaced:
             if it.private is not None:
                 await self.tools.private.release(it.private)
         return self.finish(Result(Ending.COMMITTED, "; ".join(["healthy", *self.theirs.values()]), ends=self.ends))
-
-    async def _bake_one(self, it: Replacement) -> None:
-        """A person who acts on a serving container ends its watch: it is theirs from then on."""
-        guard = self.guard(it)
-        with self.tools.hub.listening(guard.feed):
-            guard.candidate_is(it.candidate or "")
-            guard.may_come_back(it.candidate or "")  # others of the transaction were on their way meanwhile
-            if not it.was_running:
-                return
-            watch = self.tools.prover.bake(it.candidate or "", self.policies[it.id])
-            try:
-                await race(watch, guard, self.stop)
-            except Interfered:
-                await guard.quiet()
-            except Unhealthy as verdict:
-                raise Broken(it.name, verdict) from verdict
 
     async def forward(self, it: Replacement) -> Result | None:
         """Replace one container; None when its candidate serves, else how it ended."""
