@@ -16,7 +16,6 @@ from tidegate.domain.labels import LABELS
 
 OWN_LABELS = {
     "tidegate.transaction",
-    "tidegate.incumbent",
     "tidegate.private-for",
     "tidegate.helper",
     "tidegate.instance",

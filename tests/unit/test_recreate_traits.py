@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.domain.recreate_traits import NetworkKind, PublishedPort, traits_of
+from tidegate.domain.recreate_traits import PublishedPort, traits_of
 
 
 def document(
@@ -21,27 +21,6 @@ def document(
         "Mounts": mounts or [],
         "NetworkSettings": {"Networks": networks or {"front": {}}},
     }
-
-
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [
-        ("", NetworkKind.BRIDGE),
-        ("default", NetworkKind.BRIDGE),
-        ("bridge", NetworkKind.BRIDGE),
-        ("host", NetworkKind.HOST),
-        ("none", NetworkKind.NONE),
-        ("container:vpn", NetworkKind.CONTAINER),
-        ("shop_default", NetworkKind.USER_DEFINED),
-    ],
-)
-def test_the_network_mode_says_how_it_is_networked(mode: str, kind: NetworkKind) -> None:
-    assert traits_of(document({"NetworkMode": mode})).network_kind is kind
-
-
-def test_a_shared_namespace_or_volume_leans_on_another_container() -> None:
-    host = {"NetworkMode": "container:vpn", "PidMode": "container:vpn", "VolumesFrom": ["data:ro"]}
-    assert traits_of(document(host)).leans_on == ("vpn", "data")
 
 
 def test_published_ports_are_those_asked_for() -> None:

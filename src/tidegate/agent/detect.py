@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -134,8 +134,3 @@ def _same(repository: str, name: str) -> bool:
         return parse_reference(repository).name == name
     except InvalidReferenceError:
         return False
-
-
-def images_by_id(images: Iterable[Image]) -> Mapping[str, Image]:
-    """The engine's store, by image id."""
-    return {image.id: image for image in images}

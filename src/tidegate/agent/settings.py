@@ -102,11 +102,6 @@ class Settings:
         return not self.http_api_update or self.http_api_periodic_polls
 
     @property
-    def zone_name(self) -> str:
-        """The name of the time zone, for windows and freezes that name none."""
-        return str(self.timezone)
-
-    @property
     def policy_defaults(self) -> PolicyDefaults:
         """What holds for a container whose labels say nothing."""
         shared = {f.name: getattr(self, f.name) for f in fields(PolicyDefaults)}

@@ -12,7 +12,7 @@ OWN = "tidegate."
 WATCHTOWER = "com.centurylinklabs.watchtower"
 ORIGINAL_IMAGE = "com.centurylinklabs.zodiac.original-image"
 
-INTERNAL = frozenset({f"{OWN}{name}" for name in ("transaction", "incumbent", "private-for", "instance")})
+INTERNAL = frozenset({f"{OWN}{name}" for name in ("transaction", "private-for", "helper", "instance")})
 """Labels that Tidegate sets itself; people do not."""
 
 

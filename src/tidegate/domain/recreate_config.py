@@ -11,8 +11,7 @@ Config = dict[str, Any]
 COMPOSE_IMAGE = "com.docker.compose.image"
 COMPOSE_REPLACE = "com.docker.compose.replace"
 OWN_TRANSACTION = "tidegate.transaction"
-OWN_INCUMBENT = "tidegate.incumbent"
-PASSING_LABELS = frozenset({COMPOSE_REPLACE, OWN_TRANSACTION, OWN_INCUMBENT})
+PASSING_LABELS = frozenset({COMPOSE_REPLACE, OWN_TRANSACTION})
 """Labels that speak of one replacement and must not outlive it."""
 
 _SAME_OR_IMAGE = ("WorkingDir", "User", "StopSignal", "Shell")

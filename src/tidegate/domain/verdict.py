@@ -27,11 +27,6 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     """Its deadline passed and the probe itself could not be run: put back, but not the release's fault."""
 
-    @property
-    def condemns(self) -> bool:
-        """Whether the release is to blame, and goes into quarantine."""
-        return self in {Outcome.UNHEALTHY, Outcome.UNDECIDED}
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

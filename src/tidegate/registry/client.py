@@ -75,7 +75,7 @@ class RegistryClient:
         digest = checked_digest(reference, answer.url.authority, answer.headers[_DIGEST])
         if reference.digest not in (None, digest):
             raise malformed(reference, f"{answer.url.authority} told {digest} when asked for {reference.digest}")
-        return Head(digest, _media_type(answer), answer.headers.get("ETag"))
+        return Head(digest, _media_type(answer))
 
     async def manifest(self, reference: Reference) -> Manifest:
         """The manifest or index, its bytes verified against the digest asked for or, for a tag, told."""

@@ -21,7 +21,6 @@ class Head:
 
     digest: str
     media_type: str
-    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
