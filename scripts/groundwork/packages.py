@@ -58,9 +58,14 @@ def install_for_existing_engine() -> None:
         _install_tools(COMPILER)
         if not (find("usr/bin/docker-registry") and find("bin/busybox")):
             _unpack("registry", [*REGISTRY, *BUSYBOX])
-        if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
+        if not _has_compose():
             _unpack("trixie", UNPACKED["trixie"], release="trixie")
         _compile_app()
+
+
+def _has_compose() -> bool:
+    command = ["docker", "compose", "version"]
+    return bool(shutil.which("docker")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def find(program: str) -> Path | None:
