@@ -109,7 +109,7 @@ async def test_what_shares_a_network_namespace_is_made_anew_with_it(
     name = compose.container("vpn")["Name"].strip("/")
     rows = json.loads(tidegate(state, "agent", "plan", "--json").stdout)
     (row,) = [row for row in rows if row["container"] == name]
-    assert (row["strategy"], "shares its network namespace" in row["strategy_reason"]) == ("stop-first", True)
+    assert (row["strategy"], "shares a namespace with it" in row["strategy_reason"]) == ("stop-first", True)
     async with agent_here(state) as agent:
         await agent.look()
         assert agent.last()["outcome"] == "committed"

@@ -1,5 +1,6 @@
 """From a decision to replacements: strategy, pull, preflight and the create requests. Touches nothing."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,7 @@ from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.survey import Place
+from tidegate.domain.namespaces import homes_of
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
 from tidegate.domain.recreate_candidate import split
@@ -44,6 +46,8 @@ class Around:
 
     containers: Sequence[ContainerSummary]
     networks: Mapping[str, Network]
+    homes: Mapping[str, frozenset[str]]
+    """By a container's id: those in whose namespaces it lives."""
 
     @property
     def private(self) -> set[str]:
@@ -56,9 +60,9 @@ class Around:
         return NetworkFact("missing", internal=False) if found is None else NetworkFact(found.driver, found.internal)
 
     def sharers(self, container: Container) -> list[ContainerSummary]:
-        """Containers that live in this one's network namespace; they are made anew with it."""
-        modes = {f"container:{container.id}", f"container:{container.name}"}
-        return [row for row in self.containers if row.network_mode in modes]
+        """Containers that live in one of this one's namespaces; they are made anew with it."""
+        names = {container.id, container.name}
+        return [row for row in self.containers if names & self.homes.get(row.id, frozenset())]
 
 
 class Preparer:
@@ -76,11 +80,22 @@ class Preparer:
         self._credentials = credentials
         self._needs_serving = needs_serving
         self._pulls = pulls
+        self._homes: dict[str, frozenset[str]] = {}
 
     async def around(self) -> Around:
         """List what is on the engine now. Raises `EngineError`."""
         networks = {network.name: network for network in await self._engine.networks()}
-        return Around(await self._engine.containers(), networks)
+        containers = await self._engine.containers()
+        # a container's namespaces never change, so each is asked for once
+        known = self._homes
+        homes = {row.id: known[row.id] if row.id in known else await self._homes_of(row.id) for row in containers}
+        self._homes = homes
+        return Around(containers, networks, homes)
+
+    async def _homes_of(self, container: str) -> frozenset[str]:
+        with contextlib.suppress(NotFoundError):  # gone since it was listed
+            return homes_of((await self._engine.container(container)).document)
+        return frozenset()
 
     async def choose(self, place: Place, around: Around) -> Choice:
         """The strategy for one container, and why. Raises `EngineError`."""
@@ -200,6 +215,7 @@ class Preparer:
             saved_endpoints=saved_endpoints,
             was_running=container.running,
             why=choice.reason,
+            parent=move.parent,
         )
 
     async def _requests(self, move: "Move", old: Image, new: Image) -> tuple[CreateRequest, CreateRequest]:
@@ -218,7 +234,10 @@ def _never_pushed(decision: Decision) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One container, and the image it is to move to. `names` maps ids that its settings mention to names."""
+    """One container, and the image it is to move to. `names` maps ids that its settings mention to names.
+
+    `parent` is the name of the container it follows, being in one of its namespaces.
+    """
 
     container: Container
     policy: Policy
@@ -227,12 +246,24 @@ class Move:
     old_digest: str = ""
     new_digest: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
 
 
 def _follow(sharer: Container, parent: Container, policy: Policy) -> Move:
-    """A container in the parent's network namespace is made anew from its own image when the parent is."""
-    own = replace(policy, probe=None, drain_hook=None, strategy=Strategy.STOP_FIRST)
-    return Move(sharer, own, sharer.image, sharer.image_id, names={parent.id: parent.name})
+    """A container in one of the parent's namespaces is made anew from its own image when the parent is.
+
+    It is given the parent's time; the parent's probe, hooks and signals are not meant for it.
+    """
+    own = replace(
+        policy,
+        probe=None,
+        drain_hook=None,
+        post_update=None,
+        stop_signal=None,
+        stop_timeout_s=None,
+        strategy=Strategy.STOP_FIRST,
+    )
+    return Move(sharer, own, sharer.image, sharer.image_id, names={parent.id: parent.name}, parent=parent.name)
 
 
 def _preflight(container: Container, old: Image, new: Image) -> None:

@@ -143,10 +143,11 @@ def _ended(it: Replacement, events: Sequence[Event]) -> bool:
 async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]) -> Result:
     """All or nothing: what had been replaced already is put back, stopped where a person has stopped it."""
     for it in reversed(transaction.replaced):
-        if f"{it.id}{BACK}" in unfinished.reversed_ids:
+        if it.parent or f"{it.id}{BACK}" in unfinished.reversed_ids:
             continue
         if await _is_to_go_back(it, unfinished, transaction, events):
             await transaction.put_back(it)
+    await transaction.bring_riders_along()
     if unfinished.gave_way:
         return transaction.finish(Result(Ending.GAVE_WAY, _ACTED_ON))
     if unfinished.verdict is not None:

@@ -19,6 +19,7 @@ class Replacement:
     `request` makes the candidate and `saved` the incumbent again; both are create requests without networks.
     `endpoints` and `saved_endpoints` map each network's name to its endpoint settings. `late` networks are joined
     after the proof, `early` ones at creation. `reverse` marks the way back to a release that ran before.
+    `parent` is the name of the container in whose namespaces it lives, if it is moved for that one's sake.
     `old_image` and `new_image` are image ids, `reference` is what the Compose file says.
     """
 
@@ -43,6 +44,7 @@ class Replacement:
     was_running: bool = True
     reverse: bool = False
     why: str = ""
+    parent: str = ""
     candidate: str | None = None
     private: str | None = None
     done: set[Step] = field(default_factory=set)

@@ -8,6 +8,7 @@ import structlog
 
 from tidegate.agent.guard import NUMBER, TRANSACTION, Guard
 from tidegate.agent.hands import STOPPING, Announce, point_tag
+from tidegate.agent.homes import has_homes
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.domain.transaction import Party, Scene, Settlement, Strategy, settle
@@ -130,11 +131,13 @@ class Settler:
         for name, settings in it.saved_endpoints.items():
             if name not in incumbent.endpoints:
                 await self._engine.connect(name, it.incumbent, settings)
-        if run and it.was_running and not incumbent.running:
+        # without the namespaces it shares it cannot start; it is made anew when those are back
+        run = run and it.was_running and await has_homes(self._engine, incumbent)
+        if run and not incumbent.running:
             with guard.acting(it.incumbent, "start"):
                 await self._engine.start(it.incumbent)
         await self._engine.set_restart_policy(it.incumbent, it.saved_policy)
-        if run and it.was_running:
+        if run:
             await self._announce(await self._engine.container(it.incumbent))
 
     async def _keep_candidate(self, it: Replacement, guard: Guard, *, run: bool) -> None:

@@ -17,6 +17,7 @@ from tidegate.agent.meanwhile import is_to_go_back, runs_newer
 from tidegate.agent.outcome import Broken, Ending, Inconclusive, Result, result_of
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
+from tidegate.agent.riders import bring_along
 from tidegate.agent.second_opinion import go_on_with_stop_first, worth_a_second_opinion
 from tidegate.agent.stopping import ToldToStop, brought_to_rest
 from tidegate.agent.tools import Tools
@@ -75,10 +76,23 @@ class Transaction:
         if self.replaced:
             events = await self.tools.past_events(self._began_ns)
             for it in reversed(self.replaced):
+                if it.parent:
+                    continue  # it is brought along when its parent is back
                 since_ns = self._replaced_ns.get(it.id, self._began_ns)
                 if await is_to_go_back(it, self.tools.engine, [one for one in events if one.time_ns > since_ns]):
                     await self.put_back(it)
+        await self.bring_riders_along()
         return self.finish(result)
+
+    async def bring_riders_along(self) -> None:
+        """After a way back: what lives in another's namespaces lives in those that it has now."""
+        for it in self.replacements:
+            if it.parent:
+                await bring_along(it, self.ends.get(it.name), self.tools.engine, self._remake)
+
+    async def _remake(self, back: Replacement) -> None:
+        self._note({"kind": "reverse", "replacement": back.record()})
+        await self.reverse(back, self.policies[back.id.removesuffix(BACK)])
 
     async def bake(self) -> Result:
         """Watch what serves now; then it is done, or it goes back."""
@@ -213,8 +227,7 @@ class Transaction:
         except NotFoundError:
             _log.info("nothing is put back: somebody removed it meanwhile", container=it.name)
             return
-        self._note({"kind": "reverse", "replacement": back.record()})
-        await self.reverse(back, self.policies[it.id])
+        await self._remake(back)
 
     async def reverse(self, back: Replacement, policy: Policy) -> None:
         """Walk a replacement whose candidate is the earlier release."""

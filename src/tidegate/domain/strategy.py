@@ -71,7 +71,7 @@ def _forbids_overlap(facts: Facts) -> str | None:
     if kind in {"host", "container", "none"}:
         return f"network mode {facts.network_mode} cannot be had twice or joined late"
     if facts.sharers:
-        return f"{_and(facts.sharers)} shares its network namespace"
+        return f"{_and(facts.sharers)} shares a namespace with it"
     if facts.static_addresses:
         return f"it has the static address {_and(facts.static_addresses)}"
     if facts.devices:

@@ -74,6 +74,15 @@ class ContainerVerbs:
         else:
             await self._stop_by_another_signal(ref, signal, timeout_s, document)
 
+    async def restart(self, ref: str) -> None:
+        grace_s = _grace_s(None, await self._inspect(ref))
+        await self._transport.call(
+            "POST",
+            f"containers/{ref}/restart",
+            action=f"restart container {ref}",
+            limit_s=None if grace_s is None else grace_s + WORK_S,
+        )
+
     async def _stop_by_another_signal(self, ref: str, signal: str, timeout_s: int | None, document: Document) -> None:
         """Stop without being restarted: engines up to 26.1 at least do so after any signal but the container's own."""
         policy = document["HostConfig"].get("RestartPolicy") or {}

@@ -44,6 +44,9 @@ class Engine(Protocol):
     async def stop(self, ref: str, *, signal: str | None, timeout_s: int | None) -> None:
         """Send its stop signal, wait `timeout_s`, then kill. None leaves both to the container's own settings."""
 
+    async def restart(self, ref: str) -> None:
+        """Stop it as its own settings say, and start it: one call, which the engine ends whatever becomes of us."""
+
     async def kill(self, ref: str, *, signal: str) -> None:
         """Send one signal; does not wait. A container that does not run is left alone."""
 

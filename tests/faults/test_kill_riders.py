@@ -1,0 +1,59 @@
+"""The agent is killed while a container moves that another one shares its network with: they end up together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import agent_here
+from tests.support.compose import Compose
+from tests.support.features import one, services
+from tests.support.kills import agent_killed_at, assert_nothing_left
+
+from tidegate.domain.transaction import Strategy, steps_of
+
+PROBED = {"tidegate.probe.http": ":8000/healthz"}
+OFTEN = {"in:step:start@0", "in:step:create@1", "in:step:stop@1"}
+POINTS = [
+    f"{moment}:step:{step}@{n}" for n in (0, 1) for step in steps_of(Strategy.STOP_FIRST) for moment in ("at", "in")
+]
+BACK = ["in:reverse", "in:step:start@0-back", "in:step:remove@0-back", "at:step:create@1-back", "in:step:stop@1-back"]
+
+
+def some(points: list[str], often: set[str]) -> list[object]:
+    return [pytest.param(point, marks=() if point in often else pytest.mark.long) for point in points]
+
+
+def together(compose: Compose) -> bool:
+    states = [compose.container(service)["State"] for service in ("vpn", "rider")]
+    assert all(state["Running"] for state in states), states
+    return len({Path(f"/proc/{state['Pid']}/ns/net").readlink() for state in states}) == 1
+
+
+@pytest.mark.parametrize("point", some(POINTS, OFTEN))
+async def test_a_kill_leaves_a_rider_with_its_parent(compose: Compose, push: Push, tmp_path: Path, point: str) -> None:
+    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped")
+    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
+    compose.up()
+    push("2", "vpn")
+    agent_killed_at(point, tmp_path / "state")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+    assert together(compose)
+    assert_nothing_left(compose, tmp_path / "state")
+
+
+@pytest.mark.parametrize("point", some(BACK, {"at:step:create@1-back"}))
+async def test_a_kill_on_the_way_back_leaves_a_rider_with_its_parent(
+    compose: Compose, push: Push, tmp_path: Path, point: str
+) -> None:
+    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped")
+    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
+    compose.up()
+    broken = push("2", "vpn", env={"EXIT": "3", "EXIT_AFTER_S": "4"})
+    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="15s")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+    assert together(compose)
+    assert_nothing_left(compose, tmp_path / "state", [broken.digest])
