@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from tidegate.agent.hold import Hold
 from tidegate.agent.outcome import Ending
 from tidegate.agent.replacement import Replacement
+from tidegate.agent.restarts import Restart
 from tidegate.agent.unfinished import Unfinished, read
 from tidegate.domain.transaction import Settlement, Step, Strategy
 
@@ -83,6 +86,31 @@ def test_a_candidate_that_was_being_given_up_for_a_second_opinion_is_known_until
     opinion = {"kind": "second-opinion", "id": FIRST, "first": "no database"}
     assert after(step(FIRST, Step.PROVE, candidate="new"), opinion).abandoning
     assert not after(step(FIRST, Step.PROVE), opinion, step(FIRST, Step.CREATE)).abandoning
+
+
+def test_what_somebody_left_on_the_newer_release_does_not_send_the_others_back() -> None:
+    settling = {"kind": "settling", "id": FIRST, "end": "candidate-stopped", "gave_way": True}
+    it = after(step(FIRST, Step.REMOVE), settling, {"kind": "theirs", "id": FIRST, "why": "it was stopped"})
+    assert (it.theirs, it.walking, it.gave_way, it.reversing) == ({"shop-web-1": "it was stopped"}, None, False, False)
+
+
+def test_a_person_who_acts_on_the_way_back_does_not_end_it() -> None:
+    back = {"kind": "reverse", "replacement": replacement(BACK, reverse=True)}
+    settling = {"kind": "settling", "id": BACK, "end": "incumbent", "gave_way": True}
+    it = after({"kind": "replaced", "id": FIRST}, back, step(BACK, Step.STOP), settling)
+    assert (it.gave_way, it.reversing, it.settling) == (False, True, Settlement.INCUMBENT)
+
+
+def test_what_a_rollback_by_hand_is_to_hold_outlives_the_kill() -> None:
+    hold = Hold.on(["sha256:b", "sha256:c", "sha256:b", "sha256:a"], "sha256:a")
+    assert read(TXID, [{**BEGIN, "hold": hold.record()}]).hold == Hold("sha256:a", ("sha256:b", "sha256:c"))
+    assert after().hold is None
+
+
+def test_a_restart_is_no_update() -> None:
+    restart = Restart("id", "shop-web-1", "2026-11-25T03:00:00Z", "SIGQUIT", 5)
+    it = read(TXID, [{"kind": "restart", **asdict(restart)}, {"kind": "stopped"}])
+    assert (it.restart, it.replacements) == (restart, [])
 
 
 def test_a_verdict_outlives_the_kill() -> None:

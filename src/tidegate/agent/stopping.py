@@ -39,9 +39,13 @@ class Errands:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._ended = False
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work; cancelled where the agent ends."""
+        """Do the work; cancelled where the agent ends, and not begun where it has."""
+        if self._ended:
+            work.close()
+            raise asyncio.CancelledError
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -49,7 +53,7 @@ class Errands:
 
     async def end(self) -> None:
         """Cancel what is under way, and return when it has ended."""
-        tasks = set(self._tasks)
+        self._ended, tasks = True, set(self._tasks)
         for task in tasks:
             task.cancel()
         await _ended(tasks, 2 * _REST_WITHIN_S)
