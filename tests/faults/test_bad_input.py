@@ -252,6 +252,28 @@ async def test_an_image_that_was_built_here_is_told_how_to_be_left_alone(
     assert running(pair.compose, "built")
 
 
+async def test_a_service_that_is_only_built_here_is_told_how_to_be_left_alone_and_the_rest_goes_on(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    old = push("1")
+    docker("pull", "--quiet", old.reference)
+    (tmp_path / "Dockerfile").write_text(f"FROM {old.reference}\nENV BUILT=here\n", encoding="utf-8")
+    compose.write(services(built={"build": str(tmp_path), "init": False}, good=one(old)))
+    await asyncio.to_thread(compose.up)
+    built, new = compose.container("built"), push("2")
+    try:
+        async with agent_here(tmp_path / "state") as here:
+            told = {each.place.service: each for each in (await here.look()).decisions}
+        assert (told["built"].action, "\n" in told["built"].reason) == ("skip", False)
+        assert f"{compose.project}-built" in told["built"].reason
+        assert "tidegate.enable=false" in told["built"].reason
+        assert (compose.container("built")["Id"], running(compose, "built")) == (built["Id"], True)
+        assert image_of(compose, "good") == new.image_id
+    finally:
+        compose.clean()
+        docker("image", "rm", "--force", built["Image"])
+
+
 async def test_a_container_that_is_not_composes_is_updated_as_it_was_made(push: Push, tmp_path: Path) -> None:
     old = push("1")
     name = f"tidegate-test-{digest_of(old.reference.encode())[7:15]}"

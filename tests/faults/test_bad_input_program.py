@@ -129,3 +129,28 @@ def test_a_disk_that_is_full_at_the_pull_is_told_and_the_container_goes_on(
     assert (done.returncode, state) == (FAILED, ["true", old.image_id])
     said = [line for line in done.stderr.splitlines() if "web" in line and "disk" in line]
     assert said, done.stderr
+
+
+def test_a_disk_that_fills_up_amid_a_pull_is_told_and_a_smaller_update_goes_on(
+    daemon: Daemon, push: Push, tmp_path: Path
+) -> None:
+    assert daemon
+    old = {name: push("1", name).reference for name in ("big", "small")}
+    # 160 MiB are enough to begin with, but not for 100 MiB packed and unpacked
+    with small_engine(tmp_path / f"small-{secrets.token_hex(4)}", 160) as host:
+
+        def on_it(*words: str) -> str:
+            return subprocess.run(["docker", "-H", host, *words], check=True, capture_output=True, text=True).stdout
+
+        for name, reference in old.items():
+            on_it("run", "-d", "--name", name, "--network", "none", reference)
+        was = on_it("inspect", "--format", "{{.Id}}", "big")
+        push("2", "big", files={"/big": os.urandom(100 * 2**20)})
+        small = push("2", "small")
+        done = tidegate(tmp_path / "state", "agent", "run", "--once", check=False, DOCKER_HOST=host)
+        now = on_it("inspect", "--format", "{{.Id}}", "big"), on_it("inspect", "--format", "{{.Image}}", "small")
+        on_it("rm", "-f", *old)
+    assert (done.returncode, now) == (FAILED, (was, f"{small.image_id}\n"))
+    said = [line for line in done.stderr.splitlines() if "no space left on device" in line]
+    assert said, done.stderr
+    assert all("big" in line and "free some space" in line for line in said)
