@@ -67,6 +67,7 @@ async def test_an_errand_ends_at_rest_with_the_agent() -> None:
 async def test_an_errand_that_comes_when_the_agent_ends_is_not_begun() -> None:
     work, errands = Work(), Errands()
     await errands.end()
+    work.stop.set()
     assert await cancelled(errands.run(work.run()))
     assert not work.begun.is_set()
 
