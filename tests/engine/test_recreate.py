@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.images import build
 from tests.support.registry import Registry
 
 from tidegate.domain.recreate import CreateRequest, create_request, incumbent_request
-from tidegate.domain.recreate_candidate import for_candidate, split
+from tidegate.domain.recreate_candidate import for_candidate, restart_policy_of, split
 from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.errors import NotFoundError
@@ -81,16 +82,22 @@ def box() -> Iterator[str]:
 
 
 async def replace(engine: Engine, old: Container, request: CreateRequest) -> Container:
-    """Remove the old one, make the new one, and join every network."""
+    """Remove the old one, and make the new one as a transaction does."""
     await engine.remove(old.id, force=True)
-    made = await engine.create(request.name, request.body)
-    for network, settings in request.before_start.items():
-        await engine.connect(network, made, settings)
+    made = await created(engine, old.name, request)
     if old.running:
         await engine.start(made)
-    for network, settings in request.later.items():
-        await engine.connect(network, made, settings)
+    await engine.set_restart_policy(made, restart_policy_of(request.body))
     return await engine.container(made)
+
+
+async def created(engine: Engine, name: str, request: CreateRequest) -> str:
+    """A container on every network of its request, not started; its id."""
+    first = next(iter(request.endpoints), None)
+    made = await engine.create(name, for_candidate(request.body, {}, first, request.endpoints.get(first or "", {})))
+    for network, settings in request.endpoints.items():
+        await engine.connect(network, made, settings)
+    return made
 
 
 async def next_release(engine: Engine, images: Mapping[str, str], old: Container, **options: Any) -> CreateRequest:
@@ -288,8 +295,7 @@ async def test_a_second_container_beside_the_first_gets_addresses_of_its_own(
 ) -> None:
     run(box, f"{images['name']}:one", f"--network {network}")
     old = await engine.container(box)
-    request = await next_release(engine, images, old, name=f"{box}-next")
-    made = await engine.create(request.name, request.body)
+    made = await created(engine, f"{box}-next", await next_release(engine, images, old))
     await engine.start(made)
     new = await engine.container(made)
     await engine.remove(made, force=True, volumes=True)
@@ -304,12 +310,12 @@ async def test_a_container_that_waits_on_a_private_network_serves_as_before_once
     old = await engine.container(box)
     private = unique("private")
     docker("network", "create", "--internal", private)
-    request = await next_release(engine, images, old, networks=[], private_network=private)
+    request = await next_release(engine, images, old)
     await engine.remove(old.id, force=True)
-    made = await engine.create(request.name, request.body)
+    made = await engine.create(box, for_candidate(request.body, {}, private, {}))
     await engine.start(made)
     waiting = await engine.container(made)
-    await engine.connect(network, made, request.later[network])
+    await engine.connect(network, made, request.endpoints[network])
     await engine.disconnect(private, made)
     docker("network", "rm", private)
     docker("restart", "-t", "0", box)
@@ -422,7 +428,7 @@ async def test_a_rollback_from_the_saved_request_is_what_compose_made(
     docker("tag", images["two"], f"{images['name']}:live")
     second = await replace(engine, first, await next_release(engine, images, first))
     docker("tag", images["one"], f"{images['name']}:live")
-    kept = CreateRequest.from_document(json.loads(json.dumps(saved.as_document())))
+    kept = CreateRequest(**json.loads(json.dumps(asdict(saved))))
     third = await replace(engine, second, kept)
     docker("compose", "-f", str(project), "up", "-d")
     assert differences(lasting(first), lasting(third)) == {}

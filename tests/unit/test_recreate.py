@@ -206,41 +206,27 @@ TWO = {
 }
 
 
-def test_one_network_goes_into_the_request_and_the_others_follow_on_older_engines() -> None:
-    request = remade(container(networks=TWO))
-    front = {"Aliases": ["web", "shop"], "IPAMConfig": {"IPv4Address": "10.1.0.9"}}
-    assert request.body["NetworkingConfig"] == {"EndpointsConfig": {"front": front}}
-    assert request.before_start == {"back": {"Aliases": ["web"]}}
-    assert request.later == {}
+def test_each_network_comes_with_what_it_takes_to_have_the_same_place_there() -> None:
+    assert list(remade(container(networks=TWO)).endpoints.items()) == [
+        ("front", {"Aliases": ["web", "shop"], "IPAMConfig": {"IPv4Address": "10.1.0.9"}}),
+        ("back", {"Aliases": ["web"]}),
+    ]
 
 
-def test_all_networks_go_into_the_request_on_newer_engines() -> None:
-    request = remade(container(networks=TWO), api="1.44")
-    assert list(request.body["NetworkingConfig"]["EndpointsConfig"]) == ["front", "back"]
-    assert request.before_start == {}
+def test_the_network_mode_stays_wherever_a_candidate_boots() -> None:
+    made = for_candidate(remade(container(networks=TWO)).body, {}, "tidegate-1", {})
+    assert made["NetworkingConfig"] == {"EndpointsConfig": {"tidegate-1": {}}}
+    assert made["HostConfig"]["NetworkMode"] == "front"
 
 
-def test_networks_that_are_held_back_come_later_and_the_mode_stays() -> None:
-    request = remade(container(networks=TWO), networks=["back"], private_network="tidegate-1")
-    assert list(request.body["NetworkingConfig"]["EndpointsConfig"]) == ["tidegate-1"]
-    assert list(request.before_start) == ["back"]
-    assert list(request.later) == ["front"]
-    assert request.body["HostConfig"]["NetworkMode"] == "front"
-
-
-def test_no_network_at_all_is_refused_because_the_engine_would_choose_one() -> None:
-    with pytest.raises(ValueError, match="no network is left"):
-        remade(container(networks=TWO), networks=[])
-
-
-def test_a_container_of_the_hosts_network_asks_for_no_endpoint() -> None:
-    request = remade(container(host={"NetworkMode": "host"}, networks={"host": {}}), networks=[])
-    assert "NetworkingConfig" not in request.body
+def test_a_container_of_the_hosts_network_has_no_endpoint() -> None:
+    assert remade(container(host={"NetworkMode": "host"}, networks={"host": {}})).endpoints == {}
 
 
 def test_the_default_network_needs_no_endpoint() -> None:
     old = container(host={"NetworkMode": "default"}, networks={"bridge": {"IPAddress": "10.0.0.2"}})
-    assert "NetworkingConfig" not in remade(old).body
+    request = remade(old)
+    assert "NetworkingConfig" not in for_candidate(request.body, {}, "bridge", request.endpoints["bridge"])
 
 
 def test_a_mac_address_of_the_users_stays_in_the_settings_on_older_engines() -> None:
@@ -248,9 +234,9 @@ def test_a_mac_address_of_the_users_stays_in_the_settings_on_older_engines() -> 
 
 
 def test_a_mac_address_of_the_users_goes_to_its_network_on_newer_engines() -> None:
-    body = remade(container({"MacAddress": "02:00:00:00:00:01"}), api="1.44").body
-    assert "MacAddress" not in body
-    assert body["NetworkingConfig"]["EndpointsConfig"]["front"] == {"MacAddress": "02:00:00:00:00:01"}
+    request = remade(container({"MacAddress": "02:00:00:00:00:01"}), api="1.44")
+    assert "MacAddress" not in request.body
+    assert request.endpoints["front"] == {"MacAddress": "02:00:00:00:00:01"}
 
 
 @pytest.mark.parametrize("mode", ["default", "bridge"])
@@ -263,13 +249,12 @@ def test_a_candidate_on_the_default_network_has_the_mac_address_of_the_users(mod
 
 
 def test_a_generated_mac_address_is_never_frozen() -> None:
-    request = remade(container(networks=TWO), api="1.45")
-    assert "MacAddress" not in request.body["NetworkingConfig"]["EndpointsConfig"]["back"]
+    assert "MacAddress" not in remade(container(networks=TWO), api="1.45").endpoints["back"]
 
 
 def test_the_host_name_among_an_older_engines_aliases_is_not_an_alias() -> None:
     old = container({"Hostname": "shop"}, networks={"front": {"Aliases": ["web", SELF[:12], "shop"]}})
-    assert remade(old).body["NetworkingConfig"]["EndpointsConfig"]["front"] == {"Aliases": ["web"]}
+    assert remade(old).endpoints["front"] == {"Aliases": ["web"]}
 
 
 def test_the_incumbents_request_names_its_image_by_id_and_keeps_everything() -> None:
@@ -281,11 +266,6 @@ def test_the_incumbents_request_names_its_image_by_id_and_keeps_everything() -> 
 def test_the_incumbents_compose_label_still_names_its_own_image() -> None:
     old = container({"Labels": {"com.docker.compose.image": OLD_ID}})
     assert incumbent_request(old, api="1.41").body["Labels"] == {"com.docker.compose.image": OLD_ID}
-
-
-def test_a_request_survives_being_written_down() -> None:
-    request = remade(container(networks=TWO), networks=["back"], private_network="tidegate-1")
-    assert CreateRequest.from_document(request.as_document()) == request
 
 
 def test_the_old_document_is_left_as_it_was() -> None:

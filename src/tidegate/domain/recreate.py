@@ -10,8 +10,8 @@ removed later makes the next start fail on 26.1 ("could not find a network match
 that lives for one transaction must never be named there.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tidegate.domain.recreate_config import COMPOSE_IMAGE, emptied_entrypoint, full_config, own_config
@@ -20,36 +20,19 @@ from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of, p
 
 Document = Mapping[str, Any]
 
-SEVERAL_NETWORKS_SINCE = (1, 44)
-"""The first API version that takes several networks, and a MAC address for each, in a create request."""
+MAC_BY_ENDPOINT_SINCE = (1, 44)
+"""The first API version that takes a MAC address for each network; before, there is one for the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """What makes a container: its name, the body of the create request, and the networks that go by `connect`.
+    """What makes a container: the body of the create request without networks, and how each of these is joined.
 
-    `before_start` are networks to connect right after creation, `later` those that were kept back; both map a
-    network's name to its endpoint settings.
+    `endpoints` maps a network's name to its endpoint settings; the one that the network mode names comes first.
     """
 
-    name: str
     body: dict[str, Any]
-    before_start: dict[str, dict[str, Any]] = field(default_factory=dict)
-    later: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def as_document(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {
-            "name": self.name,
-            "body": self.body,
-            "before_start": self.before_start,
-            "later": self.later,
-        }
-
-    @classmethod
-    def from_document(cls, document: Document) -> "CreateRequest":
-        """From what `as_document` gave. Raises `KeyError`."""
-        return cls(document["name"], document["body"], document["before_start"], document["later"])
+    endpoints: dict[str, dict[str, Any]]
 
 
 def create_request(
@@ -59,19 +42,12 @@ def create_request(
     *,
     image_reference: str,
     api: str,
-    name: str | None = None,
-    labels_extra: Mapping[str, str] | None = None,
-    networks: Collection[str] | None = None,
-    private_network: str | None = None,
     names: Mapping[str, str] | None = None,
 ) -> CreateRequest:
     """The request that makes `old` again from another image. The three documents are what `inspect` says.
 
     `image_reference` is the image as the user wrote it, and must name the new image when the request is sent;
-    `api` the version spoken with the engine; `name` the new container's name (the old one's by default);
-    `networks` those of the old networks that are joined at creation (None: all), `private_network` one more;
-    `names` the names of other containers by id, for `container:<id>` modes. Raises `ValueError` where no network
-    would be joined at creation although the container has some: the engine would choose one by itself.
+    `api` the version spoken with the engine; `names` the names of other containers by id, for `container:<id>` modes.
     """
     config = own_config(old, old_image)
     emptied = emptied_entrypoint(old, old_image)
@@ -79,20 +55,13 @@ def create_request(
         config["Entrypoint"] = emptied
     if COMPOSE_IMAGE in config["Labels"]:
         config["Labels"][COMPOSE_IMAGE] = str(new_image["Id"])
-    config["Labels"] |= labels_extra or {}
     config["Image"] = image_reference
     config["HostConfig"] = host_config(old, names=names or {})
-    return _with_networks(old, config, name=name, api=api, networks=networks, private_network=private_network)
+    return _with_networks(old, config, api)
 
 
 def incumbent_request(
-    old: Document,
-    *,
-    api: str,
-    image: str | None = None,
-    name: str | None = None,
-    labels_extra: Mapping[str, str] | None = None,
-    names: Mapping[str, str] | None = None,
+    old: Document, *, api: str, image: str | None = None, names: Mapping[str, str] | None = None
 ) -> CreateRequest:
     """The request that makes `old` again as it was, from its own image.
 
@@ -103,39 +72,16 @@ def incumbent_request(
     if "Entrypoint" not in config:
         # harmless where the image has none either; where it has one, the container was told to have none
         config["Entrypoint"] = [""]
-    config["Labels"] |= labels_extra or {}
     config["Image"] = image or old["Image"]
     config["HostConfig"] = host_config(old, names=names or {})
-    return _with_networks(old, config, name=name, api=api, networks=None, private_network=None)
+    return _with_networks(old, config, api)
 
 
-def _with_networks(
-    old: Document,
-    body: dict[str, Any],
-    *,
-    name: str | None,
-    api: str,
-    networks: Collection[str] | None,
-    private_network: str | None,
-) -> CreateRequest:
-    several = _version(api) >= SEVERAL_NETWORKS_SINCE
-    if several:
-        body.pop("MacAddress", None)  # each endpoint carries its own
-    places = {network: _settings(old, network, several=several) for network in _joinable(old)}
-    chosen = {network: place for network, place in places.items() if networks is None or network in networks}
-    at_creation: dict[str, dict[str, Any]] = ({private_network: {}} if private_network else {}) | chosen
-    if places and not at_creation:
-        raise ValueError(f"no network is left to create {name or old['Name']} on, of {', '.join(places)}")
-    first = dict(list(at_creation.items())[: None if several else 1])
-    if first not in ({}, {"bridge": {}}):
-        body["NetworkingConfig"] = {"EndpointsConfig": first}
-        _name_bridge(body, first)
-    return CreateRequest(
-        name=name or str(old["Name"]).removeprefix("/"),
-        body=body,
-        before_start={network: place for network, place in at_creation.items() if network not in first},
-        later={network: place for network, place in places.items() if network not in at_creation},
-    )
+def _with_networks(old: Document, body: dict[str, Any], api: str) -> CreateRequest:
+    by_endpoint = _version(api) >= MAC_BY_ENDPOINT_SINCE
+    if by_endpoint:
+        body.pop("MacAddress", None)
+    return CreateRequest(body, {name: _settings(old, name, mac=by_endpoint) for name in _joinable(old)})
 
 
 def _joinable(old: Document) -> list[str]:
@@ -147,17 +93,11 @@ def _joinable(old: Document) -> list[str]:
     return sorted(networks, key=lambda network: network != primary)
 
 
-def _settings(old: Document, network: str, *, several: bool) -> dict[str, Any]:
+def _settings(old: Document, network: str, *, mac: bool) -> dict[str, Any]:
     settings = endpoint_settings(old, network)
-    if not several:
+    if not mac:
         settings.pop("MacAddress", None)  # older versions read the container's own only
     return settings
-
-
-def _name_bridge(body: dict[str, Any], first: Mapping[str, Any]) -> None:
-    """`default` and `bridge` are one network to the engine, but not to its check of modes against endpoints."""
-    if "bridge" in first and body["HostConfig"].get("NetworkMode") == "default":
-        body["HostConfig"]["NetworkMode"] = "bridge"
 
 
 def _version(api: str) -> tuple[int, ...]:

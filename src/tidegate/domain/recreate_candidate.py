@@ -12,11 +12,8 @@ _COMPOSE = "com.docker.compose."
 
 
 def split(request: CreateRequest, networks: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The body without networks, and the endpoint settings of every one of the container's `networks`."""
-    body = {key: value for key, value in request.body.items() if key != "NetworkingConfig"}
-    at_creation = (request.body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
-    known = {**at_creation, **request.before_start, **request.later}
-    return body, {network: dict(known.get(network) or {}) for network in networks}
+    """The body, and the endpoint settings of every one of the container's `networks`."""
+    return request.body, {network: request.endpoints.get(network, {}) for network in networks}
 
 
 def labels_of(body: Mapping[str, Any]) -> Mapping[str, str]:
@@ -38,6 +35,8 @@ def for_candidate(
     # the default network is joined by the mode, and named only where there is something to ask of it
     if network is not None and (network != "bridge" or settings):
         made["NetworkingConfig"] = {"EndpointsConfig": {network: dict(settings)}}
+        if network == "bridge":
+            host["NetworkMode"] = "bridge"  # `default` is the same network, but not to the engine's check
     return made
 
 
