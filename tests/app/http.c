@@ -14,6 +14,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+enum { BACKLOG = 512 };
+
 extern char **environ;
 
 static atomic_bool stopping;
@@ -48,7 +50,7 @@ int listen_on(const char *port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || listen(fd, 512) != 0) {
+    if (bind(fd, (struct sockaddr *)&any, sizeof any) != 0 || listen(fd, BACKLOG) != 0) {
         say("port %s: %s", port, strerror(errno));
         exit(1);
     }
@@ -135,12 +137,15 @@ void stop_serving(void) {
     stopping = true;
 }
 
+/* Once it is told to stop it serves whoever has connected by then, and nobody else: clients that never cease to
+   connect do not keep it. */
 void serve_http(int listener) {
-    for (;;) {
+    for (int left = BACKLOG; left > 0;) {
         struct pollfd wait = {.fd = listener, .events = POLLIN};
-        int ready = poll(&wait, 1, 20);
-        if (ready <= 0 && stopping)
-            break; /* whoever had connected by then is served */
+        bool last = stopping;
+        int ready = poll(&wait, 1, last ? 0 : 20);
+        if (last)
+            left = ready > 0 ? left - 1 : 0;
         if (ready <= 0)
             continue;
         int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
