@@ -56,6 +56,13 @@ def test_a_persons_doing_is_told_by_its_events(actions: list[str], seen: Touch) 
     assert (one.interfered, touch(one, OLD)) == (True, seen)
 
 
+@pytest.mark.parametrize(
+    ("actions", "seen"), [(["kill", "die"], Touch.KILLED), (["kill", "die", "stop"], Touch.REMOVED)]
+)
+def test_what_is_being_removed_counts_as_removed_before_the_engine_says_so(actions: list[str], seen: Touch) -> None:
+    assert touch(feed(guard(), OLD, *actions), OLD, present=False) is seen
+
+
 def test_a_kill_heard_after_the_agent_began_to_stop_the_same_container_is_the_persons() -> None:
     one = guard()
     one.ours(NEW, "start")

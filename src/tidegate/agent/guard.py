@@ -46,8 +46,9 @@ class _Track:
     fell: bool = False
     """It ended by itself: a start that follows is the engine's, by its restart policy."""
 
-    def touch(self) -> Touch:
-        if self.destroyed:
+    def touch(self, *, present: bool) -> Touch:
+        # on a busy engine a removal may take longer than the guard waits for it to be told of
+        if self.destroyed or (not present and (self.killed or self.stopped)):
             if self.stopped:
                 return Touch.REMOVED
             stopped_by_us = any("stop" in claim.actions for claim in self.claims)
@@ -218,7 +219,7 @@ class Guard:
     def party(self, container: str | None, *, present: bool) -> Party:
         """One container as `settle` wants it."""
         track = self._tracks.get(container or "")
-        return Party(present=present, touch=track.touch() if track else Touch.NONE)
+        return Party(present=present, touch=track.touch(present=present) if track else Touch.NONE)
 
     @property
     def unseen(self) -> bool:
