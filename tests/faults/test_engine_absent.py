@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from tidegate.engine import transport
 from tidegate.engine.address import parse_address, tls_context
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.errors import EngineError, EngineUnavailableError, EngineVersionError, PullError
+from tidegate.engine.pulls import pull
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 VERSION = {"Version": "26.1.5", "ApiVersion": "1.45", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
@@ -98,6 +100,35 @@ async def test_something_that_is_no_engine_is_told(tmp_path: Path) -> None:
     with pytest.raises(EngineVersionError, match="not a Docker engine"):
         await DockerEngine.open(f"unix://{tmp_path}/other.sock")
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *((200, "<html>It works!</html>", "text/html"), (200, "[]", "application/json"), (200, '"1.45"', "text/plain")),
+        *((404, "<html>no such page</html>", "text/html"), (500, "{}", "application/json")),
+    ],
+)
+async def test_whatever_answers_and_is_no_engine_is_told_with_the_setting(
+    tmp_path: Path, answer: tuple[int, str, str]
+) -> None:
+    async def other(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=answer[0], text=answer[1], content_type=answer[2])
+
+    runner = web.ServerRunner(web.Server(other), shutdown_timeout=0)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "other.sock")).start()
+    with pytest.raises((EngineUnavailableError, EngineVersionError), match=r"check DOCKER_HOST$"):
+        await DockerEngine.open(f"unix://{tmp_path}/other.sock")
+    await runner.cleanup()
+
+
+async def test_a_version_that_is_newer_than_what_can_be_spoken_is_a_warning(tmp_path: Path) -> None:
+    async with engine_at(tmp_path / "e.sock", lambda _: asyncio.sleep(0, web.Response())) as host:
+        with capture_logs() as logs:
+            engine = await DockerEngine.open(host, "1.52")
+        await engine.close()
+    assert [(line["asked"], line["spoken"]) for line in logs] == [("1.52", "1.45")]
 
 
 async def test_an_engine_that_hangs_is_given_up(tmp_path: Path) -> None:
@@ -187,6 +218,43 @@ async def test_a_pull_that_breaks_off_in_its_stream_is_an_error(tmp_path: Path) 
             await engine.pull("shop:two", auth=None, progress=lambda step: seen.append(step.status))
         await engine.close()
     assert seen == ["Pulling"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_pull_that_makes_no_progress_is_given_up(tmp_path: Path, begun: bool) -> None:
+    over = asyncio.Event()
+
+    async def stall(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if begun:
+            await response.prepare(request)
+            await response.write(b'{"status": "Downloading"}\n')
+        await over.wait()
+        return response
+
+    seen: list[str] = []
+    async with engine_at(tmp_path / "stalled.sock", stall) as host:
+        link = await transport.Transport.open(host, None)
+        with pytest.raises(PullError, match=r"shop:two: no progress within 0\.2 s: it is tried again later"):
+            await pull(link, "shop:two", None, lambda step: seen.append(step.status), quiet_s=0.2)
+        over.set()
+        await link.close()
+    assert seen == ["Downloading"] * begun
+
+
+async def test_a_pull_that_is_slow_is_not_given_up(tmp_path: Path) -> None:
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            await response.write(b'{"status": "Downloading"}\n')
+        return response
+
+    async with engine_at(tmp_path / "slow.sock", slow) as host:
+        link = await transport.Transport.open(host, None)
+        await pull(link, "shop:two", None, None, quiet_s=0.4)
+        await link.close()
 
 
 async def test_a_refusal_that_is_not_json_is_still_one_line(tmp_path: Path) -> None:

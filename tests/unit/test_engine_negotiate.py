@@ -36,7 +36,13 @@ def test_a_version_that_is_asked_for_is_spoken() -> None:
     assert negotiate(answer("1.45"), "1.43").api_used == "1.43"
 
 
-@pytest.mark.parametrize("pinned", ["1.24", "1.46", "newest", "v2.0"])
+@pytest.mark.parametrize(("api_max", "used"), [("1.45", "1.45"), ("1.54", NEWEST), ("1.42", "1.42")])
+@pytest.mark.parametrize("pinned", ["1.46", "v2.0"])
+def test_a_version_beyond_what_can_be_spoken_is_an_upper_bound(api_max: str, used: str, pinned: str) -> None:
+    assert negotiate(answer(api_max), pinned).api_used == used
+
+
+@pytest.mark.parametrize("pinned", ["1.24", "v1.40", "newest"])
 def test_a_version_that_cannot_be_spoken_is_refused_by_its_settings_name(pinned: str) -> None:
     with pytest.raises(EngineVersionError, match=rf"DOCKER_API_VERSION={pinned}.*from {OLDEST} to 1\.45"):
         negotiate(answer("1.45"), pinned)
@@ -47,6 +53,7 @@ def test_a_pinned_version_is_never_below_what_the_engine_takes() -> None:
         negotiate(answer("1.50", "1.44"), "1.43")
 
 
-def test_something_else_than_an_engine_is_told() -> None:
-    with pytest.raises(EngineVersionError, match="not a Docker engine"):
-        negotiate({"hello": "world"})
+@pytest.mark.parametrize("said", [{"hello": "world"}, [], "1.45", None])
+def test_something_else_than_an_engine_is_told(said: object) -> None:
+    with pytest.raises(EngineVersionError, match=r"not a Docker engine.*check DOCKER_HOST"):
+        negotiate(said)

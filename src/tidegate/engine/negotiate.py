@@ -24,10 +24,10 @@ def version_key(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def negotiate(answer: Mapping[str, Any], pinned: str | None = None) -> EngineVersion:
+def negotiate(answer: Any, pinned: str | None = None) -> EngineVersion:
     """Agree on an API version from the engine's answer to `/version`.
 
-    `pinned` is what DOCKER_API_VERSION asks for. Raises `EngineVersionError`.
+    `pinned`, from DOCKER_API_VERSION, is the newest version that may be spoken. Raises `EngineVersionError`.
     """
     engine, api_max, api_min = _offered(answer)
     if version_key(api_max) < version_key(OLDEST):
@@ -51,7 +51,9 @@ def negotiate(answer: Mapping[str, Any], pinned: str | None = None) -> EngineVer
     )
 
 
-def _offered(answer: Mapping[str, Any]) -> tuple[str, str, str]:
+def _offered(answer: Any) -> tuple[str, str, str]:
+    if not isinstance(answer, Mapping):
+        raise EngineVersionError("What answers is not a Docker engine: it tells no version: check DOCKER_HOST")
     api_max = str(answer.get("ApiVersion", ""))
     api_min = str(answer.get("MinAPIVersion") or api_max)
     try:
@@ -65,14 +67,16 @@ def _offered(answer: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _pinned(pinned: str, api_min: str, api_max: str) -> str:
+    """What is asked for, or the newest below it that both sides speak."""
     low, high = max(api_min, OLDEST, key=version_key), min(api_max, NEWEST, key=version_key)
     try:
-        fits = version_key(low) <= version_key(pinned) <= version_key(high)
+        used = min(pinned, high, key=version_key)
+        fits = version_key(low) <= version_key(used)
     except ValueError:
-        fits = False
+        used, fits = pinned, False
     if not fits:
         raise EngineVersionError(
             f"DOCKER_API_VERSION={pinned} cannot be spoken with this engine: "
             f"remove the setting, or choose from {low} to {high}"
         )
-    return pinned.removeprefix("v")
+    return used.removeprefix("v")

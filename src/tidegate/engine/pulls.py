@@ -1,6 +1,8 @@
 """Pulling an image: the engine's progress lines, and what they say when it breaks off."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from tidegate.engine.errors import EngineError, EngineUnavailableError, PullError
@@ -10,6 +12,9 @@ from tidegate.engine.streams import json_lines
 from tidegate.engine.transport import Transport
 
 Progress = Callable[[PullProgress], None]
+
+QUIET_S = 300.0
+"""How long a pull may make no progress at all; a stalled registry would hold up everything else for ever."""
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -24,21 +29,32 @@ def split_reference(reference: str) -> tuple[str, str]:
     return repository, digest if at else tag or "latest"
 
 
-async def pull(transport: Transport, reference: str, auth: str | None, progress: Progress | None) -> None:
-    """Pull to the end. Raises `PullError` and its kinds, `EngineUnavailableError`."""
+async def pull(
+    transport: Transport, reference: str, auth: str | None, progress: Progress | None, *, quiet_s: float = QUIET_S
+) -> None:
+    """Pull to the end, or until nothing came for `quiet_s`. Raises `PullError` and kinds, `EngineUnavailableError`."""
+    clock = asyncio.get_running_loop().time
     try:
-        async for line in _lines(transport, reference, auth):
-            if "error" in line or "errorDetail" in line:
-                raise pull_failure(reference, _message(line))
-            if progress is not None:
-                progress(progress_of(line))
+        async with asyncio.timeout(quiet_s) as limit, aclosing(_lines(transport, reference, auth)) as lines:
+            async for line in lines:
+                limit.reschedule(clock() + quiet_s)
+                _take(line, reference, progress)
+    except TimeoutError as error:
+        raise pull_failure(reference, f"no progress within {quiet_s:g} s") from error
     except (EngineUnavailableError, PullError):
         raise
     except EngineError as error:
         raise pull_failure(reference, _engine_said(error)) from error
 
 
-async def _lines(transport: Transport, reference: str, auth: str | None) -> AsyncIterator[dict[str, Any]]:
+def _take(line: dict[str, Any], reference: str, progress: Progress | None) -> None:
+    if "error" in line or "errorDetail" in line:
+        raise pull_failure(reference, _message(line))
+    if progress is not None:
+        progress(progress_of(line))
+
+
+async def _lines(transport: Transport, reference: str, auth: str | None) -> AsyncGenerator[dict[str, Any], None]:
     repository, tag = split_reference(reference)
     async with transport.stream(
         "POST",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiodocker
 import aiohttp
+import structlog
 
 from tidegate.engine.address import (
     Address,
@@ -18,7 +19,7 @@ from tidegate.engine.address import (
 )
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.engine.failures import UNREACHABLE, failure
-from tidegate.engine.negotiate import negotiate
+from tidegate.engine.negotiate import negotiate, version_key
 
 if TYPE_CHECKING:
     from tidegate.engine.model import EngineVersion
@@ -30,6 +31,7 @@ WORK_S = 600.0
 """How long a call may take that copies, deletes or starts something."""
 
 _CONNECT_S = 10.0
+_log = structlog.get_logger(__name__)
 
 
 class Transport:
@@ -59,9 +61,20 @@ class Transport:
         return transport
 
     async def _agree(self, api_version: str | None) -> None:
-        answer = await self.call("GET", "version", action="ask the engine's version", versioned=False)
+        try:
+            answer = await self.call("GET", "version", action="ask the engine's version", versioned=False)
+        except EngineUnavailableError:
+            raise
+        except (EngineError, ValueError, LookupError, TypeError) as error:
+            raise EngineUnavailableError(
+                f"What answers at {self.address.text} is not a Docker engine, or it may not be asked "
+                f"({str(error) or type(error).__name__}): check DOCKER_HOST"
+            ) from error
         self.version = negotiate(answer, api_version)
-        self._docker.api_version = f"v{self.version.api_used}"
+        used = self.version.api_used
+        if api_version and version_key(api_version) > version_key(used):
+            _log.warning("DOCKER_API_VERSION is newer than what can be spoken", asked=api_version, spoken=used)
+        self._docker.api_version = f"v{used}"
 
     async def close(self) -> None:
         """Close the connection."""
@@ -84,7 +97,12 @@ class Transport:
             method, path, action=action, params=params, body=body, limit_s=limit_s, versioned=versioned
         ) as response:
             content = await response.read()
-        return json.loads(content) if content else None
+        try:
+            return json.loads(content) if content else None
+        except (ValueError, RecursionError) as error:
+            raise EngineUnavailableError(
+                f"Could not {action}: what answers at {self.address.text} does not speak JSON: check DOCKER_HOST"
+            ) from error
 
     @asynccontextmanager
     async def stream(
