@@ -119,22 +119,27 @@ async def other_platforms_only(fake: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "says"),
+    ("break_it", "says", "remedy"),
     [
-        pytest.param(down, ("team/app",), id="down"),
-        pytest.param(wants_a_password, ("REPO_USER", "docker login"), id="401"),
-        pytest.param(answers(403), ("403",), id="403"),
-        pytest.param(answers(404), ("team/app", "tag"), id="404"),
-        pytest.param(answers(429, Retry_After="77"), ("77 s",), id="429"),
-        pytest.param(answers(503), ("503",), id="503"),
-        pytest.param(cut_short, ("broke off",), id="truncated"),
-        pytest.param(other_content, ("wrong digest",), id="wrong-digest"),
-        pytest.param(answers(307, Location="http://example.test/x"), ("redirects to elsewhere",), id="redirect"),
-        pytest.param(other_platforms_only, ("s390x", "amd64"), id="platform"),
+        pytest.param(down, ("cannot be reached",), "check name and network", id="down"),
+        pytest.param(wants_a_password, ("401",), "run `docker login", id="401"),
+        pytest.param(answers(403), ("403",), "give the account read access", id="403"),
+        pytest.param(answers(404), ("has no latest",), "check name and tag", id="404"),
+        pytest.param(answers(429, Retry_After="77"), ("77 s",), "log in for a higher limit", id="429"),
+        pytest.param(answers(503), ("503",), "it will be asked again later", id="503"),
+        pytest.param(cut_short, ("broke off",), "it will be asked again later", id="truncated"),
+        pytest.param(other_content, ("wrong digest",), "push the image again", id="wrong-digest"),
+        pytest.param(
+            answers(307, Location="http://example.test/x"),
+            ("redirects to elsewhere", "example.test"),
+            "write its new name in the image's reference",
+            id="redirect",
+        ),
+        pytest.param(other_platforms_only, ("s390x", "amd64"), "build and push it for this platform", id="platform"),
     ],
 )
 async def test_a_registry_in_trouble_costs_its_own_containers_an_update_and_nothing_else(
-    pair: Pair, tmp_path: Path, break_it: Break, says: tuple[str, ...]
+    pair: Pair, tmp_path: Path, break_it: Break, says: tuple[str, ...], remedy: str
 ) -> None:
     await pair.up()
     address = pair.fake.address
@@ -142,7 +147,8 @@ async def test_a_registry_in_trouble_costs_its_own_containers_an_update_and_noth
     async with agent_here(tmp_path / "state") as here:
         told = await pair.look(here)
     assert (told.action, told.trouble, "\n" in told.reason) == ("skip", True, False)
-    assert [word for word in (address, *says) if word not in told.reason] == []
+    assert told.reason.startswith((f"{address}/team/app:latest: ", f"{address}/team/app@sha256:"))
+    assert [word for word in (*says, remedy) if word not in told.reason] == []
 
 
 async def test_a_registry_that_asks_to_wait_is_left_alone_until_then(pair: Pair, tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ async def test_wrong_credentials_are_told_with_where_they_came_from(pair: Pair, 
     pair.fake.basic = True
     async with agent_here(tmp_path / "state", REPO_USER=USER, REPO_PASS="nonsense") as here:
         told = await pair.look(here)
-    assert "REPO_USER and REPO_PASS" in told.reason
+    assert "REPO_USER and REPO_PASS for team/app (401); renew them" in told.reason
     assert "nonsense" not in told.reason
 
 
@@ -173,7 +179,8 @@ async def test_a_damaged_docker_configuration_is_named(pair: Pair, tmp_path: Pat
     async with agent_here(tmp_path / "state", DOCKER_CONFIG=str(tmp_path)) as here:
         looked = await here.look()
         told = next(each for each in looked.decisions if each.place.service == "bad")
-    assert str(tmp_path / "config.json") in told.reason
+    assert f"{tmp_path}/config.json is not JSON; mend it, or run `docker login` again" in told.reason
+    assert pair.compose.container("good")["Config"]["Env"].count("VERSION=2") == 1
     assert running(pair.compose, "bad")
 
 
@@ -184,15 +191,30 @@ class Failing:
         raise CredentialsUnusableError(f"the helper for {registry} is gone", "install it again")
 
 
-async def test_credentials_that_break_before_the_pull_fail_that_update_only(pair: Pair, tmp_path: Path) -> None:
+async def test_credentials_that_break_before_the_pull_fail_the_update_that_needs_them_only(
+    pair: Pair, tmp_path: Path
+) -> None:
     await pair.up()
-    async with agent_here(tmp_path / "state") as here:
+    pair.fake.basic = True
+    async with agent_here(tmp_path / "state", REPO_USER=USER, REPO_PASS=PASSWORD) as here:
         here.parts.preparer._credentials = Failing()
-        looked = await here.look()
-        reasons = [record["reason"] for record in here.parts.state.history.tail(5)]
-    assert looked.tally.failed == 2
-    assert all("is gone; install it again" in reason for reason in reasons)
-    assert running(pair.compose, "bad")
+        await pair.look(here)
+        ends = {record["service"]: record for record in here.parts.state.history.tail(5)}
+    assert {name: record["outcome"] for name, record in ends.items()} == {"good": "committed", "bad": "failed"}
+    assert "team/app" in ends["bad"]["reason"]
+    assert "is gone; install it again" in ends["bad"]["reason"]
+
+
+async def test_a_credential_helper_that_the_agent_does_not_have_stops_only_what_needs_it(
+    pair: Pair, tmp_path: Path
+) -> None:
+    await pair.up()
+    pair.fake.basic = True
+    (tmp_path / "config.json").write_text('{"credsStore": "absent"}', encoding="utf-8")
+    async with agent_here(tmp_path / "state", DOCKER_CONFIG=str(tmp_path)) as here:
+        told = await pair.look(here)
+    assert "docker-credential-absent cannot be run" in told.reason
+    assert "install it where the agent runs, or set REPO_USER and REPO_PASS" in told.reason
 
 
 async def test_a_pull_that_is_refused_leaves_the_container_and_is_tried_at_the_next_look(
@@ -231,6 +253,18 @@ async def test_a_label_that_cannot_be_read_is_named_and_only_its_container_is_le
     assert told.action != "update"
     assert running(pair.compose, "bad")
     assert pair.compose.container("good")["Config"]["Env"].count("VERSION=2") == 1
+
+
+@pytest.mark.parametrize("image", [f"{'a' * 63}.xn--a.example/x", "xn--a.example/x"])
+async def test_an_image_whose_registry_cannot_have_its_name_is_told_and_only_its_container_is_left_alone(
+    pair: Pair, tmp_path: Path, image: str
+) -> None:
+    pair.labels = {"com.centurylinklabs.zodiac.original-image": image}
+    await pair.up()
+    async with agent_here(tmp_path / "state") as here:
+        told = await pair.look(here)
+    assert told.reason.startswith(f"{image}: ")
+    assert "cannot be the name of a registry; correct the image's reference" in told.reason
 
 
 async def test_an_image_that_was_built_here_is_told_how_to_be_left_alone(

@@ -11,11 +11,14 @@ from tests.support.registry_clock import Hands
 from tests.support.registry_fake import FakeRegistry, on, status
 from tests.support.registry_push import Pusher, digest_of
 from tests.support.registry_server import PASSWORD, USER
+from yarl import URL
 
 from tidegate.domain.reference import Reference, parse_reference
+from tidegate.registry import transport
 from tidegate.registry.client import RegistryClient
 from tidegate.registry.credentials import ConfiguredCredentials
 from tidegate.registry.errors import (
+    AddressUnusableError,
     ForbiddenError,
     MalformedAnswerError,
     ManifestNotFoundError,
@@ -386,3 +389,39 @@ async def _abort(request: web.Request) -> web.Response:
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
+
+
+@pytest.mark.parametrize("image", ["xn--a.example/app:v1", "xn--a.example:5000/app:v1"])
+async def test_a_registry_whose_name_cannot_be_one_is_told_with_the_remedy(client: RegistryClient, image: str) -> None:
+    with pytest.raises(AddressUnusableError, match=r"cannot be the name of a registry; correct the image"):
+        await client.head(parse_reference(image))
+
+
+async def test_a_proxy_that_is_no_address_is_told_by_its_variable_and_not_shown(
+    client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hidden@proxy:port")
+    with pytest.raises(AddressUnusableError, match=r"HTTPS_PROXY is not an address; write it as") as caught:
+        await client.head(parse_reference("registry.example/app:v1"))
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_date_beyond_all_reckoning_says_nothing_about_the_wait(
+    fake: FakeRegistry, client: RegistryClient, app: Reference
+) -> None:
+    fake.faults.append(on("", "manifests", status(429, Retry_After=f"1 Jan {'9' * 20} 00:00:00 GMT")))
+    with pytest.raises(RateLimitedError) as caught:
+        await client.head(app)
+    assert caught.value.retry_after_s is None
+
+
+async def test_whatever_an_address_makes_the_client_say_is_one_line(
+    fake: FakeRegistry, client: RegistryClient, app: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: URL) -> None:
+        raise UnicodeError("label too long")
+
+    assert fake
+    monkeypatch.setattr(transport, "proxy_for", refuse)
+    with pytest.raises(MalformedAnswerError, match=r"cannot be asked \(label too long\)"):
+        await client.head(app)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -26,6 +27,11 @@ from tidegate.registry.errors import (
 from tidegate.registry.model import OCI_MANIFEST
 
 ROBOT = ConfiguredCredentials(USER, PASSWORD)
+
+
+class Unusable:
+    async def credential(self, registry: str) -> Credential:  # noqa: ARG002  (the port's signature)
+        raise CredentialsUnusableError("the safe is locked", "open it")
 
 
 @pytest.fixture(scope="session")
@@ -208,6 +214,14 @@ async def test_a_token_service_that_forbids_is_told_so(
         await client.head(app)
 
 
+async def test_a_token_service_that_is_not_there_is_not_taken_for_a_missing_tag(
+    client: RegistryClient, tokens: TokenService, app: Reference
+) -> None:
+    tokens.answer = web.Response(status=404)
+    with pytest.raises(MalformedAnswerError, match=r"the token service 127\.0\.0\.1:\d+ is not there \(404\)"):
+        await client.head(app)
+
+
 async def test_a_failed_token_request_is_shared_but_not_kept(
     client: RegistryClient, tokens: TokenService, app: Reference
 ) -> None:
@@ -243,6 +257,49 @@ async def test_an_identity_token_is_traded_by_post(tokens: TokenService, app: Re
     assert tokens.forms[0]["grant_type"] == "refresh_token"
 
 
+async def test_credentials_that_cannot_be_read_do_not_stop_what_needs_none(
+    tokens: TokenService, app: Reference
+) -> None:
+    tokens.anonymous = True
+    client = RegistryClient(Unusable())
+    assert (await client.head(app)).digest
+    await client.close()
+
+
+@pytest.mark.parametrize("helped", [None, Unusable()])
+async def test_a_password_that_one_repository_wants_is_none_of_the_others_business(helped: Any) -> None:
+    async def private(request: web.Request) -> web.Response | None:
+        if "/secret/" not in request.path:
+            return None
+        return web.json_response({}, status=401, headers={"WWW-Authenticate": 'Basic realm="test"'})
+
+    client = RegistryClient(helped)
+    async with FakeRegistry(faults=[private]) as registry:
+        for name in ("open", "secret"):
+            registry.manifests[name, "v1"] = (b"{}", OCI_MANIFEST)
+        with pytest.raises(CredentialsError if helped else UnauthorizedError):
+            await client.head(parse_reference(f"{registry.address}/secret:v1"))
+        assert (await client.head(parse_reference(f"{registry.address}/open:v1"))).digest
+    await client.close()
+    assert client.counters.heads == 2
+
+
+async def test_the_challenge_may_be_in_any_of_several_headers() -> None:
+    async def negotiate_first(request: web.Request) -> web.Response | None:
+        if "Authorization" in request.headers:
+            return None
+        answer = web.json_response({}, status=401)
+        answer.headers.add("WWW-Authenticate", "Negotiate")
+        answer.headers.add("WWW-Authenticate", 'Basic realm="test"')
+        return answer
+
+    client = RegistryClient(ROBOT)
+    async with FakeRegistry(faults=[negotiate_first], basic=True) as registry:
+        registry.manifests["app", "v1"] = (b"{}", OCI_MANIFEST)
+        assert (await client.head(parse_reference(f"{registry.address}/app:v1"))).digest
+    await client.close()
+
+
 async def test_credentials_that_cannot_be_read_stop_the_question_with_the_remedy(app: Reference) -> None:
     client = RegistryClient(Unusable())
     with pytest.raises(CredentialsError, match=f"^{app.familiar}: the safe is locked; open it$"):
@@ -269,8 +326,3 @@ class Given:
     async def credential(self, registry: str) -> Credential:  # noqa: ARG002  (the port's signature)
         self.asked += 1
         return self.kept
-
-
-class Unusable:
-    async def credential(self, registry: str) -> Credential:  # noqa: ARG002  (the port's signature)
-        raise CredentialsUnusableError("the safe is locked", "open it")

@@ -34,9 +34,9 @@ class Engine:
         raise self._error
 
 
-def place(name: str) -> Place:
-    chosen = select([Candidate(name, name, "web", "running", LABELS)], Filters())[0]
-    return Place(name, name, "web", "sha256:1", "running", LABELS, chosen)
+def place(name: str, image: str = "web") -> Place:
+    chosen = select([Candidate(name, name, image, "running", LABELS)], Filters())[0]
+    return Place(name, name, image, "sha256:1", "running", LABELS, chosen)
 
 
 @pytest.mark.parametrize("error", [EngineError("invalid reference format"), NotFoundError("no such image")])
@@ -44,3 +44,18 @@ async def test_an_image_that_the_engine_cannot_tell_of_holds_up_its_own_containe
     decider = Decider(Engine(error), Detector(), object())  # type: ignore[arg-type]
     found = await decider.decide(Survey((place("web"), place("db")), {}), NOW)
     assert [(one.action, one.trouble) for one in found] == [(Action.SKIP, True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("image", "action", "says"),
+    [
+        ("localhost:99999/web", Action.SKIP, "beyond 65535; correct `image:`"),
+        (f"sha256:{'a' * 64}", Action.NONE, "started from an image id"),
+    ],
+)
+async def test_without_pulls_an_image_that_is_no_reference_is_told_and_left(
+    image: str, action: Action, says: str
+) -> None:
+    decider = Decider(Engine(EngineError("not asked")), Detector(), object())  # type: ignore[arg-type]
+    (found,) = await decider.decide(Survey((place("web", image),), {}), NOW)
+    assert (found.action, says in found.reason) == (action, True)

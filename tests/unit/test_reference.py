@@ -67,6 +67,9 @@ def test_a_reference_is_taken_apart_as_docker_does(text: str, expected: Referenc
         ("web with space", "the repository"),
         ("web\n", "the repository"),
         ("a" * 300, "longer than 255"),
+        ("localhost:99999/web", "beyond 65535"),
+        (f"localhost:{'9' * 5000}/web", "beyond 65535"),
+        (f"{'a' * 64}.example/web", "longer than 63"),
     ],
 )
 def test_what_is_not_a_reference_is_refused_with_the_reason(text: str, why: str) -> None:

@@ -12,7 +12,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def failed(times: int, jitter: float = 0.999) -> Backoff:
     backoff = Backoff()
     for _ in range(times):
-        backoff = backoff.failed(0.0, jitter=jitter)
+        backoff = backoff.failed(0.0, jitter=jitter, asked_at=backoff.not_before)
     return backoff
 
 
@@ -22,6 +22,24 @@ def test_a_registry_that_did_not_fail_may_be_asked_at_once() -> None:
 
 def test_the_delay_doubles_with_each_failure() -> None:
     assert [failed(times, jitter=0.0).not_before for times in (1, 2, 3)] == [15, 30, 60]
+
+
+def test_questions_that_fail_together_are_one_failure() -> None:
+    together = Backoff()
+    for moment in range(8):
+        together = together.failed(float(moment), jitter=0.0, asked_at=0.0)
+    assert (together.failures, together.not_before) == (1, 15)
+
+
+def test_of_questions_that_fail_together_the_longest_retry_after_counts() -> None:
+    together = Backoff().failed(1.0, jitter=0.0, asked_at=0.0)
+    assert together.failed(2.0, jitter=0.0, asked_at=0.0, retry_after_s=300).not_before == 302
+
+
+def test_an_answer_to_what_was_asked_before_the_failure_does_not_end_the_wait() -> None:
+    limited = Backoff().failed(2.0, jitter=0.0, retry_after_s=300)
+    assert limited.succeeded(asked_at=1.0) == Backoff(0, 302, 2.0)
+    assert limited.succeeded(asked_at=3.0) == Backoff()
 
 
 @given(st.integers(1, 200), st.floats(0, 1, exclude_max=True))
@@ -53,7 +71,7 @@ def test_registries_back_off_each_on_its_own() -> None:
 
 
 def test_an_answer_forgets_the_failures() -> None:
-    backoffs = Backoffs().failed("a", 0.0, jitter=0.0).succeeded("a")
+    backoffs = Backoffs().failed("a", 0.0, jitter=0.0).succeeded("a", 0.0)
     assert backoffs.failed("a", 0.0, jitter=0.0).next_allowed("a", 0.0) == 15
 
 
@@ -71,6 +89,7 @@ def test_an_answer_forgets_the_failures() -> None:
         ("soon", None),
         ("", None),
         ("²", None),
+        (f"1 Jan {'9' * 20} 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:

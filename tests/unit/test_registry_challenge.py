@@ -27,7 +27,17 @@ def test_attributes_come_quoted_or_not_in_any_order_and_with_a_trailing_comma(he
     assert parse_challenge(header) == TOKEN
 
 
-@pytest.mark.parametrize("header", ['Basic realm="x"', "basic realm=x", 'Basic realm="x",', "Basic"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *('Basic realm="x"', "basic realm=x", 'Basic realm="x",', "Basic"),
+        *(
+            'Negotiate, Basic realm="x"',
+            "Negotiate YWJj==, Basic",
+            'Digest a=", Bearer", basic = 1, Basic realm="x"',
+        ),
+    ],
+)
 def test_basic_needs_no_service(header: str) -> None:
     assert parse_challenge(header).scheme is Scheme.BASIC
 
@@ -38,6 +48,7 @@ def test_basic_needs_no_service(header: str) -> None:
         (None, "no WWW-Authenticate"),
         ("  ", "no WWW-Authenticate"),
         ("Digest realm=x", "neither Basic nor Bearer"),
+        ('Digest realm="a, Basic b"', "neither Basic nor Bearer"),
         ("Bearer", "names no realm"),
         ('Bearer service="s"', "names no realm"),
         ('Bearer realm="",service="s"', "names no realm"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tidegate.registry.credential import Credential, CredentialsUnusableError
 from tidegate.registry.credentials import ConfiguredCredentials, credentials_from, engine_auth
@@ -107,6 +108,7 @@ async def test_no_file_is_nobody(config: Path) -> None:
         '{"auths": ["r"]}',
         '{"auths": {"r": "x"}}',
         '{"auths":{"r":{"auth":"?"}}}',
+        '{"auths":{"r":{"auth":"päss"}}}',
         '{"credsStore": 7}',
         '{"credHelpers": {"r": ["x"]}}',
         "[" * 100_000,
@@ -114,7 +116,7 @@ async def test_no_file_is_nobody(config: Path) -> None:
     ids=lambda text: text[:40],
 )
 async def test_a_file_that_cannot_be_used_is_named(config: Path, text: str) -> None:
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     with pytest.raises(CredentialsUnusableError, match=str(config)):
         await ConfiguredCredentials(config_file=config).credential("r")
 
@@ -188,6 +190,17 @@ async def test_a_helper_that_fails_is_told_with_its_words(config: Path, helper: 
 async def test_a_helper_that_is_not_there_says_what_to_do(config: Path) -> None:
     with pytest.raises(CredentialsUnusableError, match=r"docker-credential-absent cannot be run .*; install it"):
         await found(config, {"credsStore": "absent"}, "r")
+
+
+async def test_a_helper_that_is_not_there_leaves_it_to_the_file_and_is_told_once(config: Path) -> None:
+    document = {"credsStore": "absent", "auths": {"r": {"auth": AUTH}}}
+    config.write_text(json.dumps(document))
+    provider = ConfiguredCredentials(config_file=config)
+    with capture_logs() as logs:
+        accounts = [await provider.credential("r") for _ in range(2)]
+    assert accounts == [Credential("bob", SECRET, source=str(config))] * 2
+    (told,) = logs
+    assert "docker-credential-absent cannot be run" in told["reason"]
 
 
 async def test_a_helper_that_answers_nonsense_does_not_leak_it(config: Path, helper: Path) -> None:

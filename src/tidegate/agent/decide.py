@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from tidegate.agent.detect import Detector, Finding, digests_of
+from tidegate.agent.detect import Detector, Finding, digests_of, parse_followed
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.policy import Policy
@@ -66,10 +66,13 @@ class Decider:
             return Decision(place, Action.NONE, place.selection.reason, trouble=place.policy is None)
         reference = place.followed
         image = survey.images.get(place.image_id)
-        if _local_only(place):
-            return await self._from_store(place, reference, digests_of(image, reference) if image else [], now)
         digests = digests_of(image, reference) if image else []
-        return await self._compare(place, findings[reference], digests, now)
+        if not _local_only(place):
+            return await self._compare(place, findings[reference], digests, now)
+        parsed, finding = parse_followed(reference)
+        if parsed is None:
+            return await self._compare(place, finding, digests, now)
+        return await self._from_store(place, reference, digests, now)
 
     async def _compare(self, place: Place, finding: Finding, digests: list[str], now: datetime) -> Decision:
         running = digests[0] if digests else None

@@ -1,16 +1,15 @@
 """What is new on the channels: one HEAD per image reference, however many containers use it."""
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tidegate.agent.patience import Patience, Question
 from tidegate.domain.reference import InvalidReferenceError, Reference, is_image_id, parse_reference
 from tidegate.engine.model import Image
-from tidegate.registry.backoff import Backoffs
-from tidegate.registry.errors import RateLimitedError, RegistryError, RegistryUnavailableError
+from tidegate.registry.errors import RegistryError
 from tidegate.registry.model import Head, Release
 from tidegate.registry.platform import Platform
 
@@ -40,66 +39,81 @@ class Finding:
 RELEASES_KEPT = 256
 """A release that waits for its hour is asked for at every look; its registry is asked once."""
 
+_Key = tuple[str, str, str]
+"""Repository, digest and platform."""
+
 
 class Detector:
     """Asks registries, with one patience per registry."""
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
-        self._clock = clock
-        self._backoffs = Backoffs()
-        self._releases: dict[tuple[str, str, str], Release] = {}
+        self._patience = Patience(clock)
+        self._releases: dict[_Key, Release] = {}
+        self._failures: dict[_Key, RegistryError] = {}
+        self._patient = True
 
     async def look(self, references: Iterable[str], *, patient: bool = True) -> dict[str, Finding]:
         """One finding per reference. `patient` leaves registries alone that asked for it or failed lately."""
+        self._failures.clear()
+        self._patient = patient
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(text: str) -> Finding:
             async with gate:
-                return await self._look_up(text, patient=patient)
+                return await self._look_up(text)
 
         wanted = sorted(set(references))
         return dict(zip(wanted, await asyncio.gather(*(one(text) for text in wanted)), strict=True))
 
-    async def _look_up(self, text: str, *, patient: bool) -> Finding:
-        reference, finding = _parse(text)
+    async def _look_up(self, text: str) -> Finding:
+        reference, finding = parse_followed(text)
         if reference is None:
             return finding
-        wait_s = self._backoffs.next_allowed(reference.registry, self._clock()) - self._clock()
-        if patient and wait_s > 0:
-            return Finding(text, error=f"{text}: {reference.registry} is left alone for another {wait_s:.0f} s")
+        asked_at = self._patience.now()
         try:
+            self._check(Question.DIGEST, reference)
             head = await self._registry.head(reference)
         except RegistryError as error:
-            self._remember(reference.registry, error)
+            self._patience.failed(Question.DIGEST, error, asked_at)
             return Finding(text, error=str(error))
-        self._backoffs = self._backoffs.succeeded(reference.registry)
+        self._patience.succeeded(Question.DIGEST, reference, asked_at)
         return Finding(text, digest=head.digest)
 
-    def _remember(self, registry: str, error: RegistryError) -> None:
-        if isinstance(error, RegistryUnavailableError | RateLimitedError):
-            self._backoffs = self._backoffs.failed(
-                registry,
-                self._clock(),
-                jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
-                retry_after_s=error.retry_after_s,
-            )
-
     async def release(self, reference: str, digest: str, image: Image) -> Release:
-        """The release of a digest for the platform that runs now. Raises `RegistryError`."""
+        """The release of a digest for the platform that runs now; asked for once in a look. Raises `RegistryError`."""
         platform = Platform(image.os, image.architecture, image.variant)
-        key = (parse_reference(reference).name, digest, str(platform))
+        followed = parse_reference(reference)
+        key = (followed.name, digest, str(platform))
+        if key in self._failures:
+            raise self._failures[key].about(followed)
         release = self._releases.pop(key, None)
         if release is None:
-            pinned = parse_reference(reference).with_digest(digest)
-            release = await self._registry.resolve(pinned, platform)
+            release = await self._ask(followed.with_digest(digest), platform, key)
         self._releases[key] = release
         while len(self._releases) > RELEASES_KEPT:
             del self._releases[next(iter(self._releases))]  # the one asked for longest ago
         return release
 
+    async def _ask(self, pinned: Reference, platform: Platform, key: _Key) -> Release:
+        asked_at = self._patience.now()
+        try:
+            self._check(Question.RELEASE, pinned)
+            release = await self._registry.resolve(pinned, platform)
+        except RegistryError as error:
+            self._patience.failed(Question.RELEASE, error, asked_at)
+            self._failures[key] = error
+            raise
+        self._patience.succeeded(Question.RELEASE, pinned, asked_at)
+        return release
 
-def _parse(text: str) -> tuple[Reference | None, Finding]:
+    def _check(self, question: Question, reference: Reference) -> None:
+        if self._patient:
+            self._patience.check(question, reference)
+
+
+def parse_followed(text: str) -> tuple[Reference | None, Finding]:
+    """The reference to ask about; None where the finding is known without asking."""
     if is_image_id(text):
         return None, Finding(text, pinned=True, error="it was started from an image id: nothing newer can have it")
     try:

@@ -148,22 +148,24 @@ class Preparer:
             )
 
     async def _pull(self, wanted: str, reference: str) -> None:
-        registry = parse_reference(reference).registry
-        auth = await self._auth(reference, registry)
+        auth, trouble = await self._auth(parse_reference(reference).registry)
         self._pulls.started(reference)
         try:
             await self._engine.pull(wanted, auth=auth, progress=lambda line: self._pulls.progressed(reference, line))
         except EngineError as error:
             self._pulls.ended(reference, str(error))
+            if trouble is not None and isinstance(error, PullDeniedError):
+                raise PullDeniedError(f"{reference} was not pulled: {trouble}") from error
             raise
         self._pulls.ended(reference, None)
 
-    async def _auth(self, reference: str, registry: str) -> str | None:
+    async def _auth(self, registry: str) -> tuple[str | None, CredentialsUnusableError | None]:
+        """What the engine shows, if anything, and why there is nothing though there should be."""
         try:
             credential = await self._credentials.credential(registry)
         except CredentialsUnusableError as error:
-            raise PullDeniedError(f"{reference} was not pulled: {error}") from error
-        return engine_auth(credential, registry) if credential is not None else None
+            return None, error
+        return engine_auth(credential, registry) if credential is not None else None, None
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
         """Replacements for containers and their references, images pulled. Raises `EngineError`."""

@@ -9,10 +9,12 @@ _OFFICIAL = "library/"
 # Older tools write Docker Hub this way; Docker reads it as docker.io.
 _LEGACY_REGISTRY = "index.docker.io"
 _MAX_REPOSITORY = 255
+_MAX_HOST_LABEL = 63
+_LAST_PORT = 65535
 _HEX_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 _HOST_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_REGISTRY = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_REGISTRY = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::(?P<port>[0-9]+))?")
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -171,8 +173,15 @@ def _reads_back(short: str, repository: str) -> bool:
 
 
 def _check_registry(registry: str, text: str) -> None:
-    if _REGISTRY.fullmatch(registry) is None:
+    found = _REGISTRY.fullmatch(registry)
+    if found is None:
         raise InvalidReferenceError(text, f"{registry!r} is not a registry's host name")
+    if any(len(label) > _MAX_HOST_LABEL for label in registry.partition(":")[0].split(".")):
+        why = f"a part of the host name {registry!r} is longer than {_MAX_HOST_LABEL} characters"
+        raise InvalidReferenceError(text, why)
+    port = (found["port"] or "").lstrip("0")
+    if len(port) > len(str(_LAST_PORT)) or int(port or "0") > _LAST_PORT:
+        raise InvalidReferenceError(text, f"the port of {registry!r} is beyond {_LAST_PORT}")
 
 
 def _check_repository(repository: str, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from yarl import URL
@@ -21,16 +21,20 @@ from tidegate.registry.transport import Answer, Redirects, Request, Transport
 _TOKEN_LIFE_S: Final = 60.0
 _PASSWORD_LIFE_S: Final = 300.0
 _TOKEN_LIMIT: Final = 1 << 20
-_OK, _UNAUTHORIZED = 200, 401
+_OK, _UNAUTHORIZED, _NOT_FOUND = 200, 401, 404
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Authorization:
-    """An Authorization header, until when it may be used, and whose it is."""
+    """An Authorization header, until when it may be used, and whose it is.
 
-    header: str = field(repr=False)
+    `header` is None for nobody's. `trouble` is why the account that is configured could not be had.
+    """
+
+    header: str | None = field(repr=False)
     expires_at: float
     source: str
+    trouble: CredentialsUnusableError | None = None
 
 
 class Authorizer:
@@ -66,34 +70,35 @@ class Authorizer:
         """Forget everything."""
         await self._known.close()
 
-    async def _credential(self, reference: Reference) -> Credential | None:
+    async def _credential(self, reference: Reference) -> tuple[Credential | None, CredentialsUnusableError | None]:
+        """An account that cannot be had stops nothing: what is public needs none."""
         try:
-            return await self._provider.credential(reference.registry)
+            return await self._provider.credential(reference.registry), None
         except CredentialsUnusableError as error:
-            raise CredentialsError(reference, error.what, error.remedy) from error
+            return None, error
 
     async def _password(self, reference: Reference, _: URL, __: Challenge) -> Authorization:
-        credential = await self._credential(reference)
+        credential, trouble = await self._credential(reference)
+        now = self._clock()
         if credential is None or not credential.password:
-            raise unauthorized(reference, "")
-        return Authorization(
-            basic_header(credential.username, credential.password),
-            self._clock() + _PASSWORD_LIFE_S,
-            credential.source,
-        )
+            return Authorization(None, now, "", trouble)  # not kept: the next question may have an account
+        header = basic_header(credential.username, credential.password)
+        return Authorization(header, now + _PASSWORD_LIFE_S, credential.source)
 
     async def _token(self, reference: Reference, base: URL, challenge: Challenge) -> Authorization:
-        credential = await self._credential(reference)
+        credential, trouble = await self._credential(reference)
         realm = self._realm(reference, base, challenge)
         asked_at = self._clock()
         answer = await self._transport.send(reference, _token_request(reference, realm, challenge, credential))
-        source = credential.source if credential else ""
+        nobody = Authorization(None, asked_at, credential.source if credential else "", trouble)
         if answer.status == _UNAUTHORIZED:
-            raise unauthorized(reference, source)
+            raise refused(reference, nobody)
+        if answer.status == _NOT_FOUND:
+            raise malformed(reference, f"the token service {answer.url.authority} is not there (404)", _NOT_FOUND)
         if answer.status != _OK:
             raise status_error(reference, answer.url, answer.status, answer.headers, answer.body)
         token, life_s = _read_token(reference, answer)
-        return Authorization(f"Bearer {token}", asked_at + life_s, source)
+        return replace(nobody, header=f"Bearer {token}", expires_at=asked_at + life_s)
 
     def _realm(self, reference: Reference, base: URL, challenge: Challenge) -> URL:
         try:
@@ -106,8 +111,11 @@ class Authorizer:
             ) from error
 
 
-def unauthorized(reference: Reference, source: str) -> UnauthorizedError:
-    """A 401 that credentials from `source` did not help; empty where there are none."""
+def refused(reference: Reference, used: Authorization | None) -> RegistryError:
+    """A 401 to what was shown, if anything was: whose it was, or why there was none."""
+    if used is not None and used.trouble is not None:
+        return CredentialsError(reference, used.trouble.what, used.trouble.remedy, _UNAUTHORIZED)
+    source = used.source if used is not None else ""
     if source:
         return UnauthorizedError(
             reference,

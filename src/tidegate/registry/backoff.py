@@ -13,27 +13,35 @@ LONGEST_RETRY_AFTER_S = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The patience owed to one registry: failures in a row, and the time before which it is left alone."""
+    """The patience owed to one registry: failures in a row, when the last one was told, and until when to wait."""
 
     failures: int = 0
     not_before: float = 0.0
+    failed_at: float = 0.0
 
     def next_allowed(self, now: float) -> float:
         """The earliest time at which it may be asked; `now` if it may be asked at once."""
         return max(now, self.not_before)
 
-    def failed(self, now: float, *, jitter: float, retry_after_s: float | None = None) -> "Backoff":
-        """After one more failure. `jitter` is a random number in [0, 1).
+    def failed(
+        self, now: float, *, jitter: float, asked_at: float | None = None, retry_after_s: float | None = None
+    ) -> "Backoff":
+        """After one more failure. `jitter` is a random number in [0, 1); `asked_at` is `now` where it is not given.
 
         The delay doubles from 30 s up to an hour, half of it by chance; a Retry-After is a floor to it, and
-        chance adds up to a tenth, so that many agents do not come back in the same second.
+        chance adds up to a tenth, so that many agents do not come back in the same second. Of questions that
+        were asked before the wait is over, which fail together, the first one counts.
         """
+        floor_s = min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S) * (1 + 0.1 * jitter)
+        if (now if asked_at is None else asked_at) < self.not_before:
+            return replace(self, not_before=max(self.not_before, now + floor_s), failed_at=now)
         failures = self.failures + 1
         full_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
-        delay_s = full_s * (0.5 + 0.5 * jitter)
-        if retry_after_s is not None:
-            delay_s = max(delay_s, min(retry_after_s, LONGEST_RETRY_AFTER_S) * (1 + 0.1 * jitter))
-        return Backoff(failures, max(self.not_before, now + delay_s))
+        return Backoff(failures, now + max(full_s * (0.5 + 0.5 * jitter), floor_s), now)
+
+    def succeeded(self, asked_at: float) -> "Backoff":
+        """After an answer: its failures are forgotten, and the wait too unless it was asked for meanwhile."""
+        return replace(self, failures=0) if asked_at < self.failed_at else Backoff()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +54,24 @@ class Backoffs:
         """The earliest time at which `registry` may be asked."""
         return self.registries.get(registry, Backoff()).next_allowed(now)
 
-    def failed(self, registry: str, now: float, *, jitter: float, retry_after_s: float | None = None) -> "Backoffs":
+    def failed(
+        self,
+        registry: str,
+        now: float,
+        *,
+        jitter: float,
+        asked_at: float | None = None,
+        retry_after_s: float | None = None,
+    ) -> "Backoffs":
         """After a failure of `registry`."""
         before = self.registries.get(registry, Backoff())
-        after = before.failed(now, jitter=jitter, retry_after_s=retry_after_s)
-        return replace(self, registries={**self.registries, registry: after})
+        after = before.failed(now, jitter=jitter, asked_at=asked_at, retry_after_s=retry_after_s)
+        return Backoffs({**self.registries, registry: after})
 
-    def succeeded(self, registry: str) -> "Backoffs":
-        """After an answer of `registry`: its failures are forgotten."""
-        return Backoffs({name: value for name, value in self.registries.items() if name != registry})
+    def succeeded(self, registry: str, asked_at: float) -> "Backoffs":
+        """After an answer of `registry`."""
+        after = self.registries.get(registry, Backoff()).succeeded(asked_at)
+        return Backoffs({**self.registries, registry: after})
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
@@ -66,7 +83,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - now).total_seconds())

@@ -25,21 +25,23 @@ class Challenge:
     service: str = ""
 
 
-_SCHEME = re.compile(r"\s*(basic|bearer)(?:\s+|$)", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:^|,)\s*(basic|bearer)(?=\s*(?:,|$)|\s+[^\s=])", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ATTRIBUTE = re.compile(r'\s*([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|(?=\s*$))')
 # Where one challenge of several in a header ends: a scheme is a word that no `=` follows.
 _NEXT = re.compile(r"\s*[A-Za-z][A-Za-z0-9-]*(?:\s+(?!=)|$)")
 
 
 def parse_challenge(header: str | None) -> Challenge:
-    """The first Basic or Bearer challenge of the header.
+    """The first Basic or Bearer challenge of the header; others are passed over.
 
     Attributes may be quoted or not, come in any order and end with a comma. Raises `ChallengeError` where
     a Bearer challenge lacks its realm or service, as Watchtower does.
     """
     if not header or not header.strip():
         raise ChallengeError("it does not say how (no WWW-Authenticate)")
-    found = _SCHEME.match(header)
+    # what is quoted names no scheme
+    found = _SCHEME.search(_QUOTED.sub(lambda quoted: '"' * len(quoted[0]), header))
     if found is None:
         raise ChallengeError(f"it wants {header.split()[0]!r}, which is neither Basic nor Bearer")
     scheme = Scheme(found[1].lower())

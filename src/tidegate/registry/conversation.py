@@ -7,10 +7,11 @@ from typing import Final
 from yarl import URL
 
 from tidegate.domain.reference import Reference
-from tidegate.registry.authorizer import Authorization, Authorizer, unauthorized
+from tidegate.registry.authorizer import Authorization, Authorizer, refused
 from tidegate.registry.challenge import Challenge, ChallengeError, parse_challenge
 from tidegate.registry.endpoint import base_urls, same_origin
 from tidegate.registry.errors import (
+    AddressUnusableError,
     RedirectRefusedError,
     RegistryError,
     RegistryUnavailableError,
@@ -49,28 +50,33 @@ class Conversation:
         """
         endpoint = await self._endpoint(reference)
         question = _question(reference, endpoint.base, method, path, limit)
-        answer, used = await self._ask_once(reference, endpoint, question)
+        used = await self._authorization(reference, endpoint)
+        answer = await self._ask_once(reference, endpoint, question, used)
         if answer.status != _UNAUTHORIZED:
             return answer
         self._take_challenge(reference, endpoint, answer, used)
-        answer, used = await self._ask_once(reference, endpoint, question)
+        renewed = await self._authorization(reference, endpoint)
+        if _shown(renewed) is None and _shown(used) is None:
+            raise refused(reference, renewed)
+        answer = await self._ask_once(reference, endpoint, question, renewed)
         if answer.status == _UNAUTHORIZED:
-            raise unauthorized(reference, used.source if used else "")
+            raise refused(reference, renewed)
         return answer
 
     async def close(self) -> None:
         """Forget the registries."""
         await self._endpoints.close()
 
+    async def _authorization(self, reference: Reference, endpoint: _Endpoint) -> Authorization | None:
+        if endpoint.challenge is None:
+            return None
+        return await self._authorizer.authorize(reference, endpoint.base, endpoint.challenge)
+
     async def _ask_once(
-        self, reference: Reference, endpoint: _Endpoint, question: Request
-    ) -> tuple[Answer, Authorization | None]:
-        used = None
-        if endpoint.challenge is not None:
-            used = await self._authorizer.authorize(reference, endpoint.base, endpoint.challenge)
-        request = replace(question, authorization=used.header if used else None)
+        self, reference: Reference, endpoint: _Endpoint, question: Request, used: Authorization | None
+    ) -> Answer:
         try:
-            return await self._transport.send(reference, request), used
+            return await self._transport.send(reference, replace(question, authorization=_shown(used)))
         except RegistryUnavailableError:
             # It may come back as another: with TLS now, or with other rules.
             self._endpoints.drop(reference.registry, endpoint)
@@ -100,7 +106,11 @@ class Conversation:
 
     async def _find(self, reference: Reference) -> _Endpoint:
         """Try the addresses in order. A certificate that is not trusted is no reason to do without TLS."""
-        *others, last = base_urls(reference.registry, self._insecure)
+        try:
+            *others, last = base_urls(reference.registry, self._insecure)
+        except ValueError as error:
+            what = f"{reference.registry!r} cannot be the name of a registry"
+            raise AddressUnusableError(reference, what, "correct the image's reference") from error
         for base in others:
             try:
                 return await self._ping(reference, base)
@@ -123,6 +133,10 @@ class Conversation:
         return _Endpoint(base, None)
 
 
+def _shown(authorization: Authorization | None) -> str | None:
+    return authorization.header if authorization is not None else None
+
+
 def check(reference: Reference, answer: Answer) -> None:
     """Raises the `RegistryError` that the status means, unless it is 200."""
     if answer.status != _OK:
@@ -139,7 +153,7 @@ def _question(reference: Reference, base: URL, method: str, path: str, limit: in
 
 def _challenge_of(reference: Reference, answer: Answer) -> Challenge:
     try:
-        return parse_challenge(answer.headers.get("WWW-Authenticate"))
+        return parse_challenge(", ".join(answer.headers.getall("WWW-Authenticate", ())))
     except ChallengeError as error:
         what = f"{answer.url.authority} wants credentials, but {error}"
         raise malformed(reference, what, answer.status) from error

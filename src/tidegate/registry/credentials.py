@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tidegate.registry.credential import Credential
+import structlog
+
+from tidegate.registry.credential import Credential, CredentialsUnusableError
 from tidegate.registry.credential_helper import ask_helper
 from tidegate.registry.docker_config import HUB, HUB_KEY, DockerConfig, load_docker_config
+
+_log = structlog.get_logger(__name__)
 
 
 class CredentialsProvider(Protocol):
@@ -39,22 +43,41 @@ class ConfiguredCredentials:
     password: str = field(default="", repr=False)
     config_file: Path | None = None
     helper_timeout_s: float = 10.0
+    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     async def credential(self, registry: str) -> Credential | None:
-        """REPO_USER and REPO_PASS, then the registry's own helper, then the store, then the file."""
+        """REPO_USER and REPO_PASS, then the registry's own helper, then the store, then the file.
+
+        What cannot be used is logged once; it is raised where the file has no account either.
+        """
         if self.username and self.password:
             return Credential(self.username, self.password, source="REPO_USER and REPO_PASS")
         if self.config_file is None:
             return None
-        config = load_docker_config(self.config_file)
-        return await self._from_helper(config, registry) or config.stored(registry)
+        try:
+            config = load_docker_config(self.config_file)
+            return await self._from_helper(config, registry) or config.stored(registry)
+        except CredentialsUnusableError as error:
+            self._tell(error)
+            raise
+
+    def _tell(self, error: CredentialsUnusableError) -> None:
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            _log.warning("credentials cannot be used; what needs none is asked for without", reason=str(error))
 
     async def _from_helper(self, config: DockerConfig, registry: str) -> Credential | None:
         helper = config.helper(registry)
         if helper is None:
             return None
         server = HUB_KEY if registry == HUB else registry
-        return await ask_helper(helper, server, timeout_s=self.helper_timeout_s)
+        try:
+            return await ask_helper(helper, server, timeout_s=self.helper_timeout_s)
+        except CredentialsUnusableError as error:
+            if (stored := config.stored(registry)) is None:
+                raise
+            self._tell(error)
+            return stored
 
 
 def credentials_from(environ: Mapping[str, str]) -> ConfiguredCredentials:

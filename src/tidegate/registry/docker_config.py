@@ -1,7 +1,6 @@
 """Docker's `config.json`: accounts per registry, and the helpers that keep them."""
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def _account(entry: Any, key: str, path: Path) -> Credential | None:
 def _decode(auth: str, key: str, path: Path) -> tuple[str, str]:
     try:
         username, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not text behind it
         colon = ""
     if not colon:
         # Not chained: the original error could carry the secret.

@@ -31,7 +31,11 @@ class UnauthorizedError(RegistryError):
 
 
 class CredentialsError(RegistryError):
-    """The configured credentials could not be read, so the registry was not asked."""
+    """The registry wants credentials, and the configured ones could not be read."""
+
+
+class AddressUnusableError(RegistryError):
+    """The registry's name, or the name of the proxy on the way to it, is no address that can be asked."""
 
 
 class ForbiddenError(RegistryError):

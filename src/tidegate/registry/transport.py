@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from tidegate import __version__
 from tidegate.domain.reference import Reference
 from tidegate.registry.counters import Counters
 from tidegate.registry.endpoint import AddressError, follow, same_origin
-from tidegate.registry.errors import RedirectRefusedError
+from tidegate.registry.errors import AddressUnusableError, RedirectRefusedError
 from tidegate.registry.failures import connection_error, malformed
-from tidegate.registry.proxy import proxy_for
+from tidegate.registry.proxy import ProxyError, proxy_for
 
 _QUICK_RETRIES: Final = 2
 _MOST_REDIRECTS: Final = 5
@@ -58,7 +59,7 @@ class Answer:
 
     url: URL
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
 
 
@@ -121,9 +122,13 @@ class Transport:
         while True:
             try:
                 return await self._once(reference, request, url, authorization)
+            except ProxyError as error:
+                raise AddressUnusableError(reference, str(error), "write it as http://HOST:PORT") from error
             except (aiohttp.ClientError, OSError) as error:
                 if attempt == _QUICK_RETRIES or not _was_lost(error):
                     raise connection_error(reference, url, error, self._timeout_s) from error
+            except ValueError as error:  # what an HTTP client says of a name or a header that cannot be
+                raise malformed(reference, f"{url.authority} cannot be asked ({error})") from error
             attempt += 1
             await self._sleep(attempt * (0.1 + 0.1 * self._random()))
 
