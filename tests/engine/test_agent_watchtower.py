@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here, in_thread, tidegate
 from tests.support.compose import Compose
 from tests.support.docker import docker
-from tests.support.features import image_of, one, running, services
+from tests.support.features import at_work, image_of, one, running, services, until
 from tests.support.waiting import wait_for
 
 PREFIX = "com.centurylinklabs.watchtower"
@@ -159,3 +161,42 @@ async def test_positional_names_are_exact_or_match_as_a_whole(compose: Compose, 
     async with agent_here(tmp_path / "state", f"{compose.project}-ba(b|ll)oon") as here:
         await here.look()
     assert versions(compose, *named) == {"ball": "2", "long": "1"}
+
+
+API = {
+    "WATCHTOWER_HTTP_API_UPDATE": "true",
+    "WATCHTOWER_HTTP_API_TOKEN": "s3cret",
+    "TIDEGATE_HTTP_LISTEN": "127.0.0.1:0",
+    "WATCHTOWER_POLL_INTERVAL": "1",
+}
+
+
+async def test_an_agent_that_serves_the_update_api_looks_only_when_it_is_asked_to(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    new = push("2")
+    async with agent_here(tmp_path / "state", **API) as here, at_work(here) as agent:
+        await until(lambda: agent._api is not None and agent._api.port, "the API is served")
+        await in_thread(compose.run, "restart", "-t", "0")
+        await asyncio.sleep(4)
+        assert (agent.metrics.scans_total, image_of(compose, "web")) == (0, old.image_id)
+        assert agent._api is not None
+        update, token = f"http://127.0.0.1:{agent._api.port}/v1/update", {"Authorization": "Bearer s3cret"}
+        async with aiohttp.ClientSession() as session, session.post(update, headers=token) as answer:
+            assert answer.status == 200
+        assert (agent.metrics.scans_total, image_of(compose, "web")) == (1, new.image_id)
+
+
+async def test_an_agent_that_serves_the_update_api_polls_as_well_where_that_is_asked_for(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    compose.write(services(web=one(push("1"))))
+    compose.up()
+    polls = {**API, "WATCHTOWER_HTTP_API_PERIODIC_POLLS": "true"}
+    async with agent_here(tmp_path / "state", **polls) as here, at_work(here):
+        new = await in_thread(push, "2")
+        await until(lambda: here.outcomes() == ["committed"], "the release is found without being asked for")
+        assert image_of(compose, "web") == new.image_id

@@ -233,23 +233,30 @@ async def test_a_pull_that_is_refused_leaves_the_container_and_is_tried_at_the_n
 
 
 @pytest.mark.parametrize(
-    ("label", "value", "says"),
+    ("label", "value", "takes"),
     [
-        ("com.centurylinklabs.zodiac.original-image", "Not An Image", "Not An Image"),
-        ("tidegate.settle", "soon", "tidegate.settle"),
-        ("com.centurylinklabs.watchtower.enable", "maybe", "com.centurylinklabs.watchtower.enable"),
-        ("tidegate.freeze", "whenever", "whenever"),
+        ("com.centurylinklabs.zodiac.original-image", "Not An Image", "an image reference"),
+        ("com.centurylinklabs.zodiac.original-image", "localhost:99999/x", "an image reference"),
+        ("com.centurylinklabs.watchtower.stop-signal", "SIGTREM", "a signal such as SIGTERM"),
+        ("tidegate.settle", "soon", "a duration such as"),
+        ("com.centurylinklabs.watchtower.enable", "maybe", "true or false"),
+        ("tidegate.freeze", "whenever", "`FROM/TO [ZONE] [REASON]`"),
+        ("tidegate.freeze", "2026-01-01T00:00/9999-12-31T23:59 America/New_York", "`FROM/TO [ZONE] [REASON]`"),
+        ("tidegate.freeze", "0001-01-01/2027-01-01 Europe/Berlin", "`FROM/TO [ZONE] [REASON]`"),
+        ("com.centurylinklabs.watchtower.lifecycle.pre-update-timeout", "9" * 400, "a whole number of minutes"),
     ],
+    ids=lambda text: text[:40],
 )
 async def test_a_label_that_cannot_be_read_is_named_and_only_its_container_is_left_alone(
-    pair: Pair, tmp_path: Path, label: str, value: str, says: str
+    pair: Pair, tmp_path: Path, label: str, value: str, takes: str
 ) -> None:
     pair.labels = {label: value}
     await pair.up()
     async with agent_here(tmp_path / "state") as here:
         looked = await here.look()
         told = next(each for each in looked.decisions if each.place.service == "bad")
-    assert says in told.reason
+    assert f"label {label} is {value!r}; it takes {takes}" in told.reason
+    assert "\n" not in told.reason
     assert told.action != "update"
     assert running(pair.compose, "bad")
     assert pair.compose.container("good")["Config"]["Env"].count("VERSION=2") == 1

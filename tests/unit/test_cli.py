@@ -170,6 +170,12 @@ def test_the_flag_for_tls_reaches_the_engines_client(cli: Cli, commands: SimpleN
     assert os.environ["DOCKER_TLS_VERIFY"] == "1"
 
 
+@pytest.mark.parametrize("flag", ["-ch", "--help=true"])
+def test_run_help_is_shown_however_it_is_asked_for(cli: Cli, flag: str) -> None:
+    code, out, _ = cli("agent", "run", flag)
+    assert (code, out.startswith("Usage: tidegate agent run")) == (0, True)
+
+
 def test_run_help_is_shown_even_where_settings_are_wrong(cli: Cli) -> None:
     code, out, _ = cli("agent", "run", "--help", "--no-such-flag")
     assert code == 0

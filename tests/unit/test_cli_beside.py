@@ -41,3 +41,9 @@ def test_the_names_given_to_the_agent_are_no_target_of_a_command() -> None:
     settings = settings_beside(["shop/web"], {}, ["--scope", "blue", "web"], agents_names=False)
     assert settings.names == ("shop/web",)
     assert settings_beside([], {}, ["web"], agents_names=False).names == ()
+
+
+def test_a_list_of_a_command_takes_the_place_of_the_agents() -> None:
+    settings = settings_beside(["-x", "db", "-x", "cache"], {}, ["-x", "web"], agents_names=False)
+    assert settings.disable_containers == ("db", "cache")
+    assert settings_beside([], {}, ["-x", "web"], agents_names=False).disable_containers == ("web",)

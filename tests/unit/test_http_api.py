@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from tidegate.agent.http_api import HttpApi, Update
 from tidegate.agent.metrics import Metrics, UpdateOutcome
@@ -83,6 +84,23 @@ async def test_images_may_be_repeated_and_separated_by_commas() -> None:
     async with served(updates) as session:
         await session.post("/v1/update?image=a,b&image=localhost:5000/c", headers=TOKEN)
     assert updates.asked == [("a", "b", "localhost:5000/c")]
+
+
+async def test_an_image_that_is_no_reference_is_left_out_and_the_others_are_looked_at() -> None:
+    updates = open_updates()
+    with capture_logs() as logs:
+        async with served(updates) as session, session.post("/v1/update?image=BAD,acme/x", headers=TOKEN) as answer:
+            assert answer.status == 200
+    assert updates.asked == [("acme/x",)]
+    assert ["'BAD' is not an image reference" in line["reason"] for line in logs] == [True]
+
+
+async def test_images_of_which_none_is_a_reference_are_refused_with_the_reason() -> None:
+    updates = open_updates()
+    async with served(updates) as session, session.post("/v1/update?image=BAD", headers=TOKEN) as answer:
+        assert answer.status == 400
+        assert "'BAD' is not an image reference" in await answer.text()
+    assert updates.asked == []
 
 
 async def test_the_answer_waits_for_the_update() -> None:

@@ -149,6 +149,11 @@ def test_watchtowers_stop_signal_and_image_labels_are_read() -> None:
     assert (found.stop_signal, found.image) == ("SIGHUP", "acme/web:1")
 
 
+@pytest.mark.parametrize("signal", ["SIGTERM", "quit", "USR1", "SIGRTMIN+3", "RTMAX-14", "RTMIN", "1", "64"])
+def test_a_stop_signal_has_a_name_or_a_number(signal: str) -> None:
+    assert policy({f"{WATCHTOWER}.stop-signal": signal}).stop_signal == signal.upper()
+
+
 @pytest.mark.parametrize(
     ("label", "value", "takes"),
     [
@@ -163,8 +168,16 @@ def test_watchtowers_stop_signal_and_image_labels_are_read() -> None:
         ("tidegate.probe.http", "http://x/", ":PORT/PATH"),
         ("tidegate.probe.tcp", "70000", ":PORT"),
         ("tidegate.probe.interval", "0", "a duration"),
+        ("tidegate.freeze", "2026-01-01T00:00/9999-12-31T23:59 America/New_York", "FROM/TO"),
+        ("tidegate.freeze", "0001-01-01/2027-01-01 Europe/Berlin", "FROM/TO"),
         (f"{WATCHTOWER}.stop-signal", "KILL ME", "a signal"),
+        (f"{WATCHTOWER}.stop-signal", "SIGTREM", "SIGTERM"),
+        (f"{WATCHTOWER}.stop-signal", "65", "a signal"),
+        (f"{WATCHTOWER}.stop-signal", "SIGRTMIN+16", "a signal"),
         (f"{WATCHTOWER}.lifecycle.pre-update-timeout", "1m", "minutes"),
+        (f"{WATCHTOWER}.lifecycle.pre-update-timeout", "9" * 400, "minutes"),
+        ("com.centurylinklabs.zodiac.original-image", "Not An Image", "an image reference"),
+        ("com.centurylinklabs.zodiac.original-image", f"sha256:{'a' * 64}", "an image reference"),
     ],
 )
 def test_a_bad_label_is_refused_with_its_name_value_and_what_it_takes(label: str, value: str, takes: str) -> None:

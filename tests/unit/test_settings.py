@@ -78,6 +78,27 @@ def test_the_last_of_two_equal_flags_counts() -> None:
     assert load("--scope", "a", "--scope", "b").scope == "b"
 
 
+def test_a_list_that_is_given_in_several_flags_adds_up_and_takes_the_place_of_the_variable() -> None:
+    found = load("-x", "db", "-x", "", "--disable-containers=cache,queue", WATCHTOWER_DISABLE_CONTAINERS="web")
+    assert found.disable_containers == ("db", "cache", "queue")
+    windows = load("--window", "0 2 * * * 1h", "--window", "0 4 * * * 1h").windows
+    assert windows == ("0 2 * * * 1h", "0 4 * * * 1h")
+
+
+def test_a_version_of_the_engines_api_may_be_written_with_its_v() -> None:
+    assert load(DOCKER_API_VERSION="v1.43").docker_api_version == "1.43"
+
+
+@pytest.mark.parametrize(("word", "level"), [("warning", "warn"), ("WARNING", "warn"), ("Error", "error")])
+def test_log_levels_are_read_as_watchtower_reads_them(word: str, level: str) -> None:
+    assert load(WATCHTOWER_LOG_LEVEL=word).log_level == level
+
+
+def test_insecure_registries_are_hosts_whatever_scheme_stands_before_them() -> None:
+    found = load(TIDEGATE_INSECURE_REGISTRIES="http://reg:5000/, 10.0.0.1:5000,plain,[::1]:5000")
+    assert found.insecure_registries == ("reg:5000", "10.0.0.1:5000", "plain", "[::1]:5000")
+
+
 def test_an_empty_value_counts_as_not_set() -> None:
     assert load("--scope", "", WATCHTOWER_SCHEDULE="").scope is None
 
@@ -136,6 +157,11 @@ def test_no_color_counts_whatever_its_value() -> None:
         ("WATCHTOWER_WARN_ON_HEAD_FAILURE", "sometimes", "auto, always or never"),
         ("WATCHTOWER_COMPAT", "nf", "only upstream"),
         ("DOCKER_HOST", "ssh://host", "unix:///var/run/docker.sock"),
+        ("DOCKER_HOST", "tcp://host:abc", "tcp://host:2376"),
+        ("DOCKER_HOST", "tcp://host:99999", "tcp://host:2376"),
+        ("TIDEGATE_INSECURE_REGISTRIES", "https://reg:5000", "HOST:PORT"),
+        ("TIDEGATE_INSECURE_REGISTRIES", "10.0.0.0/8", "HOST:PORT"),
+        ("TIDEGATE_FREEZE", "2026-01-01/9999-12-31", "FROM/TO"),
         ("DOCKER_API_VERSION", "latest", "1.41"),
         ("TZ", "Mars/Olympus", "Europe/Rome"),
         ("TIDEGATE_STRATEGY", "blue-green", "stop-first"),
@@ -186,9 +212,16 @@ def test_an_interval_and_a_schedule_together_are_refused() -> None:
     assert "An interval and a schedule" in refusal("--schedule", "@daily", WATCHTOWER_INTERVAL="300")
 
 
+def test_an_empty_schedule_says_nothing_beside_an_interval() -> None:
+    assert load("--schedule", "", WATCHTOWER_INTERVAL="300").schedule == Every(300.0)
+
+
 @pytest.mark.parametrize(
     "name",
-    ["WATCHTOWER_NOTIFICATIONS", "WATCHTOWER_NOTIFICATION_URL", "WATCHTOWER_NOTIFICATION_EMAIL_SERVER_PASSWORD"],
+    [
+        *("WATCHTOWER_NOTIFICATIONS", "WATCHTOWER_NOTIFICATION_URL", "WATCHTOWER_NOTIFICATION_EMAIL_SERVER_PASSWORD"),
+        "WATCHTOWER_NOTIFICATION_MSTEAMS_HOOK_URL",
+    ],
 )
 def test_notifications_are_refused_by_name_and_their_values_are_not_shown(name: str) -> None:
     said = refusal(**{name: "slack://hidden"})
@@ -241,6 +274,14 @@ def test_user_and_password_belong_together() -> None:
 
 def test_a_name_that_is_no_regular_expression_is_refused() -> None:
     assert "'web['" in refusal("web[")
+    assert "'a{99999999999999}'" in refusal("a{99999999999999}")
+
+
+@pytest.mark.parametrize("flag", ["--repo-pass", "-p"])
+def test_what_stands_behind_a_flag_that_is_not_known_is_not_shown(flag: str) -> None:
+    said = refusal(flag, "se[cret")
+    assert f"{flag} is not a known flag" in said
+    assert "cret" not in said
 
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)

@@ -127,6 +127,9 @@ def test_a_freeze_may_carry_offsets() -> None:
         ("2026-13-01/2026-13-02", "'2026-13-01'"),
         ("2027-01-03/2026-12-20", "ends before it begins"),
         ("2026-12-20/2026-12-21 Mars/Crater", "'Mars/Crater'"),
+        ("2026-12-20/9999-12-31", "the year of '9999-12-31' is not between 1970 and 9000"),
+        ("2026-01-01T00:00/9999-12-31T23:59 America/New_York", "the year of '9999-12-31T23:59'"),
+        ("0001-01-01/2027-01-01 Europe/Berlin", "the year of '0001-01-01'"),
     ],
 )
 def test_a_freeze_that_cannot_be_read_is_quoted_with_what_is_wrong(text: str, named: str) -> None:
@@ -305,3 +308,10 @@ def test_cronsim_reads_every_expression_that_is_accepted(words: list[str]) -> No
             refusal = str(error)
         # the one thing left to refuse is a day that none of the months has
         assert refusal in {"", "Bad day-of-month"}
+
+
+@pytest.mark.parametrize("windows", ["", "0 2 29 2 * 366d America/New_York"])
+def test_a_freeze_may_last_for_thousands_of_years(windows: str) -> None:
+    freeze = "1970-01-01/9000-12-31T23:59-12:00 America/New_York"
+    found = ask(utc("2026-03-01T12:00"), windows, freeze)
+    assert (found.open, "frozen until 9000-12-31" in found.reason) == (False, True)

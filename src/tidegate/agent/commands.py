@@ -21,7 +21,8 @@ from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.settings import Settings
 from tidegate.agent.state import QuarantineEntry, State, named
 from tidegate.agent.successor import claim
-from tidegate.engine.errors import EngineError
+from tidegate.agent.survey import Place, Survey
+from tidegate.engine.errors import EngineError, NotFoundError
 
 _log = structlog.get_logger(__name__)
 
@@ -88,31 +89,33 @@ async def status(settings: Settings) -> list[StatusRow]:
     async with _parts(settings) as parts:
         survey = await parts.surveyor().survey()
         moving = _moving(parts.state)
-        rows = []
-        for place in survey.selected:
-            container = await parts.engine.container(place.id)
-            last = parts.state.history.tail(1, cluster=place.cluster, service=place.service)
-            held = parts.state.quarantine.list()
-            rows.append(
-                StatusRow(
-                    container=place.name,
-                    cluster=place.cluster or None,
-                    service=place.service if place.cluster else None,
-                    image=place.followed,
-                    state=container.status,
-                    health=container.health.value,
-                    running_digest=running_digest(survey.images.get(place.image_id), place.followed),
-                    last_outcome=last[0].get("outcome") if last else None,
-                    last_at=last[0].get("time") if last else None,
-                    quarantined=tuple(
-                        entry.digest
-                        for entry in held
-                        if (entry.cluster, entry.service) == (place.cluster, place.service)
-                    ),
-                    transaction=moving.get(place.name),
-                )
-            )
-        return rows
+        rows = [await _status_row(parts, survey, place, moving.get(place.name)) for place in survey.selected]
+        return [row for row in rows if row is not None]
+
+
+async def _status_row(parts: Parts, survey: Survey, place: Place, moving: str | None) -> StatusRow | None:
+    """None for a container that vanished since the look."""
+    try:
+        container = await parts.engine.container(place.id)
+    except NotFoundError:
+        return None
+    last = parts.state.history.tail(1, cluster=place.cluster, service=place.service)
+    held = parts.state.quarantine.list()
+    return StatusRow(
+        container=place.name,
+        cluster=place.cluster or None,
+        service=place.service if place.cluster else None,
+        image=place.followed,
+        state=container.status,
+        health=container.health.value,
+        running_digest=running_digest(survey.images.get(place.image_id), place.followed),
+        last_outcome=last[0].get("outcome") if last else None,
+        last_at=last[0].get("time") if last else None,
+        quarantined=tuple(
+            entry.digest for entry in held if (entry.cluster, entry.service) == (place.cluster, place.service)
+        ),
+        transaction=moving,
+    )
 
 
 def _moving(state: State) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from tidegate.agent.metrics import CONTENT_TYPE, Metrics
+from tidegate.domain.reference import InvalidReferenceError, parse_reference
 from tidegate.engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -85,9 +86,11 @@ class HttpApi:
     async def _serve_update(self, request: "web.Request") -> "web.Response":
         if not self._allowed(request):
             return _empty(401)
-        images = tuple(
-            image.strip() for given in request.query.getall("image", []) for image in given.split(",") if image.strip()
-        )
+        images, bad = _images(request.query.getall("image", []))
+        for error in bad:
+            _log.warning("an image that was asked for over HTTP is left out", reason=str(error))
+        if bad and not images:
+            return _told(400, "".join(f"{error}\n" for error in bad))
         if self._lock.locked() and not images:
             self._metrics.skipped()
             return _empty(200)
@@ -116,7 +119,23 @@ class HttpApi:
         return hmac.compare_digest(given, self._expected)
 
 
+def _images(given: Iterable[str]) -> tuple[tuple[str, ...], list[InvalidReferenceError]]:
+    """The images that are named, and why others are none."""
+    images, bad = [], []
+    for text in (part.strip() for each in given for part in each.split(",") if part.strip()):
+        try:
+            parse_reference(text)
+            images.append(text)
+        except InvalidReferenceError as error:
+            bad.append(error)
+    return tuple(images), bad
+
+
 def _empty(status: int) -> "web.Response":
+    return _told(status, None)
+
+
+def _told(status: int, text: str | None) -> "web.Response":
     from aiohttp import web  # noqa: PLC0415 - as above
 
-    return web.Response(status=status)
+    return web.Response(status=status, text=text)

@@ -2,21 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import tzinfo
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from tidegate.agent import settings_kinds as kinds
 from tidegate.agent.schedule import Every, Schedule, parse_schedule
 from tidegate.agent.settings_parse import Found, Given, read_arguments, read_environment
 from tidegate.agent.settings_table import SETTINGS, Setting
 from tidegate.domain.policy import Cut, PolicyDefaults
 from tidegate.domain.selection import Filters
 from tidegate.domain.transaction import Strategy
-
-_EMPTY_LISTS = {kind.takes for kind in (kinds.LIST, kinds.REPOSITORIES, kinds.WORDS, kinds.WINDOWS, kinds.FREEZES)}
 
 
 class SettingsError(Exception):
@@ -122,21 +119,33 @@ class Settings:
         )
 
 
-def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Settings from flags (after `agent run`) over the environment. Raises `SettingsError` with all faults."""
-    found = Found()
+def load_settings(argv: Sequence[str], environ: Mapping[str, str], *, beneath: Sequence[str] = ()) -> Settings:
+    """Settings from flags (after `agent run`) over the environment. Raises `SettingsError` with all faults.
+
+    `beneath` are flags that hold where `argv` does not say; names among them are left out.
+    """
+    found, under = Found(), Found()
     read_arguments(argv, found)
-    flags, found.given = found.given, []
-    read_environment(environ, found)
+    read_arguments(beneath, under)
+    layers = [found.given, under.given, read_environment(environ, found)]
     values: dict[str, Any] = {}
+    given: set[str] = set()
     for setting in SETTINGS:
-        ours = [given for given in flags if given.setting is setting][-1:]
-        _settle(setting, ours or [g for g in found.given if g.setting is setting], values, found)
-    given = {g.setting.field for g in (*flags, *found.given)}
+        each = [[one for one in layer if one.setting is setting] for layer in layers]
+        ours = next((_merged(some) for some in each[:2] if some), each[2])
+        _settle(setting, ours, values, found)
+        given.update(one.setting.field for one in ours if one.text)
     _check_together(values, given, found)
     if found.errors:
         raise SettingsError(found.errors)
     return Settings(**_finished(values), names=tuple(found.names), warnings=tuple(found.warnings))
+
+
+def _merged(given: Sequence[Given]) -> list[Given]:
+    """One value of a flag that was given several times: lists add up, of others the last counts."""
+    last = given[-1]
+    separator = last.setting.kind.separator
+    return [replace(last, text=separator.join(one.text for one in given if one.text)) if separator else last]
 
 
 def _settle(setting: Setting, given: list[Given], values: dict[str, Any], found: Found) -> None:
@@ -157,7 +166,7 @@ def _read(given: Given, found: Found) -> Any:
         return _default(given.setting)  # `--scope "$UNSET"` says nothing
     try:
         return kind.read(given.text)
-    except ValueError:
+    except (ValueError, OverflowError):
         shown = "has a value that cannot be used" if given.setting.secret else f"is {given.text!r}"
         found.errors.append(f"{given.origin} {shown}; it takes {kind.takes}.")
         return None
@@ -167,7 +176,7 @@ def _default(setting: Setting) -> Any:
     """An empty default is None, or the empty value of a kind that reads lists."""
     if setting.default:
         return setting.kind.read(setting.default)
-    return () if setting.kind.takes in _EMPTY_LISTS else None
+    return () if setting.kind.separator else None
 
 
 def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) -> None:
@@ -180,15 +189,16 @@ def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) 
         found.errors.append("REPO_USER and REPO_PASS belong together: set both or none.")
     if values["revive_stopped"] and not values["include_stopped"]:
         found.warnings.append("revive-stopped has no effect without include-stopped.")
-    for name in found.names:
-        _check_name(name, found)
+    if not found.strange:
+        for name in found.names:
+            _check_name(name, found)
     _check_schedule(values, found)
 
 
 def _check_name(name: str, found: Found) -> None:
     try:
         re.compile(name)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         found.errors.append(f"The name {name!r} is neither a container's name nor a regular expression: {error}.")
 
 

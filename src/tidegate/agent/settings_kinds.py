@@ -19,17 +19,21 @@ from tidegate.domain.values import BOOL_TAKES, parse_bool, split_list
 
 _LONGEST_PREFIX = 27
 _LAST_PORT = 65535
-_API_VERSION = re.compile(r"\d+\.\d+")
+_API_VERSION = re.compile(r"v?(\d+\.\d+)", re.ASCII)
 _DIGITS = re.compile(r"\d{1,5}", re.ASCII)
 _MOUNTED_SECRETS = "/run/secrets/"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`read` turns text into a value and raises ValueError; `takes` says in words what it accepts."""
+    """`read` turns text into a value and raises ValueError; `takes` says in words what it accepts.
+
+    `separator` joins the values of a flag that is given several times; where it is empty the last one counts.
+    """
 
     takes: str
     read: Callable[[str], Any]
+    separator: str = ""
 
 
 def choice(*words: str) -> Kind:
@@ -56,6 +60,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _host(text: str) -> str:
     parts = urlsplit(text)
+    _ = parts.port  # raises ValueError where it is no port
     good = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname)
     if parts.scheme not in {"unix", "tcp", "http", "https"} or not good:
         raise ValueError(text)
@@ -69,10 +74,26 @@ def _repositories(text: str) -> tuple[str, ...]:
     return names
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """Registries by host, each with or without a port; the scheme that people write before it is left out."""
+    hosts = tuple(item.removeprefix("http://").rstrip("/") for item in split_list(text))
+    for host in hosts:
+        named = host if ":" in host else f"{host}:5000"
+        if parse_reference(f"{named}/x").name != f"{named}/x":
+            raise ValueError(text)
+    return hosts
+
+
+def _level(text: str) -> str:
+    """As Watchtower's logging library reads it."""
+    return "warn" if text.lower() == "warning" else LEVEL_WORDS.read(text)
+
+
 def _api_version(text: str) -> str:
-    if _API_VERSION.fullmatch(text) is None:
+    found = _API_VERSION.fullmatch(text)
+    if found is None:
         raise ValueError(text)
-    return text
+    return found[1]
 
 
 def _subnets(text: str) -> tuple[IPv4Network, ...]:
@@ -123,24 +144,26 @@ def _listen(text: str) -> tuple[str, int]:
 
 TEXT = Kind("text", str)
 BOOL = Kind(BOOL_TAKES, parse_bool)
-PRESENT = Kind("any value but false", lambda text: text not in {"false", "0"})
+PRESENT = Kind("any value; false and 0 mean no", lambda text: text not in {"false", "0"})
 COUNT = Kind("a whole number", parse_count)
 DURATION = Kind(EXAMPLES, parse_duration)
 INTERVAL = Kind(f"{EXAMPLES}, longer than nothing", _positive)
-REPOSITORIES = Kind("a comma list of repositories, without tags, such as ghcr.io/acme/web", _repositories)
-LIST = Kind("a comma list", split_list)
-WORDS = Kind("a list separated by commas or blanks", _words)
-WINDOWS = Kind("`CRON DURATION [ZONE]`, several separated by `;`", window_specs)
-FREEZES = Kind("`FROM/TO [ZONE] [REASON]`, several separated by `;`", freeze_specs)
+REPOSITORIES = Kind("a comma list of repositories, without tags, such as ghcr.io/acme/web", _repositories, ",")
+LIST = Kind("a comma list", split_list, ",")
+HOSTS = Kind("a comma list of HOST or HOST:PORT", _hosts, ",")
+WORDS = Kind("a list separated by commas or blanks", _words, ",")
+WINDOWS = Kind("`CRON DURATION [ZONE]`, several separated by `;`", window_specs, ";")
+FREEZES = Kind("`FROM/TO [ZONE] [REASON]`, several separated by `;`", freeze_specs, ";")
 HOST = Kind("an engine's address such as unix:///var/run/docker.sock or tcp://host:2376", _host)
 API_VERSION = Kind("a version such as 1.41", _api_version)
 PATH = Kind("a path", Path)
 AUTHORITIES = Kind("a file of PEM certificates that can be read", _authorities)
 SECRET = Kind("a value, or the path of a file that holds it and can be read", _secret)
-SUBNETS = Kind(f"a comma list of IPv4 networks of /{_LONGEST_PREFIX} or larger, such as 10.213.0.0/16", _subnets)
+SUBNETS = Kind(f"a comma list of IPv4 networks of /{_LONGEST_PREFIX} or larger, such as 10.213.0.0/16", _subnets, ",")
 LISTEN = Kind("an address such as :8080 or 127.0.0.1:8080", _listen)
 ZONE = Kind("a time zone such as Europe/Rome", schedule.parse_zone)
 SCHEDULE = Kind(schedule.TAKES, str)
 STRATEGY = Kind("auto, start-first, swap or stop-first", parse_strategy)
 CUT = Kind("graceful or fast", Cut)
-LEVEL = choice("panic", "fatal", "error", "warn", "info", "debug", "trace")
+LEVEL_WORDS = choice("panic", "fatal", "error", "warn", "info", "debug", "trace")
+LEVEL = Kind(f"{LEVEL_WORDS.takes}; warning is warn", _level)

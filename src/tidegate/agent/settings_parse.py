@@ -24,16 +24,20 @@ class Given:
 
 @dataclass(slots=True)
 class Found:
-    """What was found: values, positional names, sentences for what cannot be understood, and warnings."""
+    """What was found: values, positional names, sentences for what cannot be understood, and warnings.
+
+    `strange`: a flag is not known, so what looks like a name may be its value, and a secret.
+    """
 
     given: list[Given] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    strange: bool = False
 
 
 def read_arguments(argv: Sequence[str], found: Found) -> None:
-    """Flags in any order among names; `--` ends the flags; a flag given twice has its last value."""
+    """Flags in any order among names; `--` ends the flags."""
     rest = list(argv)
     while rest:
         argument = rest.pop(0)
@@ -48,14 +52,16 @@ def read_arguments(argv: Sequence[str], found: Found) -> None:
             found.names.append(argument)
 
 
-def read_environment(environ: Mapping[str, str], found: Found) -> None:
+def read_environment(environ: Mapping[str, str], found: Found) -> list[Given]:
     """Variables of the table. An empty one counts as not set; an unknown one of ours is a warning."""
+    given = []
     for name, text in sorted(environ.items()):
         setting = _ENVS.get(name)
         if setting is not None and text.strip():
-            found.given.append(Given(setting, name, text.strip()))
+            given.append(Given(setting, name, text.strip()))
         elif setting is None and name.startswith(_PREFIXES):
             found.warnings.append(f"{name} is not known and has no effect.{near_miss(name, list(_ENVS))}")
+    return given
 
 
 def _long(argument: str, rest: list[str], found: Found) -> None:
@@ -63,6 +69,7 @@ def _long(argument: str, rest: list[str], found: Found) -> None:
     setting = _FLAGS.get(ALIASES.get(flag, flag))
     if setting is None:
         known = [f"--{name}" for name in _FLAGS]
+        found.strange = True
         found.errors.append(f"--{flag} is not a known flag.{near_miss(f'--{flag}', known)}")
         return
     _take(setting, f"--{flag}", text if equals else None, rest, found)
@@ -75,6 +82,7 @@ def _short(argument: str, rest: list[str], found: Found) -> None:
         letter, letters = letters[0], letters[1:]
         setting = _SHORTS.get(letter)
         if setting is None:
+            found.strange = True
             found.errors.append(f"-{letter} is not a known flag.")
             return
         attached = None

@@ -45,16 +45,26 @@ _NOTIFICATION_FLAGS: tuple[tuple[str, Kind, str], ...] = (
 )
 
 
-def _env(flag: str) -> str:
-    return f"WATCHTOWER_{flag.replace('-', '_').upper()}"
+_MORE_NAMES = {
+    "notification-msteams-hook": ("WATCHTOWER_NOTIFICATION_MSTEAMS_HOOK_URL",),
+    "notification-msteams-data": ("WATCHTOWER_NOTIFICATION_MSTEAMS_USE_LOG_DATA",),
+}
+"""Variables that are not named after their flag."""
 
 
-Refused = tuple[str, str, Kind, str, str, str]
-"""Flag, variable, kind, meaning at Watchtower's, short flag, and the reason."""
+def _envs(flag: str) -> tuple[str, ...]:
+    return (f"WATCHTOWER_{flag.replace('-', '_').upper()}", *_MORE_NAMES.get(flag, ()))
+
+
+Refused = tuple[str, tuple[str, ...], Kind, str, str, str]
+"""Flag, variables, kind, meaning at Watchtower's, short flag, and the reason."""
 
 REFUSED_SETTINGS: tuple[Refused, ...] = (
-    ("no-restart", _env("no-restart"), kinds.BOOL, "Stop and remove, but do not start again.", "", NO_RESTART),
-    ("remove-volumes", _env("remove-volumes"), kinds.BOOL, "Remove anonymous volumes.", "", REMOVE_VOLUMES),
-    ("porcelain", _env("porcelain"), kinds.TEXT, "Print a report for scripts.", "P", PORCELAIN),
-    *((flag, _env(flag), kind, "Notifications.", short, NO_NOTIFICATIONS) for flag, kind, short in _NOTIFICATION_FLAGS),
+    ("no-restart", _envs("no-restart"), kinds.BOOL, "Stop and remove, but do not start again.", "", NO_RESTART),
+    ("remove-volumes", _envs("remove-volumes"), kinds.BOOL, "Remove anonymous volumes.", "", REMOVE_VOLUMES),
+    ("porcelain", _envs("porcelain"), kinds.TEXT, "Print a report for scripts.", "P", PORCELAIN),
+    *(
+        (flag, _envs(flag), kind, "Notifications.", short, NO_NOTIFICATIONS)
+        for flag, kind, short in _NOTIFICATION_FLAGS
+    ),
 )

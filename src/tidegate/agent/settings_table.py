@@ -204,7 +204,7 @@ REGISTRY = (
     ),
     _own("allow-repositories", kinds.REPOSITORIES, "", "Only install images of these repositories; empty: of all."),
     _own("registry-ca", kinds.AUTHORITIES, "", "Certificates to trust for registries, beside the system's."),
-    _own("insecure-registries", kinds.LIST, "", "Registries, as HOST:PORT, that are spoken to without TLS."),
+    _own("insecure-registries", kinds.HOSTS, "", "Registries that are spoken to without TLS."),
 )
 
 PROCESS = (
@@ -219,7 +219,7 @@ PROCESS = (
     _w("log-level", kinds.LEVEL, "info", "The least important log lines to show."),
     _w("debug", kinds.BOOL, "false", "The same as a log level of debug.", short="d"),
     _w("trace", kinds.BOOL, "false", "The same as a log level of trace; credentials are never shown."),
-    Setting("no_color", "no-color", ("NO_COLOR",), kinds.PRESENT, "false", "No colours; any value of NO_COLOR counts."),
+    Setting("no_color", "no-color", ("NO_COLOR",), kinds.PRESENT, "false", "No colours in tables and log lines."),
     Setting(
         "compat",
         "",
@@ -242,8 +242,8 @@ PROCESS = (
 )
 
 REFUSED = tuple(
-    Setting("", flag, (env,), kind, "", meaning, short, secret=True, refused=why)
-    for flag, env, kind, meaning, short, why in REFUSED_SETTINGS
+    Setting("", flag, envs, kind, "", meaning, short, secret=True, refused=why)
+    for flag, envs, kind, meaning, short, why in REFUSED_SETTINGS
 )
 
 GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (

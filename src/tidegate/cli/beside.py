@@ -29,9 +29,7 @@ def settings_beside(
 
     `agents_names`: without names of its own, the command is about the containers that the agent was given.
     """
-    own = load_settings(arguments, environ)
-    if not agents:
-        return own
-    both = load_settings([*agents, *arguments], environ)
-    theirs = load_settings(agents, environ).names if agents_names else ()
-    return replace(both, names=own.names or theirs)
+    both = load_settings(arguments, environ, beneath=agents)
+    if both.names or not (agents and agents_names):
+        return both
+    return replace(both, names=load_settings(agents, environ).names)

@@ -21,16 +21,14 @@ _log = structlog.get_logger(__name__)
 def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what flags and environment say; the exit code."""
     if _asks_for_help(argv):
-        from tidegate.agent.settings_help import help_text  # noqa: PLC0415 - only for people
-
-        with suppress(BrokenPipeError):  # a pager or `head` that has seen enough
-            print(help_text(), flush=True)
-        return OK
+        return _help()
     try:
         settings = load_settings(argv, environ)
     except SettingsError as error:
         complain(str(error))
         return USAGE
+    if settings.show_help:
+        return _help()
     if settings.show_version:
         print(f"tidegate {__version__}")
         return OK
@@ -47,6 +45,14 @@ def prepare(settings: Settings, *, quiet: bool = False) -> None:
     """What holds for the whole process: the log, and TLS to the engine, which its client reads from the environment."""
     configure_logs(settings, quiet=quiet)
     os.environ["DOCKER_TLS_VERIFY"] = "1" if settings.docker_tls_verify else ""
+
+
+def _help() -> int:
+    from tidegate.agent.settings_help import help_text  # noqa: PLC0415 - only for people
+
+    with suppress(BrokenPipeError):  # a pager or `head` that has seen enough
+        print(help_text(), flush=True)
+    return OK
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from tidegate.domain.values import BOOL_TAKES as BOOL
 OWN = "tidegate."
 WATCHTOWER = "com.centurylinklabs.watchtower"
 ORIGINAL_IMAGE = "com.centurylinklabs.zodiac.original-image"
+STOP_SIGNAL = f"{WATCHTOWER}.stop-signal"
 
 INTERNAL = frozenset({f"{OWN}{name}" for name in ("transaction", "private-for", "helper", "instance")})
 """Labels that Tidegate sets itself; people do not."""
@@ -123,8 +124,8 @@ LABELS: tuple[Label, ...] = (
     ),
     Label(
         "",
-        f"{WATCHTOWER}.stop-signal",
-        "a signal such as SIGTERM or TERM",
+        STOP_SIGNAL,
+        "a signal such as SIGTERM, TERM, SIGRTMIN+3 or 15",
         "the container's own",
         "The signal that asks the old container to stop.",
     ),
@@ -143,6 +144,8 @@ LABELS: tuple[Label, ...] = (
         "Marks a Watchtower instance; one with another scope is left alone.",
     ),
 )
+
+BY_FULL_NAME = {label.watchtower: label for label in LABELS if label.watchtower}
 
 BY_KEY = {label.key: label for label in LABELS if label.key}
 

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 from tidegate.domain.durations import parse_duration
 from tidegate.domain.labels import (
+    BY_FULL_NAME,
     BY_KEY,
     INTERNAL,
     KNOWN_OWN,
     KNOWN_WATCHTOWER,
     ORIGINAL_IMAGE,
     OWN,
+    STOP_SIGNAL,
     WATCHTOWER,
 )
 from tidegate.domain.policy import (
@@ -26,6 +28,8 @@ from tidegate.domain.policy import (
     ProbeHttp,
     ProbeTcp,
 )
+from tidegate.domain.reference import parse_reference
+from tidegate.domain.signals import parse_signal
 from tidegate.domain.transaction import Strategy
 from tidegate.domain.values import near_miss, parse_bool, split_list
 from tidegate.domain.windows import parse_freezes, parse_windows
@@ -36,7 +40,6 @@ HOOK_TIMEOUT_S = 60.0
 PROBE_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 
-_SIGNAL = re.compile(r"(?:SIG)?[A-Z][A-Z0-9+-]*|[1-9][0-9]?")
 _PROBE_HTTP = re.compile(r":?(\d{1,5})(/\S*)?")
 _PROBE_TCP = re.compile(r":?(\d{1,5})")
 _LAST_PORT = 65535
@@ -86,7 +89,7 @@ class LabelReader:
             return None
         try:
             return read(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             self.bad.append(BadLabel(name, text, takes))
             return None
 
@@ -118,9 +121,9 @@ def read_policy(labels: LabelReader, defaults: PolicyDefaults) -> Policy:
         group=labels.own("group", str),
         depends_on=labels.either("depends-on", _names),
         keep_images=_else(labels.own("keep-images", parse_count), defaults.keep_images),
-        stop_signal=labels.full(f"{WATCHTOWER}.stop-signal", _signal, "a signal such as SIGTERM or TERM"),
+        stop_signal=labels.full(STOP_SIGNAL, parse_signal, BY_FULL_NAME[STOP_SIGNAL].takes),
         stop_timeout_s=_whole(defaults.stop_timeout_s),
-        image=labels.full(ORIGINAL_IMAGE, str, "an image reference"),
+        image=labels.full(ORIGINAL_IMAGE, _image, BY_FULL_NAME[ORIGINAL_IMAGE].takes),
     )
 
 
@@ -202,10 +205,13 @@ def _hook_timeout(labels: LabelReader, key: str) -> float:
     if key not in BY_KEY:
         return HOOK_TIMEOUT_S
     own = labels.own(key, parse_duration)
-    minutes = labels.watchtower(key, parse_count, "a whole number of minutes")
-    if own is not None:
-        return own
-    return HOOK_TIMEOUT_S if minutes is None else minutes * 60.0
+    theirs = labels.watchtower(key, _minutes, "a whole number of minutes")
+    return _else(own, _else(theirs, HOOK_TIMEOUT_S))
+
+
+def _minutes(text: str) -> float:
+    """In seconds. Raises ValueError."""
+    return parse_duration(f"{parse_count(text)}m")
 
 
 def _probe(labels: LabelReader) -> Probe | None:
@@ -256,7 +262,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.removeprefix("/") for name in split_list(text))
 
 
-def _signal(text: str) -> str:
-    if _SIGNAL.fullmatch(text.upper()) is None:
-        raise ValueError(f"{text!r} is not a signal")
-    return text.upper()
+def _image(text: str) -> str:
+    parse_reference(text)
+    return text

@@ -20,6 +20,7 @@ _WINDOW_FORM = "a window is `CRON DURATION [ZONE]`, e.g. `0 2 * * 1-5 4h Europe/
 _FREEZE_FORM = "a freeze is `FROM/TO [ZONE] [REASON]`, e.g. `2026-12-20/2027-01-03 year end`"
 _CRON_FIELDS = 5
 _LONGEST = timedelta(days=366)
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 class WindowError(ValueError):
@@ -181,17 +182,22 @@ def _zone(name: str, what: str) -> ZoneInfo:
 
 
 def _moment(word: str, zone: ZoneInfo, text: str, *, end: bool = False) -> datetime:
+    timed = "T" in word.upper()
     try:
-        if "T" in word.upper():
-            moment = datetime.fromisoformat(word)
-            return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        day = date.fromisoformat(word) + timedelta(days=int(end))
-    except (ValueError, OverflowError) as error:
+        moment = datetime.fromisoformat(word) if timed else datetime.combine(date.fromisoformat(word), time())
+    except ValueError as error:
         raise WindowError(
             f"The freeze {text!r} cannot be read: {word!r} is not a date such as 2026-12-20 "
             "or a time such as 2026-12-20T18:00."
         ) from error
-    return datetime.combine(day, time(), tzinfo=zone)
+    # beyond these, other time zones and the time after a freeze could not be reckoned with
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise WindowError(
+            f"The freeze {text!r} cannot be used: the year of {word!r} is not between {_FIRST_YEAR} and {_LAST_YEAR}."
+        )
+    if end and not timed:
+        moment += timedelta(days=1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
 def _utc(moment: datetime) -> datetime:
