@@ -260,6 +260,12 @@ WINDOWS = st.builds(
 )
 
 
+def test_the_hour_after_a_midnight_that_does_not_exist_is_not_left_out() -> None:
+    # in Havana 2026-03-08 begins at 1:00
+    began = occurrences("*/20 1 * * SUN", "America/Havana", utc("2026-03-07T12:00"))
+    assert list(itertools.islice(began, 3)) == [utc(f"2026-03-08T05:{minute}:00") for minute in ("00", "20", "40")]
+
+
 @given(MOMENTS, WINDOWS)
 def test_a_window_is_open_exactly_when_an_occurrence_is_less_than_its_duration_ago(
     now: datetime, window: Window

@@ -18,7 +18,7 @@ def occurrences(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
     """
     after = start.astimezone(UTC)
     try:
-        ticks = CronSim(cron, after.astimezone(ZoneInfo(zone)))
+        ticks = _FromMidnight(cron, after.astimezone(ZoneInfo(zone)))
     except CronSimError:
         # of a vetted expression cronsim refuses only days that none of its months has
         return
@@ -29,3 +29,20 @@ def occurrences(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
         if moment > after:
             after = moment
             yield moment
+
+
+class _FromMidnight(CronSim):
+    """Where clocks are put forward at midnight, a day begins at 1:00: without this the hour after is left out."""
+
+    def advance_month(self) -> None:
+        super().advance_month()
+        self._land()
+
+    def advance_day(self) -> bool:
+        moved = super().advance_day()
+        self._land()
+        return moved
+
+    def _land(self) -> None:
+        if self.dt.tzinfo is not None:
+            self.dt = self.dt.astimezone(UTC).astimezone(self.dt.tzinfo)
