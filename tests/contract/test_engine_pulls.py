@@ -1,19 +1,24 @@
 """Pulls by a real engine from a real registry."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from aiohttp import web
 from tests.support.docker import docker
 from tests.support.engines import unique
 from tests.support.images import Pushed, build
 from tests.support.registry import MANIFEST, Registry
+from tests.support.registry_fake import FakeRegistry, on
 
 from tidegate.engine.docker import DockerEngine
-from tidegate.engine.errors import ImageMissingError, PlatformMissingError, PullDeniedError
+from tidegate.engine.errors import ImageMissingError, PlatformMissingError, PullDeniedError, PullError
 from tidegate.engine.model import PullProgress
 from tidegate.engine.port import Engine
+from tidegate.engine.pulls import pull
+from tidegate.engine.transport import Transport
 
 FOREIGN = "s390x"
 
@@ -76,3 +81,22 @@ async def test_a_pull_without_the_password_is_denied_and_with_it_is_not(
     login = {"username": password_registry.user, "password": password_registry.password}
     await engine.pull(pushed.reference, auth=base64.urlsafe_b64encode(json.dumps(login).encode()).decode())
     await engine.remove_image(pushed.reference)
+
+
+async def test_a_pull_that_stalls_is_given_up_and_the_next_one_ends_it(engine_url: str) -> None:
+    link = await Transport.open(engine_url, None)
+    stalled = asyncio.Event()
+
+    async def stall(_: web.Request) -> None:
+        await stalled.wait()
+
+    async with FakeRegistry() as fake:
+        pushed = await asyncio.to_thread(build, Registry(fake.address), f"{unique('slow')}:one", version=unique("v"))
+        fake.faults.append(on("GET", "/blobs/", stall))  # type: ignore[arg-type]
+        with pytest.raises(PullError, match="no progress within 2 s"):
+            await pull(link, pushed.reference, None, None, quiet_s=2)
+        fake.faults.clear()
+        stalled.set()
+        await pull(link, pushed.reference, None, None, quiet_s=60)
+    await link.close()
+    assert docker("rmi", "-f", pushed.reference)

@@ -13,7 +13,7 @@ from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
-from tidegate.domain.reference import is_digest, parse_reference
+from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 from tidegate.engine.errors import EngineError
 
 _SHORTEST = 6
@@ -44,7 +44,10 @@ class Rollbacks:
             return CommandOutcome(ok=False, message=_no_target(target, survey))
         if any(place.id == self._parts.own for place in places):
             return CommandOutcome(ok=False, message=f"{target} is this agent; run another release of it by its image")
-        digest = self._digest(survey, places[0], to)
+        try:
+            digest = self._digest(survey, places[0], to)
+        except InvalidReferenceError as error:
+            return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
         if digest is None:
             return CommandOutcome(ok=False, message=self._unknown(places[0], to))
         moving = [place for place in places if not self._runs(survey, place, digest)]
