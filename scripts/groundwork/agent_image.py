@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from groundwork import base
-from groundwork.packages import must
-from groundwork.paths import HOME, ROOT
+from groundwork.packages import is_debian, must
+from groundwork.paths import HOME, ROOT, GroundError
 
 _PIP_IN_BUILD = "python3 wheels/pip.whl/pip"
 
@@ -68,8 +68,19 @@ def fetch() -> None:
     """Have everything that `build` needs from outside: a private engine's namespace reaches nothing."""
     HOME.mkdir(exist_ok=True)
     wheels()
-    base.archive()
+    if is_debian():
+        base.archive()
+
+
+def main() -> int:
+    """Fetch; the exit status."""
+    try:
+        fetch()
+    except GroundError as error:
+        print(f"ground: {error}", file=sys.stderr)
+        return 125
+    return 0
 
 
 if __name__ == "__main__":
-    fetch()
+    sys.exit(main())

@@ -1,25 +1,64 @@
-"""A base image for the agent out of Debian's packages, for machines that reach no public registry."""
+"""The agent's base image: the Dockerfile's own where it is quickly had, else one out of Debian's packages."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from groundwork.packages import must, require_debian
-from groundwork.paths import HOME
+from groundwork.packages import apt_get, must, require_debian
+from groundwork.paths import HOME, ROOT
 
 PACKAGES = ["python3", "dash", "coreutils", "ca-certificates", "tzdata"]
-TAG = "tidegate-base:debian"
+TAG = "tidegate-base:local"
+_PULL_LIMIT_S = 15
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _CERTIFICATES = "usr/share/ca-certificates/mozilla"
 
 
 def ensure() -> str:
     """Have the base image on the engine that DOCKER_HOST names; its tag."""
-    if subprocess.run(["docker", "image", "inspect", TAG], capture_output=True, check=False).returncode != 0:
+    if not (_is_there(TAG) or _tag_default()):
         must(["docker", "import", "--change", "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin", str(archive()), TAG])
     return TAG
+
+
+def default() -> str:
+    """The base that deploy/Dockerfile names."""
+    named = re.search(r"^ARG BASE=(\S+)$", (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    return named[1] if named else ""
+
+
+def _tag_default() -> bool:
+    """Tag the default base as ours, if its Python is the one that our wheels are for and it takes seconds to have."""
+    name = default()
+    if not name.startswith(f"python:{sys.version_info.major}.{sys.version_info.minor}-"):
+        return False
+    was_there = _is_there(name)
+    if not (was_there or _pull(name)):
+        return False
+    must(["docker", "tag", name, TAG])
+    if not was_there:
+        must(["docker", "image", "rm", name])  # the name only
+    return True
+
+
+def _pull(name: str) -> bool:
+    """Pull an image, unless that takes long; a private engine reaches no registry but its own."""
+    if "GROUND_PRIVATE" in os.environ:
+        return False
+    try:
+        done = subprocess.run(["docker", "pull", "-q", name], capture_output=True, timeout=_PULL_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def _is_there(name: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0
 
 
 def archive() -> Path:
@@ -44,16 +83,9 @@ def _download(scratch: Path) -> list[Path]:
     status.touch()
     cache = scratch / "cache"
     (cache / "archives" / "partial").mkdir(parents=True)
-    command = ["apt-get", "-q", "-y", "-o", f"Dir::State::status={status}", "-o", f"Dir::Cache={cache}"]
-    command += [
-        "-o",
-        "APT::Sandbox::User=root",
-        "-o",
-        "Debug::NoLocking=1",
-        "--no-install-recommends",
-        "--download-only",
-    ]
-    must([*command, "install", *PACKAGES])
+    settings = [f"Dir::State::status={status}", f"Dir::Cache={cache}", "Debug::NoLocking=1"]
+    options = [word for setting in settings for word in ("-o", setting)]
+    apt_get([*options, "install", "-y", "--no-install-recommends", "--download-only", *PACKAGES])
     return sorted((cache / "archives").glob("*.deb"))
 
 

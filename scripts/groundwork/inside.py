@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from groundwork import engine, registry
 from groundwork.environment import variables
 from groundwork.paths import ENGINES, GroundError
-from groundwork.processes import exit_status, forward_to
+from groundwork.processes import exit_status, forward_to, start
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -118,10 +118,7 @@ def _start(release: str, folder: Path) -> dict[str, str]:
 
 def _run_command(command: list[str], env: dict[str, str]) -> int:
     """Run the command, pass signals on to it, and collect every orphan, as a first process must."""
-    try:
-        child = subprocess.Popen(command, env=env)
-    except OSError as error:
-        raise GroundError(f"{command[0]}: {error.strerror}") from error
+    child = start(command, env)
     forward_to(child.pid)
     while True:
         pid, status = os.wait()

@@ -18,8 +18,8 @@ from pathlib import Path
 from groundwork.engine import control_group
 
 
-def main(watched: int, folder: Path, *, keep: bool) -> None:
-    """Wait for the runner's end, then clear up."""
+def main(watched: int, folder: Path, made: list[Path], *, keep: bool) -> None:
+    """Wait for the runner's end, then clear up; `made` are folders outside that were not there before."""
     # Ended only by its own work: a signal to the whole group must not stop the clearing up.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -30,6 +30,9 @@ def main(watched: int, folder: Path, *, keep: bool) -> None:
     if first is not None:
         _end(first)
     _remove_control_groups(control_group(folder))
+    for place in made:
+        with contextlib.suppress(OSError):  # never made, or in use
+            place.rmdir()
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -59,4 +62,4 @@ def _remove_control_groups(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), keep=sys.argv[3] == "keep")
+    main(int(sys.argv[1]), Path(sys.argv[2]), [*map(Path, sys.argv[4:])], keep=sys.argv[3] == "keep")

@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ TOOLS = {
     "libc6-dev": "/usr/lib/*/libc.a",
 }
 COMPILER = ["gcc", "libc6-dev"]
+_PT_INTERP = 3
 
 
 def install(releases: list[str]) -> None:
@@ -56,7 +58,7 @@ def install_for_existing_engine() -> None:
     HOME.mkdir(exist_ok=True)
     with _one_at_a_time():
         _install_tools(COMPILER)
-        if not (find("usr/bin/docker-registry") and find("bin/busybox")):
+        if not (find("usr/bin/docker-registry") and busybox()):
             _unpack("registry", [*REGISTRY, *BUSYBOX])
         if not _has_compose():
             _unpack("trixie", UNPACKED["trixie"], release="trixie")
@@ -77,9 +79,31 @@ def find(program: str) -> Path | None:
     return Path(on_path) if on_path else None
 
 
+def busybox() -> Path | None:
+    """Find a busybox that runs in an image without libraries: most machines' own does not."""
+    found = find("bin/busybox")
+    return found if found and _is_static(found) else None
+
+
+def _is_static(program: Path) -> bool:
+    """Whether a 64-bit ELF program asks for no loader."""
+    content = program.read_bytes()
+    if content[:6] != b"\x7fELF\x02\x01":
+        return False
+    (first,) = struct.unpack_from("<Q", content, 32)
+    size, number = struct.unpack_from("<HH", content, 54)
+    kinds = {struct.unpack_from("<I", content, first + size * index)[0] for index in range(number)}
+    return _PT_INTERP not in kinds
+
+
+def is_debian() -> bool:
+    """Whether packages can be had."""
+    return Path("/etc/debian_version").exists() and bool(shutil.which("apt-get"))
+
+
 def require_debian() -> None:
     """Refuse, in one sentence, where the packages cannot be had."""
-    if not Path("/etc/debian_version").exists() or not shutil.which("apt-get"):
+    if not is_debian():
         raise GroundError(
             f"This {platform.system()} machine has no apt: install Docker Engine with its Compose plugin (v2), "
             "docker-registry, a static busybox and gcc, start Docker, and try again."
@@ -104,11 +128,23 @@ def _install_tools(names: list[str]) -> None:
     require_debian()
     if os.geteuid() != 0:
         raise GroundError(f"Missing {' '.join(missing)}: install them as root (apt-get install {' '.join(missing)}).")
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
     _say(f"installing {' '.join(missing)}")
-    if _run([*command, *missing]).returncode != 0:
-        must(["apt-get", "update", "-q"])  # the lists may be absent or too old
-        must([*command, *missing])
+    apt_get(["-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *missing])
+
+
+def apt_get(words: list[str], *, lists: list[str] | None = None, cwd: Path | None = None) -> None:
+    """`apt-get WORDS...`; where it fails, once more with fresh package lists: they may be absent or too old.
+
+    `lists` are options that lead to lists of our own. The machine's only root can refresh.
+    """
+    # apt's own user may not be able to read our folders, so root downloads; signatures are checked all the same.
+    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+    command = ["apt-get", "-q", *(lists or []), *sandbox]
+    if _run([*command, *words], cwd).returncode == 0:
+        return
+    if lists or os.geteuid() == 0:
+        must([*command, "update"])
+    must([*command, *words], cwd)
 
 
 def _unpack(folder: str, names: list[str], *, release: str = "") -> None:
@@ -120,22 +156,11 @@ def _unpack(folder: str, names: list[str], *, release: str = "") -> None:
     options = [] if release in ("", _codename()) else _options_for(release)
     with tempfile.TemporaryDirectory(dir=HOME) as download:
         _say(f"downloading {' '.join(names)}")
-        _download(names, options, Path(download))
+        apt_get(["download", *names], lists=options, cwd=Path(download))
         shutil.rmtree(target, ignore_errors=True)
         for deb in sorted(Path(download).glob("*.deb")):
             must(["dpkg-deb", "-x", str(deb), str(target)])
     stamp.write_text("\n".join(names), encoding="utf-8")
-
-
-def _download(names: list[str], options: list[str], into: Path) -> None:
-    # apt's own user may not be able to read this folder, so root downloads; signatures are checked all the same.
-    sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    command = ["apt-get", *options, *sandbox, "-q", "download", *names]
-    if _run(command, cwd=into).returncode == 0:
-        return
-    if options or os.geteuid() == 0:  # an ordinary user cannot refresh the machine's own lists
-        must(["apt-get", *options, *sandbox, "-q", "update"])
-    must(command, cwd=into)
 
 
 def _options_for(release: str) -> list[str]:
@@ -189,6 +214,8 @@ def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedPro
 
 def must(command: list[str], cwd: Path | None = None) -> None:
     """Run a command. GroundError with the end of its output if it fails."""
+    if not shutil.which(command[0]):
+        raise GroundError(f"No {command[0]} program: install it, and try again.")
     done = _run(command, cwd)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])

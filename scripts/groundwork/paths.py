@@ -13,6 +13,9 @@ APP_SOURCE = ROOT / "tests" / "app"
 # Debian release -> the engine version that it carries; the test matrix.
 ENGINES = {"bookworm": "20.10", "trixie": "26.1"}
 
+# Empty folders that containerd makes when it starts, wherever its data is; each after what is in it.
+ENGINES_OWN = (Path("/opt/containerd/bin"), Path("/opt/containerd/lib"), Path("/opt/containerd"))
+
 
 def unpacked(release: str) -> Path:
     """The folder into which a release's packages are unpacked."""

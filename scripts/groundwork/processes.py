@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundwork.paths import GroundError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
 
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -29,6 +32,14 @@ def spawn(module: str, arguments: list[str], *, own_session: bool = False) -> tu
     )
     os.close(theirs)
     return child, ours
+
+
+def start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a person's command. GroundError if there is no such program."""
+    try:
+        return subprocess.Popen(command, env=env)
+    except OSError as error:
+        raise GroundError(f"{command[0]}: {error.strerror}") from error
 
 
 def exit_status(status: int) -> int:

@@ -17,7 +17,7 @@ import subprocess
 from pathlib import Path
 
 from groundwork import existing, packages
-from groundwork.paths import RUNS, GroundError
+from groundwork.paths import ENGINES_OWN, RUNS, GroundError
 from groundwork.processes import exit_status, forward_to, spawn
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
@@ -82,7 +82,8 @@ def _fresh(folder: Path | None) -> Path:
 def _run_private(release: str, folder: Path, command: list[str], *, keep: bool) -> int:
     # Each of the two children holds the read end of a pipe. It closes when this process is gone, for whatever
     # reason, and then they end what is left.
-    janitor, to_janitor = spawn("groundwork.janitor", [str(folder), "keep" if keep else "delete"], own_session=True)
+    what = [str(folder), "keep" if keep else "delete", *(str(place) for place in ENGINES_OWN if not place.exists())]
+    janitor, to_janitor = spawn("groundwork.janitor", what, own_session=True)
     _unshare(CLONE_NEWNS)
     _keep_a_way_out(folder)
     _unshare(CLONE_NEWPID | CLONE_NEWNET)
@@ -107,4 +108,4 @@ def _keep_a_way_out(folder: Path) -> None:
     door = folder / OUTSIDE
     door.touch()
     for words in (["--make-rprivate", "/"], ["--bind", "/proc/self/ns/net", str(door)]):
-        subprocess.run(["mount", *words], check=True)
+        packages.must(["mount", *words])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from tests.support.absent import PRIVATE, cannot
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon, small_engine
 from tests.support.docker import docker, inspect
+from tests.support.engines import unique
 from tests.support.images import build
 from tests.support.registry import Registry
 from tests.support.waiting import get_json, served_version, status, wait_for
 
-from groundwork.paths import ENGINES
+from groundwork.paths import ENGINES, unpacked
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUND = [sys.executable, str(ROOT / "scripts/ground.py")]
@@ -27,7 +29,9 @@ GROUND = [sys.executable, str(ROOT / "scripts/ground.py")]
 def test_the_engine_is_the_version_that_the_matrix_names(engine_version: str) -> None:
     assert engine_version == os.environ["GROUND_ENGINE"]
     if "GROUND_PRIVATE" in os.environ:
-        assert engine_version in ENGINES.values()
+        start = json.loads((Path(os.environ["GROUND_FOLDER"]) / "dockerd.json").read_text(encoding="utf-8"))
+        (release,) = [name for name in ENGINES if unpacked(name) in Path(start["argv"][0]).parents]
+        assert engine_version == ENGINES[release]
 
 
 def test_an_image_that_was_pushed_can_be_pulled_and_runs(push: Push) -> None:
@@ -134,6 +138,7 @@ def _only(compose: Compose) -> str:
 def test_what_a_test_leaves_on_the_engine_is_named_and_removed(engine_url: str) -> None:
     assert engine_url
     before = leaks.present()
-    docker("network", "create", "--label", "tidegate.transaction=t", "left-over")
-    assert leaks.take_away(before) == ["network left-over"]
+    name = unique("left-over")
+    docker("network", "create", "--label", "tidegate.transaction=t", name)
+    assert leaks.take_away(before) == [f"network {name}"]
     assert leaks.present() == before

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.absent import need_root
+from tests.support.docker import docker
+from tests.support.engines import unique
 from tests.support.waiting import wait_for
 
-from groundwork.paths import ENGINES
+from groundwork.paths import ENGINES, ENGINES_OWN
 
 ROOT = Path(__file__).resolve().parents[2]
 # A shell makes what it runs in the background ignore SIGINT; here it has to mean what it means at a terminal.
@@ -49,6 +51,7 @@ class Ground:
     """A ground that serves one container on port 8000, until its standard input ends."""
 
     def __init__(self, release: str, version: str) -> None:
+        self.not_there_before = [place for place in ENGINES_OWN if not place.exists()]
         self.folder = Path("/tmp") / f"ground-{secrets.token_hex(4)}"
         code = SERVE.format(root=str(ROOT))
         self.process = subprocess.Popen(
@@ -80,8 +83,8 @@ class Ground:
         return self.process.wait(timeout=150)
 
     def leftovers(self) -> list[str]:
-        """Its folder, its control groups, and the processes whose command line names the folder."""
-        found = [str(self.folder)] if self.folder.exists() else []
+        """Its folder, its control groups, the processes whose command line names the folder, containerd's folders."""
+        found = [str(place) for place in (self.folder, *self.not_there_before) if place.exists()]
         found += map(str, Path("/sys/fs/cgroup").glob(f"**/tidegate-ground-{self.folder.name}"))
         for command in Path("/proc").glob("[0-9]*/cmdline"):
             if str(self.folder) in _read(command):
@@ -139,9 +142,16 @@ def test_the_exit_status_of_the_command_is_passed_on() -> None:
 
 
 def test_an_engine_that_answers_is_used_and_stays(engine_url: str) -> None:
-    show = ["sh", "-c", "echo $DOCKER_HOST; docker ps -q >&2"]
-    done = subprocess.run([*GROUND, "run", "--", *show], check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, engine_url)
+    name = unique("stays")
+    docker("network", "create", name)
+    try:
+        show = ["sh", "-c", f"echo $DOCKER_HOST; docker network ls -q --filter name={name}"]
+        done = subprocess.run([*GROUND, "run", "--", *show], check=False, capture_output=True, text=True)
+        there = docker("network", "ls", "-q", "--filter", f"name={name}")
+        assert (done.returncode, done.stdout.split()) == (0, [engine_url, there])
+        assert there
+    finally:
+        docker("network", "rm", name)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
@@ -168,3 +178,35 @@ def test_a_private_ground_reaches_the_machines_network_only_through_the_door() -
     within, through = done.stdout.split()
     assert within != here
     assert through == here
+
+
+SLOW = """
+import os, pathlib, time
+def test_that_takes_for_ever():
+    pathlib.Path({began!r}).write_text(os.environ["GROUND_FOLDER"])
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def testing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`scripts/test.py` on one test that takes for ever, and the folder of the ground on which that has begun."""
+    began = tmp_path / "began"
+    (tmp_path / "test_slow.py").write_text(SLOW.format(began=str(began)), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts" / "test.py"), "--engine=bookworm", "--workers=1"]
+    quiet = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), str(tmp_path / "test_slow.py")]
+    process = subprocess.Popen([*command, *quiet], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: _read(began), "the test has begun", limit_s=90)
+    yield process, Path(_read(began))
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_the_tests_and_their_grounds_when_they_are_told_to_end(
+    testing: tuple[subprocess.Popen[bytes], Path], how: signal.Signals
+) -> None:
+    process, folder = testing
+    process.send_signal(how)
+    assert process.wait(timeout=60) != 0
+    wait_for(lambda: not folder.exists(), "the ground of its worker is gone", limit_s=60)

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support.registry import MANIFEST, Registry, digest_of
 
-from groundwork.packages import find
+from groundwork.packages import busybox
 from groundwork.paths import APP
 
 CREATED = "2024-01-01T00:00:00Z"
@@ -147,6 +147,6 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int) -> None:
 
 
 def _busybox() -> Path:
-    found = find("bin/busybox")
+    found = busybox()
     assert found, "no static busybox: run `python3 scripts/ground.py install`"
     return found.resolve()

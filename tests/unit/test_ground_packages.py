@@ -1,0 +1,86 @@
+"""What the ground takes from Debian, and from the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from groundwork import base, packages
+from groundwork.paths import GroundError
+
+ROOT_USER, ORDINARY_USER = 0, 1000
+
+
+class Apt:
+    """apt-get on a machine whose package lists are absent until they are refreshed."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        del cwd
+        (verb,) = {"install", "download", "update"} & set(command)
+        self.asked.append(verb)
+        return subprocess.CompletedProcess(command, 0 if "update" in self.asked else 100, "", "E: Unable to locate")
+
+
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
+    fresh = Apt()
+    monkeypatch.setattr(packages, "_run", fresh)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: ROOT_USER)
+    return fresh
+
+
+def test_package_lists_that_are_absent_are_fetched(apt: Apt) -> None:
+    packages.apt_get(["install", "gcc"])
+    assert apt.asked == ["install", "update", "install"]
+
+
+def test_package_lists_that_do_are_left_alone(apt: Apt) -> None:
+    apt.asked = ["update"]
+    packages.apt_get(["install", "gcc"])
+    assert apt.asked == ["update", "install"]
+
+
+def test_an_ordinary_user_refreshes_lists_of_their_own_only(apt: Apt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: ORDINARY_USER)
+    with pytest.raises(GroundError, match="Unable to locate"):
+        packages.apt_get(["download", "runc"])
+    assert apt.asked == ["download", "download"]
+    packages.apt_get(["download", "runc"], lists=["-o", "Dir::State=/mine"])
+    assert apt.asked[2:] == ["download", "update", "download"]
+
+
+def test_the_agents_base_is_made_where_the_package_lists_are_absent(apt: Apt, tmp_path: Path) -> None:
+    assert base._download(tmp_path) == []
+    assert apt.asked == ["install", "update", "install"]
+
+
+def elf(*kinds: int) -> bytes:
+    """A 64-bit ELF file with program headers of these kinds."""
+    header = bytearray(64)
+    header[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<Q", header, 32, 64)
+    struct.pack_into("<HH", header, 54, 56, len(kinds))
+    return bytes(header) + b"".join(struct.pack("<I", kind) + bytes(52) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("content", "usable"), [(elf(1, 1), True), (elf(1, 3, 1), False), (b"#!/bin/sh\n", False)], ids=str
+)
+def test_a_busybox_of_the_machine_is_used_only_where_it_runs_without_libraries(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, usable: bool
+) -> None:
+    program = tmp_path / "busybox"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    monkeypatch.setattr(packages, "unpacked", lambda release: tmp_path / release)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert packages.busybox() == (program if usable else None)
