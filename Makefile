@@ -12,9 +12,9 @@ PARTS := .ground/parts.ready
 # exec: a signal that make passes on has to reach the ground, not a shell in between.
 GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
-TESTS := $(PYTHON) scripts/test.py
+TESTS := exec $(PYTHON) scripts/test.py
 
-.PHONY: help setup lint test test-engines test-second-engine test-people bench demo demo-clean lock clean
+.PHONY: help setup lint test test-engines test-second-engine test-long test-people bench demo demo-clean lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -50,8 +50,12 @@ test-engines: lint $(PARTS)  ## the same on both engines
 test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
-test-people: $(PARTS)  ## a person's commands at each step of each strategy; takes minutes
-	$(TESTS) --engine=$(ENGINE) -m long $(PYTEST_ARGS)
+test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
+	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m long $(PYTEST_ARGS)
+
+test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
+	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)
 
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
@@ -59,8 +63,8 @@ bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 demo: $(PARTS)  ## a cluster that updates itself, and puts itself back
 	@$(ON_GROUND) $(BIN)/python scripts/demo.py
 
-demo-clean: $(READY)  ## remove what the demo made
-	@$(ON_GROUND) $(BIN)/python scripts/demo.py --clean
+demo-clean:  ## remove what the demo made
+	@$(PYTHON) scripts/demo.py --clean
 
 lock:  ## resolve the dependencies anew; needs uv
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements.txt

@@ -1,12 +1,15 @@
 """The demo: a cluster that updates itself, proves it, and puts itself back. Run it with `make demo`.
 
-It needs an engine and a registry, which `scripts/ground.py run` provides. Exits with 1 if anything was not as said.
+It needs an engine and a registry, which `scripts/ground.py run` provides; with --clean only the engine that answers.
+Exits with 1 if anything was not as said.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +27,8 @@ from tests.support.images import Pushed, build  # noqa: E402 - the path comes fi
 from tests.support.registry import Registry  # noqa: E402 - the same
 
 import demo_things as things  # noqa: E402 - the path comes first
-from groundwork import agent_image  # noqa: E402 - the same
+from groundwork import agent_image, existing  # noqa: E402 - the same
+from groundwork.paths import GroundError, unpacked  # noqa: E402 - the same
 
 CHANNEL = "autonomy/orchestrator:autonomy-latest"
 EXAMPLE = ROOT / "examples" / "autonomy" / "docker-compose.yml"
@@ -47,11 +51,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the consumer has seen so far."""
+    """What the consumer has seen so far; `versions` are all that answered, in their order, without repeats."""
 
-    sent: int
-    failed: int
-    version: str
+    sent: int = 0
+    failed: int = 0
+    versions: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The one that answered last."""
+        return self.versions[-1] if self.versions else ""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What the table tells: each release, and what became of every request from the first to the last."""
+
+    rows: list[Row]
+    total: Counts
 
 
 class Cluster:
@@ -60,6 +77,7 @@ class Cluster:
     def __init__(self, folder: Path, registry: Registry) -> None:
         self.folder = folder
         self.registry = registry
+        self._sent = 0
         self._environment = {
             **os.environ,
             "ORCHESTRATOR_IMAGE": f"{registry.engine_address}/{CHANNEL}",
@@ -91,13 +109,16 @@ class Cluster:
         return build(self.registry, CHANNEL, version=version, labels=things.MARK, **options)
 
     def counts(self) -> Counts:
-        """The consumer's newest line."""
-        lines = run(["docker", "logs", "--tail", "1", f"{things.PROJECT}-consumer-1"], check=False).splitlines()
-        try:
-            told = json.loads(lines[-1])
-        except (IndexError, ValueError):
-            return Counts(0, 0, "")
-        return Counts(told["sent"], told["failed"], told["version"])
+        """All that the consumer has told. DemoError if it cannot be asked, or has begun to count anew."""
+        text = run(["docker", "logs", f"{things.PROJECT}-consumer-1"])
+        lines = [json.loads(line) for line in text.splitlines()]
+        sent = [line["sent"] for line in lines]
+        expect(sent == sorted(sent) and (sent or [0])[-1] >= self._sent, "the consumer has begun to count anew")
+        if not lines:
+            return Counts()
+        self._sent = sent[-1]
+        versions = tuple(version for version, _ in itertools.groupby(line["version"] for line in lines) if version)
+        return Counts(sent[-1], lines[-1]["failed"], versions)
 
     def agent(self, *words: str) -> Any:
         """What `tidegate agent WORDS... --json` says, inside the agent's own container."""
@@ -117,9 +138,9 @@ class Cluster:
 class Story:
     """Tells what happens, a line at a time, with the requests sent and failed so far."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, began: float) -> None:
         self._cluster = cluster
-        self._began = time.monotonic()
+        self._began = began
 
     def tell(self, text: str) -> None:
         """One line."""
@@ -130,36 +151,52 @@ class Story:
 
 def main() -> int:
     """Run the demo, or clean up after it; the exit code."""
+    if "--clean" in sys.argv:
+        return clean_up()
     address = os.environ.get("GROUND_REGISTRY_LAN") or os.environ["GROUND_REGISTRY"]
     registry = Registry(os.environ["GROUND_REGISTRY"], engine_address=address)
     with tempfile.TemporaryDirectory() as scratch:
         cluster = Cluster(Path(scratch), registry)
-        if "--clean" in sys.argv:
-            clean(cluster, with_base=True)
-            return 0
-        clean(cluster, with_base=False)  # what an earlier demo has left
+        things.remove(with_base=False)  # what an earlier demo has left
         had_base = things.has_base()
         try:
-            rows = play(cluster)
+            played = play(cluster)
         except DemoError as error:
             print(f"\nThe demo failed: {error}\n", file=sys.stderr)
             print(cluster.compose("logs", "--tail", "40", "watchtower", check=False), file=sys.stderr)
             return 1
         finally:
-            if "KEEP" not in os.environ:
-                clean(cluster, with_base=not had_base)
-        table(rows)
-        return verdict(rows)
+            things.remove(with_base=not had_base)
+        table(played)
+        return verdict(played.total)
 
 
-def play(cluster: Cluster) -> list[Row]:
+def clean_up() -> int:
+    """Remove what a demo made on the engine that answers; the exit code."""
+    try:
+        host = existing.answering_host()
+    except GroundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not host:
+        print("No engine answers, so there is nothing to remove: of a private engine nothing stays.")
+        return 0
+    os.environ |= {"DOCKER_HOST": host, "PATH": f"{os.environ['PATH']}:{unpacked('trixie') / 'usr/bin'}"}
+    if not shutil.which("docker"):
+        print("No docker program: install Docker's command line to have the demo's things removed.", file=sys.stderr)
+        return 1
+    things.remove(with_base=True)
+    return 0
+
+
+def play(cluster: Cluster) -> Played:
     """The four releases, one after the other."""
+    story = Story(cluster, time.monotonic())
     print("Building the agent's image from deploy/Dockerfile", flush=True)
     agent_image.build(things.AGENT, stage_tag=things.BUILD_STAGE)
     build(cluster.registry, "autonomy/consumer:latest", version="consumer", labels=things.MARK)
     cluster.push("1")
     cluster.compose("up", "-d", "--wait")
-    story = Story(cluster)
     story.tell("The cluster runs v1: orchestrator, consumer, and the agent in its own container")
     rows = [good(cluster, story, "2")]
     rows.append(bad(cluster, story, "3"))
@@ -168,7 +205,7 @@ def play(cluster: Cluster) -> list[Row]:
     cluster.compose("up", "-d")
     expect(cluster.containers() == before, "docker compose up -d made a container anew")
     story.tell("docker compose up -d has nothing to do")
-    return rows
+    return Played(rows, cluster.counts())
 
 
 def good(cluster: Cluster, story: Story, version: str) -> Row:
@@ -197,36 +234,32 @@ def bad(cluster: Cluster, story: Story, version: str) -> Row:
     story.tell(f"v{version} is rolled back")
     held = [row["digest"] for row in cluster.agent("quarantine", "list")]
     expect(pushed.digest in held, f"v{version} is not in quarantine: {held}")
-    expect(cluster.counts().version == before.version, f"v{version} has answered requests")
+    after = cluster.counts()
+    others = after.versions[len(before.versions) :]
+    expect(not others, f"v{before.version} was to serve all along, but {' and '.join(others)} answered too")
     story.tell(f"v{version} is in quarantine; v{before.version} has served all along")
-    return Row(f"v{version}", outcome, None, cluster.counts().failed - before.failed)
+    return Row(f"v{version}", outcome, None, after.failed - before.failed)
 
 
-def clean(cluster: Cluster, *, with_base: bool) -> None:
-    """Leave nothing of the demo on the engine, and what is not the demo's as it is."""
-    cluster.compose("down", "--volumes", "--remove-orphans", check=False)
-    things.remove(with_base=with_base)
-
-
-def table(rows: list[Row]) -> None:
+def table(played: Played) -> None:
     """What happened."""
     from rich.console import Console  # noqa: PLC0415 - at the end, when there is something to show
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    shown = Table("release", "verdict", "push to serving", "failed requests", title="What happened")
-    for row in rows:
+    total = f"{played.total.failed} of {played.total.sent} requests failed, from the first to the last"
+    shown = Table("release", "verdict", "push to serving", "failed requests", title="What happened", caption=total)
+    for row in played.rows:
         shown.add_row(
             row.release, row.verdict, f"{row.seconds:.1f} s" if row.seconds else "never served", str(row.failed)
         )
     Console().print(shown)
 
 
-def verdict(rows: list[Row]) -> int:
-    """0 if no request failed."""
-    failed = sum(row.failed for row in rows)
-    if failed:
-        print(f"{failed} requests failed; none should have.", file=sys.stderr)
-    return 1 if failed else 0
+def verdict(total: Counts) -> int:
+    """0 if no request failed, between the releases neither."""
+    if total.failed:
+        print(f"{total.failed} requests failed; none should have.", file=sys.stderr)
+    return 1 if total.failed else 0
 
 
 def until(true: Callable[[], object], what: str) -> None:

@@ -53,9 +53,15 @@ def has_base() -> bool:
 
 
 def remove(*, with_base: bool) -> None:
-    """Remove the demo's networks and images; its containers are gone already."""
-    for network in _private_networks():
+    """Leave nothing of the demo on the engine, and what is not the demo's as it is."""
+    ours = _filters([f"label=com.docker.compose.project={PROJECT}"])
+    for _ in range(3):  # an agent may be making one while it is removed
+        if found := docker("ps", "-a", "--quiet", *ours).split():
+            docker("rm", "--force", "--volumes", *found)
+    for network in [*docker("network", "ls", "--quiet", *ours).split(), *_private_networks()]:
         docker("network", "rm", network)
+    for volume in docker("volume", "ls", "--quiet", *ours).split():
+        docker("volume", "rm", volume)
     marked = [f"label={key}={value}" for key, value in MARK.items()]
     images = docker("image", "ls", "--quiet", "--no-trunc", *_filters(marked)).split()
     tags = [AGENT, BUILD_STAGE, *([base.TAG] if with_base else [])]

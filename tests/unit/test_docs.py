@@ -92,7 +92,7 @@ def test_the_state_files_that_are_listed_are_those_of_the_program() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["demo", "demo-clean", "setup", "test", "test-engines", "test-people"])
+@pytest.mark.parametrize("name", ["demo", "demo-clean", "setup", "test", "test-engines", "test-long", "test-people"])
 def test_make_has_the_targets_of_the_readme(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{name}:.*## \S", makefile, re.MULTILINE)
