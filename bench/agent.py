@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:1] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench import detection, gap, idle, machine, pushing, startup  # noqa: E402 - the path comes first
+from bench import detection, gap, goals, idle, machine, pushing, startup  # noqa: E402 - the path comes first
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "startup": lambda _: startup.measure(),
@@ -40,6 +40,8 @@ def main(argv: list[str]) -> int:
         found[name] = PARTS[name](options.updates)
         found[name]["took_s"] = round(time.monotonic() - begun, 1)
     found["machine"]["load_after"] = machine.load()
+    found["goals"] = goals.judged(found)
+    found["met"] = all(goal["met"] for goal in found["goals"])
     print(json.dumps(found, indent=2))
     return 0
 

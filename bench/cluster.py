@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.images import Pushed, build
 from tests.support.registry import Registry
+
+from groundwork.registry import free_port
 
 PROBE = {"tidegate.probe.http": ":8000/healthz", "tidegate.probe.interval": "500ms"}
 """A probe instead of a health check: the engine starts a process for each check, which costs more than an update."""
@@ -65,11 +66,3 @@ def _document(reference: str, port: int, labels: Mapping[str, str]) -> dict[str,
     return {
         "services": {"web": {"image": reference, "ports": [f"127.0.0.1:{port}:8000"], "labels": {**PROBE, **labels}}}
     }
-
-
-def free_port() -> int:
-    """A port that is free on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import strangers
+from tests.support.waiting import wait_for
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _QUIET_S = 2.0
@@ -42,12 +43,13 @@ def run(state: Path, *words: str, settings: Mapping[str, str] | None = None) -> 
 
 @contextmanager
 def running(state: Path, words: Sequence[str], log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`tidegate agent run WORDS...` for as long as the block lasts."""
+    """`tidegate agent run WORDS...` for as long as the block lasts, which begins when it listens to commands."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command("agent", "run", *words), env=environment(state, **more), stdout=output, stderr=output
         )
         try:
+            wait_for((state / "agent.sock").exists, "the agent listens to commands", limit_s=60)
             yield process
         finally:
             process.terminate()
@@ -69,7 +71,7 @@ def memory_mib(pid: int, field: str = "VmRSS") -> float:
 
 
 def await_quiet(pid: int, limit_s: float = 120) -> None:
-    """Return when the process has used no processor time for two seconds: its first look is over."""
+    """Return when the process, which has begun its first look, has used no processor time for two seconds."""
     deadline, last, since = time.monotonic() + limit_s, -1.0, time.monotonic()
     while time.monotonic() < deadline:
         used = cpu_s(pid)

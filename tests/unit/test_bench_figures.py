@@ -1,6 +1,9 @@
 """The longest silence is what the bench says it is."""
 
+from __future__ import annotations
+
 import pytest
+from bench import goals
 from bench.figures import longest_silence
 
 
@@ -20,3 +23,15 @@ def test_a_silence_that_goes_on_over_the_beginning_counts_whole() -> None:
 def test_no_figure_is_given_where_the_client_did_not_see_both_ends(answered: list[float]) -> None:
     with pytest.raises(ValueError, match="before and from after"):
         longest_silence(answered, begun=0.5, ended=1.5)
+
+
+def figures(rss_mib: float) -> dict[str, dict[str, dict[str, float]]]:
+    one = {"rss_mib": rss_mib, "cpu_percent_of_a_core": 0.5}
+    return {"idle": {"few": one, "many": one}, "startup": {}}
+
+
+@pytest.mark.parametrize(("rss_mib", "met"), [(48.0, True), (48.1, False)])
+def test_a_goal_is_met_up_to_its_limit(rss_mib: float, *, met: bool) -> None:
+    judged = {goal["figure"]: (goal["found"], goal["met"]) for goal in goals.judged(figures(rss_mib))}
+    cpu = {f"idle.{which}.cpu_percent_of_a_core": (0.5, True) for which in ("few", "many")}
+    assert judged == {**{f"idle.{which}.rss_mib": (rss_mib, met) for which in ("few", "many")}, **cpu}
