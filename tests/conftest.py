@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tests.support import leaks, registries
 from tests.support.absent import PRIVATE, cannot
@@ -18,6 +19,9 @@ from tests.support.registry import Registry
 from groundwork import engine
 
 Push = Callable[..., Pushed]
+
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(tryfirst=True)

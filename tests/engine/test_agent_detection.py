@@ -65,7 +65,7 @@ async def test_an_index_that_changed_for_other_platforms_only_is_no_news(
     await asyncio.to_thread(compose.up)
     index(fake, image, b"second")
     async with agent_here(tmp_path / "state") as here:
-        (told,) = (await here.look()).decisions
+        told = (await here.decided(compose.project))["web"]
     assert (told.action, told.reason) == ("none", "only other platforms have changed")
     assert image_of(compose, "web") == image.image_id
 
@@ -102,7 +102,7 @@ async def test_a_registry_with_a_certificate_of_its_own_is_trusted_when_its_ca_i
     compose.up()
     new = build(tls_registry, f"{repository}:latest", version="2")
     async with agent_here(tmp_path / "distrusts") as here:
-        (told,) = (await here.look()).decisions
+        told = (await here.decided(compose.project))["web"]
         assert told.trouble
         assert "certificate" in told.reason
     async with agent_here(tmp_path / "trusts", TIDEGATE_REGISTRY_CA=str(tls_registry.ca)) as here:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
-from tests.support.docker import docker
+from tests.support.dying import ends_at
 from tests.support.features import image_of, one, running, services
 from tests.support.people import Held, holding, ready_to_hold
 
@@ -130,9 +130,10 @@ async def test_a_release_that_falls_while_it_bakes_takes_its_group_back_and_is_t
     good, falls = push("1", "good"), push("1", "falls")
     compose.write(services(a=one(falls, labels=GROUP), b=one(good, labels=GROUP)))
     compose.up()
-    broken = push("2", "falls", env={"EXIT": "1", "EXIT_AFTER_S": "4"})
+    broken = push("2", "falls")
     push("2", "good")
     async with agent_here(tmp_path / "state", TIDEGATE_BAKE="10s") as here:
+        ends_at(here, "bake", f"{compose.project}-a-1")
         await here.look()
         assert here.outcomes() == ["rolled-back", "rolled-back"]
         assert [entry.digest for entry in here.parts.state.quarantine.list()] == [broken.digest]
@@ -171,5 +172,5 @@ async def test_where_the_third_container_is_sick_all_three_are_put_back(
         assert [entry.digest for entry in here.parts.state.quarantine.list()] == [broken.digest]
     found = compose.containers("web")
     assert [(one["Image"], one["State"]["Running"]) for one in found] == [(old.image_id, True)] * 3
-    assert docker("ps", "-aq", "--filter", "name=tidegate-next") == ""
+    assert len(compose.ids()) == 3
     assert compose.changes() == []

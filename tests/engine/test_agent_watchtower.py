@@ -17,8 +17,8 @@ from tests.support.waiting import wait_for
 
 PREFIX = "com.centurylinklabs.watchtower"
 OURS = {f"{PREFIX}.enable": "true", f"{PREFIX}.scope": "autonomy-cluster"}
-# the environment of the Compose service in the original plan; its interval has no say in a single run
-PLAN = {
+# the environment of a Compose service as people have it; its interval has no say in a single run
+AS_FOUND = {
     "WATCHTOWER_LABEL_ENABLE": "true",
     "WATCHTOWER_INTERVAL": "300",
     "WATCHTOWER_CLEANUP": "true",
@@ -37,7 +37,7 @@ def versions(compose: Compose, *names: str) -> dict[str, str]:
     return {name: compose.container(name)["Config"]["Labels"]["org.opencontainers.image.version"] for name in names}
 
 
-async def test_the_compose_service_of_the_plan_touches_its_own_cluster_only(
+async def test_a_compose_service_made_for_watchtower_touches_its_own_cluster_only(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
     image = push("1")
@@ -51,7 +51,7 @@ async def test_the_compose_service_of_the_plan_touches_its_own_cluster_only(
     compose.write(services(**each))
     compose.up()
     push("2")
-    settings: Any = PLAN
+    settings: Any = AS_FOUND
     words = ("agent", "run", "--label-enable", "--scope", "autonomy-cluster", "--run-once")
     await in_thread(lambda: tidegate(tmp_path / "state", *words, WATCHTOWER_POLL_INTERVAL="", **settings))
     assert versions(compose, *each) == dict.fromkeys(each, "1") | {"ours": "2"}
@@ -87,8 +87,7 @@ async def test_monitored_and_disabled_containers_are_not_touched_and_no_pull_tak
     push("2")
     off = {"WATCHTOWER_DISABLE_CONTAINERS": f"{compose.project}-disabled-1"}
     async with agent_here(tmp_path / "state", **off) as here:
-        looked = await here.look()
-        actions = {each.place.service: each.action for each in looked.decisions}
+        actions = {service: told.action for service, told in (await here.decided(compose.project)).items()}
         assert actions == {"monitored": "monitor", "disabled": "none", "local": "none"}
         assert versions(compose, *each) == dict.fromkeys(each, "1")
         docker("pull", "--quiet", image.reference)

@@ -76,6 +76,7 @@ async def test_after_stop_first_clients_do_not_wait_until_the_kernel_asks_again(
             await asyncio.to_thread(wait_for, lambda: served_version(address) == "2", "version 2 answers", limit_s=5)
 
 
+@pytest.mark.timeout(600)  # the agent's image is built for it
 @pytest.mark.usefixtures("engine_url")
 def test_an_agent_in_a_container_sees_to_that_too_and_leaves_no_helper_behind(
     compose: Compose, channel: Registry, repository: str, agent_image_tag: str

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Push
+from tests.support import strangers
 from tests.support.agent import AgentHere, agent_here, in_thread, tidegate
 from tests.support.compose import Compose
 from tests.support.docker import docker
+from tests.support.dying import ends_at
 from tests.support.features import image_of
 from tests.support.kills import agent_killed_at
 
@@ -69,8 +71,9 @@ async def test_they_are_there_after_an_update_and_after_the_rollbacks(
         assert (image_of(shop, "web"), injected(shop), shop.changes()) == (second.image_id, INJECTED, [])
         written = docker("diff", shop.container("web")["Id"]).splitlines()
         assert not [line for line in written if line.endswith("/written")]
-    push("3", env={"EXIT": "1", "EXIT_AFTER_S": "3"}, Entrypoint=["sh", "-c", MEDDLING])
+    push("3", Entrypoint=["sh", "-c", MEDDLING])
     async with agent_here(tmp_path / "state", TIDEGATE_BAKE="20s") as here:
+        ends_at(here, "bake", f"{shop.project}-web-1")
         await here.look()
         assert here.last()["outcome"] == "rolled-back", here.last()
         assert (image_of(shop, "web"), injected(shop), shop.changes()) == (second.image_id, INJECTED, [])
@@ -81,7 +84,8 @@ async def test_they_are_there_after_an_update_and_after_the_rollbacks(
 
 
 async def test_a_second_opinion_has_them_too(shop: Compose, push: Push, tmp_path: Path) -> None:
-    second = push("2", env={"SICK_ON_NETWORK": "10.213.0.0/16"})
+    subnets = strangers.settings().get("TIDEGATE_PRIVATE_SUBNETS", "10.213.0.0/16")
+    second = push("2", env={"SICK_ON_NETWORK": subnets})
     async with agent_here(tmp_path / "state") as here:
         await here.look()
         assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", "stop-first"), here.last()
@@ -99,8 +103,8 @@ async def test_a_rollback_that_a_kill_cut_off_has_them_as_they_were(
     shop: Compose, push: Push, tmp_path: Path, point: str
 ) -> None:
     before = image_of(shop, "web")
-    push("2", env={"EXIT": "1", "EXIT_AFTER_S": "3"}, Entrypoint=["sh", "-c", MEDDLING])
-    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="20s")
+    push("2", Entrypoint=["sh", "-c", MEDDLING])
+    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="20s", ENDS_IN_BAKE=f"{shop.project}-web-1")
     async with agent_here(tmp_path / "state") as here:
         await here.agent.recover()
         assert here.last()["outcome"] == "rolled-back", here.last()

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.conftest import Push
-from tests.support.docker import docker, inspect, listed
+from tests.support import strangers
+from tests.support.docker import docker, inspect
 from tests.support.engines import unique
 
 from tidegate.agent.private import PrivateNetworks, networked
@@ -45,12 +46,15 @@ def members(network: str) -> set[str]:
 async def test_the_agent_joins_for_a_probe_and_leaves_when_the_proof_is_over(engine: DockerEngine, own: str) -> None:
     private = PrivateNetworks(engine, [POOL], own)
     network = await private.make(unique("owner"))
+    candidate = docker("run", "-d", "--network", network, inspect(own)["Image"])
     try:
+        assert await private.shared_with(await engine.container(candidate)) is None
         await private.enter(network)
         await private.enter(network)
-        assert members(network) == {own}
-        assert await private.shared_with(await engine.container(own)) in {network, "bridge"}
+        assert members(network) == {own, candidate}
+        assert await private.shared_with(await engine.container(candidate)) == network
     finally:
+        docker("rm", "-f", "-v", candidate)
         await private.release(network)
     assert network not in docker("network", "ls", "--format", "{{.Name}}").split()
     assert set(inspect(own)["NetworkSettings"]["Networks"]) == {"bridge"}
@@ -105,7 +109,7 @@ async def test_making_a_network_again_finds_it_and_two_never_overlap(engine: Doc
         assert sorted(network.internal for network in made) == [False, True, True]
     finally:
         await private.collect(())
-    assert listed("network", "label=tidegate.private-for") == set()
+    assert strangers.private_networks() == set()
 
 
 async def test_a_pool_without_room_is_told_with_the_setting_that_helps(engine: DockerEngine) -> None:
@@ -122,6 +126,6 @@ async def test_a_network_that_is_kept_is_not_collected(engine: DockerEngine) -> 
     private = PrivateNetworks(engine, [POOL], None)
     network = await private.make(unique("owner"))
     await private.collect([network])
-    assert len(listed("network", "label=tidegate.private-for")) == 1
+    assert len(strangers.private_networks()) == 1
     await private.collect(())
-    assert listed("network", "label=tidegate.private-for") == set()
+    assert strangers.private_networks() == set()

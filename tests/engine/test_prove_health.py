@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
+from tests.support.dying import ends_at
 from tests.support.images import HEALTHCHECK
 
 HTTP = {"tidegate.probe.http": ":8000/healthz"}
@@ -82,14 +83,13 @@ async def test_a_probe_that_cannot_be_run_says_nothing_about_the_release(
     assert await outcome(compose, push, tmp_path / "state", labels, {}) == "inconclusive"
 
 
-async def test_a_release_that_keeps_restarting_once_it_serves_is_put_back(
-    compose: Compose, push: Push, tmp_path: Path
-) -> None:
+async def test_a_release_that_restarts_once_it_serves_is_put_back(compose: Compose, push: Push, tmp_path: Path) -> None:
     first = push("1")
     compose.write({"services": {"web": {"image": first.reference, "restart": "always"}}})
     compose.up()
-    push("2", env={"EXIT": "1", "EXIT_AFTER_S": "2.5"})
+    push("2")
     async with agent_here(tmp_path / "state", TIDEGATE_BAKE="6s") as agent:
+        ends_at(agent, "bake", f"{compose.project}-web-1")
         await agent.look()
         assert agent.last()["outcome"] == "rolled-back", agent.last()
         await agent.parts.private.collect(())
@@ -97,9 +97,6 @@ async def test_a_release_that_keeps_restarting_once_it_serves_is_put_back(
     assert (after["Image"], after["State"]["Running"]) == (first.image_id, True)
     assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert compose.changes() == []
-
-
-EXITS_ONCE = "[ -e /state/once ] && exec /app serve; touch /state/once; sleep 2; exit 3"
 
 
 async def test_a_restart_while_others_of_the_same_transaction_were_on_their_way_is_held_against_the_release(
@@ -110,9 +107,10 @@ async def test_a_restart_while_others_of_the_same_transaction_were_on_their_way_
     slow = {**first, "image": push("1", "slow").reference, "labels": {**group, "tidegate.settle": "6s"}}
     compose.write({"services": {"first": first, "slow": {**slow, "depends_on": ["first"]}}})
     compose.up()
-    push("2", "first", Entrypoint=["sh", "-c", EXITS_ONCE], Cmd=None)
+    push("2", "first")
     push("2", "slow")
     async with agent_here(tmp_path / "state") as agent:
+        ends_at(agent, "replaced", f"{compose.project}-first-1")
         await agent.look()
         told = {
             record["service"]: (record["outcome"], record["reason"]) for record in agent.parts.state.history.tail(9)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.docker import docker, listed, remove
+from tests.support.docker import docker, inspect, remove
 from tests.support.engines import FOREVER, unique
 from tests.support.images import build
 from tests.support.registry import Registry
@@ -57,12 +57,20 @@ async def engine(engine_url: str) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture(autouse=True)
-def _volumes(engine_url: str) -> Iterator[None]:
-    """Remove the volumes that a test made: one that was given by name is not removed with its container."""
+def _volumes(engine_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Remove the volumes of a test's containers: one that was given by name is not removed with its container."""
     assert engine_url
-    before = listed("volume")
+    made: set[str] = set()
+    create = DockerEngine.create
+
+    async def note(self: DockerEngine, name: str, request: Any) -> str:
+        id_ = await create(self, name, request)
+        made.update(mount.get("Name", "") for mount in inspect(id_)["Mounts"])
+        return id_
+
+    monkeypatch.setattr(DockerEngine, "create", note)
     yield
-    remove("volume", listed("volume") - before)
+    remove("volume", made - {""})
 
 
 @pytest.fixture

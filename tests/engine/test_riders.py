@@ -10,6 +10,7 @@ from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker
+from tests.support.dying import ends_at
 from tests.support.features import one, services
 
 PROBED = {"tidegate.probe.http": ":8000/healthz"}
@@ -23,13 +24,10 @@ def vpn_and_rider(push: Push, shared: str = "network_mode", **rider: Any) -> dic
 
 def together(compose: Compose, kind: str = "net") -> bool:
     """Whether both run, in one namespace of this kind."""
-    places = set()
-    for service in ("vpn", "rider"):
-        state = compose.container(service)["State"]
-        if not state["Running"]:
-            return False
-        places.add(Path(f"/proc/{state['Pid']}/ns/{kind}").readlink())
-    return len(places) == 1
+    both = [compose.container(service) for service in ("vpn", "rider")]
+    if not all(one["State"]["Running"] for one in both):
+        return False
+    return len({docker("exec", one["Id"], "readlink", f"/proc/self/ns/{kind}") for one in both}) == 1
 
 
 async def test_a_rider_is_with_its_parent_again_when_that_one_s_release_is_broken(
@@ -49,8 +47,9 @@ async def test_a_rider_is_with_its_parent_again_when_the_release_breaks_in_its_b
 ) -> None:
     compose.write(vpn_and_rider(push))
     compose.up()
-    push("2", "vpn", env={"EXIT": "3", "EXIT_AFTER_S": "4"})
+    push("2", "vpn")
     async with agent_here(tmp_path / "state", TIDEGATE_BAKE="10s") as here:
+        ends_at(here, "bake", f"{compose.project}-vpn-1")
         await here.look()
         assert here.outcomes() == ["rolled-back"]
     assert together(compose)

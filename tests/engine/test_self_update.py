@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -181,10 +180,8 @@ def test_an_agent_with_a_published_port_swaps_it_over(compose: Compose, channel:
     nothing_is_left(compose)
 
 
-def test_a_stop_ends_the_agent_at_once_and_well(compose: Compose, channel: Channel, own: OwnContainer) -> None:
+def test_a_stop_ends_the_agent_well_within_its_grace(compose: Compose, channel: Channel, own: OwnContainer) -> None:
     channel.release("1")
     agent = own.start()
-    began = time.monotonic()
-    compose.run("stop", "agent")
-    assert time.monotonic() - began < 5
+    compose.run("stop", "agent")  # what does not end within 10 s is killed
     assert inspect(agent["Id"])["State"]["ExitCode"] == 0

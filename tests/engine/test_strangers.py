@@ -44,7 +44,7 @@ async def test_an_agent_without_a_filter_updates_the_tests_containers_only(
     async with agent_here(tmp_path / "state", **more) as here:
         reasons = {one.place.name: one.reason for one in (await here.look()).decisions}
     assert image_of(compose, "web") == new.image_id
-    assert reasons.get(person, "it is in disable-containers") == "it is in disable-containers"
+    assert reasons[person] == "it is in disable-containers"
     assert inspect(person)["Id"] == theirs
 
 
@@ -79,9 +79,10 @@ def test_what_a_person_makes_during_a_test_is_not_taken_away_after_it(compose: C
 
 async def test_the_private_network_of_a_tests_agent_is_known_as_ours(engine_url: str, tmp_path: Path) -> None:
     assert engine_url
+    before = listed("network", strangers.PRIVATE)
     async with agent_here(tmp_path / "state") as here:
         await here.parts.private.make(secrets.token_hex(4))
-    made = listed("network", strangers.PRIVATE)
-    assert (len(made), made <= strangers.ours("network")) == (1, True)
+    made = listed("network", strangers.PRIVATE) - before
+    assert (len(made), strangers.private_networks()) == (1, made)
     strangers.remove_private_networks()
-    assert listed("network", strangers.PRIVATE) == set()
+    assert listed("network", strangers.PRIVATE) == before

@@ -10,7 +10,7 @@ from tests.conftest import Push
 from tests.support import strangers
 from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
-from tests.support.docker import docker, inspect, listed
+from tests.support.docker import docker, inspect
 from tests.support.images import Pushed
 from tests.support.waiting import get_json, wait_for
 
@@ -93,14 +93,14 @@ async def test_only_the_newest_private_network_remains_and_none_after_compose_do
             push(version, healthcheck=True)
             await update(agent)
             await agent.parts.private.collect(())
-            seen.append(listed("network", PRIVATE))
+            seen.append(strangers.private_networks())
             assert len(seen[-1]) == 1
             assert len(networks_of(compose.container("web")["Id"])) == 2
             assert len(networks_of(compose.container("db")["Id"])) == 2
         assert seen[0] != seen[1] != seen[2]
         compose.down()
         await agent.parts.private.collect(())
-        assert listed("network", PRIVATE) == set()
+        assert strangers.private_networks() == set()
 
 
 async def test_a_database_that_is_updated_itself_takes_no_private_network_along(
@@ -169,7 +169,7 @@ async def test_a_neighbour_that_was_stopped_meanwhile_starts_again_when_its_priv
         push("3", healthcheck=True)
         await update(agent)
         await agent.parts.private.collect(())
-    assert len(listed("network", PRIVATE)) == 1
+    assert len(strangers.private_networks()) == 1
     compose.run("start", "cache")
     assert compose.container("cache")["State"]["Running"]
     assert compose.changes() == []
@@ -178,8 +178,8 @@ async def test_a_neighbour_that_was_stopped_meanwhile_starts_again_when_its_priv
 async def test_ways_to_the_outside_do_not_move_while_connections_use_them(
     compose: Compose, push: Push, database: Pushed, tmp_path: Path
 ) -> None:
-    # this sorts after tidegate-...: the engine would give the neighbour the gateway of a network named so
-    compose.project = f"zz-{compose.project}"
+    # the engine would give the neighbour the gateway of a network that is named so: it would come first
+    assert compose.project > "tidegate-2"
     document = shop(push("1", healthcheck=True), database)
     del document["services"]["web"]["ports"]
     compose.write(document)
@@ -195,7 +195,6 @@ async def test_ways_to_the_outside_do_not_move_while_connections_use_them(
     web = inspect(compose.container("web")["Id"])
     (way_out,) = [name for name in networks_of(web["Id"]) if name.startswith("0-tidegate-")]
     assert gateway(web["Id"]) == web["NetworkSettings"]["Networks"][way_out]["Gateway"]
-    compose.clean()
 
 
 def gateway(container: str) -> str:

@@ -10,6 +10,7 @@ from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker
+from tests.support.dying import ends_at
 from tests.support.features import one, services
 from tests.support.kills import SERVICES, assert_nothing_left, strategy_of
 
@@ -102,9 +103,10 @@ async def test_where_the_earlier_release_cannot_be_created_again_the_newer_one_i
 ) -> None:
     compose.write(services(web=one(push("1"), restart="always")))
     compose.up()
-    new = push("2", env={"EXIT": "3", "EXIT_AFTER_S": "5"})
+    new = push("2")
     refuse_to_create(monkeypatch, from_number=2)
     async with agent_here(tmp_path / "state", TIDEGATE_BAKE="20s") as here:
+        ends_at(here, "bake", f"{compose.project}-web-1")
         await here.look()
     web = compose.container("web")
     assert (web["Image"], web["State"]["Running"]) == (new.image_id, True)

@@ -286,7 +286,7 @@ async def test_an_image_that_was_built_here_is_told_how_to_be_left_alone(
     pair.compose.write(services(built=one(built, build=str(context))))
     await asyncio.to_thread(pair.compose.up)
     async with agent_here(tmp_path / "state") as here:
-        (told,) = (await here.look()).decisions
+        told = (await here.decided(pair.compose.project))["built"]
     docker("image", "rm", "--force", built, check=False)
     assert told.action == "skip"
     assert "tidegate.enable=false" in told.reason

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once, strategy_of
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, strategy_of
+from tests.support.recorder import recorded
 
 from tidegate.domain.transaction import steps_of
 
@@ -45,9 +46,10 @@ async def test_one_container_serves_after_a_kill_and_nothing_is_left_over(
     compose.up("--wait")
     before = Before.of(compose, "web")
     new = push("2", healthcheck=True)
-    agent_killed_at(point, tmp_path / "state")
-    async with agent_here(tmp_path / "state") as agent:
-        await agent.agent.recover()
-    assert_at_rest(compose, tmp_path / "state", before, old, new)
-    if name == "stop-first":
-        assert most_at_once(compose, "web", before) == 1
+    with recorded(compose, "web") as recorder:
+        agent_killed_at(point, tmp_path / "state")
+        async with agent_here(tmp_path / "state") as agent:
+            await agent.agent.recover()
+        assert_at_rest(compose, tmp_path / "state", before, old, new)
+        if name == "stop-first":
+            assert recorder.most_at_once() == 1

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import json
-import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +11,11 @@ from typing import Any
 import pytest
 from tests.conftest import Push
 from tests.support.agent import AgentHere, agent_here, in_thread
-from tests.support.compose import PROJECT, Compose
+from tests.support.compose import Compose
 from tests.support.daemon import Daemon
 from tests.support.images import Pushed
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, count_at_once
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest
+from tests.support.recorder import recorded
 from tests.support.waiting import wait_for
 
 POINTS = {
@@ -36,56 +33,6 @@ def cases() -> Iterator[Any]:
             yield pytest.param(
                 (name, step), id=f"{name}-{step}", marks=() if (name, step) in OFTEN else pytest.mark.long
             )
-
-
-class Recorder:
-    """Follows a project's start and die events across restarts of the engine."""
-
-    def __init__(self, compose: Compose, daemon: Daemon) -> None:
-        self.events: list[Mapping[str, Any]] = []
-        self._filter = f"label={PROJECT}={compose.project}"
-        self._daemon = daemon
-        self._done = False
-        self._follow()
-
-    def _follow(self) -> None:
-        command = ["docker", "events", "--filter", "type=container", "--filter", self._filter, "--format", "{{json .}}"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self._thread = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._thread.start()
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        self.events.extend(json.loads(line) for line in process.stdout)
-
-    def restart_engine(self) -> None:
-        """Kill it and start it; what ran is over: the engine ends it before it starts anything."""
-        self._daemon.kill()
-        self._join()
-        running = {event["id"] for event in self.events}
-        self.events += [{"Action": "die", "id": one} for one in running]
-        self._daemon.start()
-        self._follow()
-
-    def close(self) -> None:
-        """Read no more."""
-        self._process.terminate()
-        self._join()
-
-    def _join(self) -> None:
-        self._process.wait()
-        self._thread.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
-@contextlib.contextmanager
-def recorded(compose: Compose, daemon: Daemon) -> Iterator[Recorder]:
-    recorder = Recorder(compose, daemon)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
 
 
 def running_project(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pushed]:
@@ -117,7 +64,7 @@ async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
     async with agent_here(tmp_path / "state") as agent:
         kill_at(agent, step, daemon.kill)
         running = asyncio.create_task(agent.agent.run())
-        await in_thread(wait_for, lambda: not _up(daemon), "the engine is killed")
+        await in_thread(functools.partial(wait_for, lambda: not _up(daemon), "the engine is killed", limit_s=60))
         await in_thread(daemon.start)
         done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
         await in_thread(functools.partial(done, limit_s=60))
@@ -132,15 +79,15 @@ async def test_after_a_restart_of_the_host_one_container_serves(
 ) -> None:
     name, step = case
     before, old, new = running_project(compose, push, name)
-    with recorded(compose, daemon) as recorder:
+    with recorded(compose, "web") as recorder:
         point = f"in:{step}" if step == "bake" else f"in:step:{step}"
         await in_thread(agent_killed_at, point, tmp_path / "state")
-        await in_thread(recorder.restart_engine)
+        await in_thread(recorder.restart, daemon)
         async with agent_here(tmp_path / "state") as agent:
             await agent.agent.recover()
-    assert_at_rest(compose, tmp_path / "state", before, old, new)
-    if name == "stop-first":
-        assert count_at_once(recorder.events, {one["Id"] for one in before.containers["web"]}) == 1
+        assert_at_rest(compose, tmp_path / "state", before, old, new)
+        if name == "stop-first":
+            assert recorder.most_at_once() == 1
 
 
 def _up(daemon: Daemon) -> bool:

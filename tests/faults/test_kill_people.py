@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +91,9 @@ async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
     name, step = case
     before, old, new = running(compose, push, name)
     point = "term:bake" if step == "bake" else f"term:step:{step}"
-    began = time.monotonic()
-    agent = start_doomed_agent(point, tmp_path / "state", TIDEGATE_BAKE="30s", TIDEGATE_SETTLE="30s")
-    output, _ = agent.communicate(timeout=60)
-    assert (agent.returncode, time.monotonic() - began < 20) == (0, True), output
+    agent = start_doomed_agent(point, tmp_path / "state", TIDEGATE_BAKE="10m", TIDEGATE_SETTLE="10m")
+    output, _ = agent.communicate(timeout=90)  # neither is waited for
+    assert agent.returncode == 0, output
     (container,) = compose.containers("web")
     assert container["State"]["Running"]
     assert container["Name"] == before.containers["web"][0]["Name"]
@@ -105,11 +103,10 @@ async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
 
 
 def told_to_stop_at(point: str, state: Path, code: int, **more: str) -> None:
-    """An agent that is told to stop at a point; AssertionError where it does not end with that code, and soon."""
-    began = time.monotonic()
+    """An agent that is told to stop at a point; AssertionError where it ends with another code, or does not end."""
     agent = start_doomed_agent(f"term:{point}", state, **more)
-    output, _ = agent.communicate(timeout=60)
-    assert (agent.returncode, time.monotonic() - began < 30) == (code, True), output
+    output, _ = agent.communicate(timeout=90)
+    assert agent.returncode == code, output
 
 
 @pytest.mark.parametrize(
@@ -125,8 +122,8 @@ async def test_an_agent_that_is_told_to_stop_amid_a_rollback_ends_it_first(
 ) -> None:
     name, point = case
     before, old, _ = running(compose, push, name)
-    new = push("3", healthcheck=True, env={"EXIT": "3", "EXIT_AFTER_S": "4"})
-    told_to_stop_at(point, tmp_path / "state", 0, TIDEGATE_BAKE="20s")
+    new = push("3", healthcheck=True)
+    told_to_stop_at(point, tmp_path / "state", 0, TIDEGATE_BAKE="20s", ENDS_IN_BAKE=f"{compose.project}-web-1")
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
+from tests.support.docker import docker
 from tests.support.features import one, services
 from tests.support.kills import agent_killed_at, assert_nothing_left
 
@@ -26,9 +27,9 @@ def some(points: list[str], often: set[str]) -> list[object]:
 
 
 def together(compose: Compose) -> bool:
-    states = [compose.container(service)["State"] for service in ("vpn", "rider")]
-    assert all(state["Running"] for state in states), states
-    return len({Path(f"/proc/{state['Pid']}/ns/net").readlink() for state in states}) == 1
+    both = [compose.container(service) for service in ("vpn", "rider")]
+    assert all(one["State"]["Running"] for one in both), [one["State"] for one in both]
+    return len({docker("exec", one["Id"], "readlink", "/proc/self/ns/net") for one in both}) == 1
 
 
 @pytest.mark.parametrize("point", some(POINTS, OFTEN))
@@ -51,8 +52,8 @@ async def test_a_kill_on_the_way_back_leaves_a_rider_with_its_parent(
     rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped")
     compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
     compose.up()
-    broken = push("2", "vpn", env={"EXIT": "3", "EXIT_AFTER_S": "4"})
-    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="15s")
+    broken = push("2", "vpn")
+    agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="15s", ENDS_IN_BAKE=f"{compose.project}-vpn-1")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
     assert together(compose)

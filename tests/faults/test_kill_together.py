@@ -11,7 +11,8 @@ from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
 from tests.support.images import Pushed, build
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, most_at_once, strategy_of
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, strategy_of
+from tests.support.recorder import recorded
 from tests.support.registry import Registry
 
 from tidegate.domain.transaction import Strategy, steps_of
@@ -83,12 +84,13 @@ async def test_a_kill_on_the_way_back_does_not_keep_a_group_from_going_back(
     old = two.push("1")
     before = two.up(old)
     new = two.push("2", env={"SICK": "1"})
-    agent_killed_at(point, tmp_path / "state")
-    async with agent_here(tmp_path / "state") as agent:
-        await agent.agent.recover()
-    assert_at_rest(compose, tmp_path / "state", before, *old.values(), blamed=[new["two"].digest])
-    if name == "stop-first":
-        assert most_at_once(compose, "one", before) == 1
+    with recorded(compose, "one") as recorder:
+        agent_killed_at(point, tmp_path / "state")
+        async with agent_here(tmp_path / "state") as agent:
+            await agent.agent.recover()
+        assert_at_rest(compose, tmp_path / "state", before, *old.values(), blamed=[new["two"].digest])
+        if name == "stop-first":
+            assert recorder.most_at_once() == 1
 
 
 FORWARD = [f"{moment}:step:{step}@1" for step in steps_of(Strategy.START_FIRST) for moment in ("at", "in")]
@@ -140,9 +142,9 @@ async def test_a_release_that_fails_while_it_bakes_goes_back_all_the_same_and_is
                    "networks": {"front": {}, "back": {}}})  # fmt: skip
     compose.up("--wait")
     before = Before.of(compose, "web")
-    new = push("2", healthcheck=True, env={"EXIT": "3", "EXIT_AFTER_S": "5"})
+    new = push("2", healthcheck=True)
     bake = {"TIDEGATE_BAKE": "20s"}
-    agent_killed_at(point, tmp_path / "state", **bake)
+    agent_killed_at(point, tmp_path / "state", **bake, ENDS_IN_BAKE=f"{compose.project}-web-1")
     async with agent_here(tmp_path / "state", **bake) as agent:
         await agent.agent.recover()
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])

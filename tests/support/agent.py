@@ -15,6 +15,7 @@ from typing import Any
 from tests.support import strangers
 
 from tidegate.agent.cycle import Looked
+from tidegate.agent.decide import Decision
 from tidegate.agent.loop import Agent
 from tidegate.agent.parts import Parts, assemble
 from tidegate.agent.settings import Settings, load_settings
@@ -46,6 +47,10 @@ class AgentHere:
     async def look(self) -> Looked:
         """One cycle over everything selected."""
         return await self.agent.cycle.run()
+
+    async def decided(self, project: str) -> Mapping[str, Decision]:
+        """What one cycle decides of a Compose project, by service; an engine may have other containers too."""
+        return {one.place.service: one for one in (await self.look()).decisions if one.place.cluster == project}
 
     def outcomes(self) -> list[str]:
         """How each transaction ended, the oldest first."""

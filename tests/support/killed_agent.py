@@ -5,6 +5,7 @@ The moment `at` is before the record is written: what came before it has been do
 `in` is after the record is on disk and before it is acted on; `amid` is 30 ms later. At the moment `term` it is told
 to stop by SIGTERM instead, as soon as the record is on disk; it runs as `tidegate agent run` then.
 
+With `ENDS_IN_BAKE=CONTAINER` in its environment the application in that container ends as the bake begins.
 With `ROLL_BACK=CLUSTER/SERVICE` in its environment it runs as `tidegate agent rollback CLUSTER/SERVICE`.
 """
 
@@ -19,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partialmethod
 from typing import Any
+
+from tests.support.dying import end
 
 from tidegate.agent import commands
 from tidegate.agent.loop import Agent
@@ -65,6 +68,8 @@ def _mine(point: Point) -> None:
         if here and point.moment == "at":
             _die()
         written[how](journal, txid, record)
+        if record["kind"] == "bake" and (mortal := os.environ.get("ENDS_IN_BAKE")):
+            end(mortal)
         if here and point.moment == "in":
             _die()
         if here and point.moment == "amid":

@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import strangers
 from tests.support.agent import environment
-from tests.support.compose import PROJECT, SERVICE, Compose
+from tests.support.compose import PROJECT, Compose
 from tests.support.docker import docker, inspect, listed
 from tests.support.images import Pushed
 from tests.support.waiting import served_version
@@ -58,12 +58,11 @@ class Before:
     """A project as it ran before the update: service -> the engine's documents of its containers."""
 
     containers: Mapping[str, Sequence[Mapping[str, Any]]]
-    since: float
 
     @classmethod
     def of(cls, compose: Compose, *services: str) -> Before:
         """What runs now."""
-        return cls({service: compose.containers(service) for service in services}, time.time())
+        return cls({service: compose.containers(service) for service in services})
 
 
 def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushed, blamed: Sequence[str] = ()) -> None:
@@ -97,33 +96,11 @@ def assert_nothing_left(compose: Compose, state: Path, blamed: Sequence[str] = (
 def idle_private_networks() -> list[str]:
     """Private networks whose candidate does not exist any more."""
     idle = []
-    for one in listed("network", f"label={PRIVATE_FOR}"):
+    for one in strangers.private_networks():
         document = json.loads(docker("network", "inspect", one))[0]
         if not listed("container", f"label=tidegate.transaction={document['Labels'][PRIVATE_FOR]}"):
             idle.append(document["Name"])
     return idle
-
-
-def most_at_once(compose: Compose, service: str, before: Before) -> int:
-    """How many of a service's containers ran at the same time at most, as the engine's events tell."""
-    lines = docker(
-        "events", "--since", f"{before.since:.9f}", "--until", f"{time.time():.9f}", "--filter", "type=container",
-        "--filter", f"label={PROJECT}={compose.project}", "--filter", f"label={SERVICE}={service}",
-        "--format", "{{json .}}",
-    ).splitlines()  # fmt: skip
-    return count_at_once((json.loads(line) for line in lines), {one["Id"] for one in before.containers[service]})
-
-
-def count_at_once(events: Any, running: set[str]) -> int:
-    """Follow start and die events from what ran at first."""
-    most = len(running)
-    for event in events:
-        if event["Action"] == "start":
-            running.add(event["id"])
-        elif event["Action"] == "die":
-            running.discard(event["id"])
-        most = max(most, len(running))
-    return most
 
 
 def _places(containers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import strangers
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.docker import docker, listed, remove
@@ -198,7 +199,7 @@ class Stage:
         else:
             networks = self.compose.container("web")["NetworkSettings"]["Networks"]
             address = f"{networks[f'{self.compose.project}_default']['IPAddress']}:8000"
-        return bool(wait_for(lambda: get_json(address, timeout_s=1), f"{self.name} answers at {address}", limit_s=5))
+        return bool(wait_for(lambda: get_json(address, timeout_s=1), f"{self.name} answers at {address}"))
 
     def private_networks(self) -> set[str]:
         """Names of the networks made for this stage's updates that are there."""
@@ -210,7 +211,7 @@ class Stage:
 @contextlib.asynccontextmanager
 async def on_stage(registry: Registry, folder: Path, kind: str, **service: Any) -> AsyncIterator[Stage]:
     """The cluster is up at version 1 and version 2 is pushed; all of it is gone afterwards."""
-    project = f"tidegate-people-{secrets.token_hex(4)}"
+    project = f"tidegate-test-people-{secrets.token_hex(4)}"
     folder = folder / project
     folder.mkdir()
     compose = Compose(folder, project)
@@ -231,7 +232,6 @@ async def on_stage(registry: Registry, folder: Path, kind: str, **service: Any) 
 
 
 def made_for_updates() -> set[str]:
-    """Names of everything on the engine that was made for an update of any agent, but for what serves."""
-    networks = docker("network", "ls", "--filter", f"label={PRIVATE_FOR}", "--format", "{{.Name}}").split()
-    containers = docker("ps", "-a", "--filter", f"label={TRANSACTION}", "--format", "{{.Names}}").split()
-    return {*networks, *containers}
+    """IDs of everything on the engine that was made for an update of a test's agent."""
+    containers = listed("container", f"label={TRANSACTION}")
+    return strangers.private_networks() | (containers & strangers.ours("container"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.registry import Registry
+from tests.support.registry_tls import make_certificates
 
 from groundwork import engine
 from groundwork.registry import free_port, start
@@ -44,8 +44,9 @@ def with_tls(folder: Path) -> Iterator[Registry]:
     On a private ground its engine trusts it too, at `engine_address`; an engine that ran before is left as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ca = make_certificate(folder)
-    tls = {"http": {"tls": {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}}}
+    made = make_certificates(folder, f"IP:{engine.SECURE_ADDRESS}", f"DNS:{engine.SECURE_NAME}")
+    ca = made.authority
+    tls = {"http": {"tls": {"certificate": str(made.certificate), "key": str(made.key)}}}
     private = "GROUND_PRIVATE" in os.environ
     with _running(folder, tls, host="" if private else "127.0.0.1") as port:
         name = f"{engine.SECURE_NAME}:{port}"
@@ -59,36 +60,6 @@ def with_tls(folder: Path) -> Iterator[Registry]:
             yield Registry(f"127.0.0.1:{port}", ca=ca, engine_address=name)
         finally:
             shutil.rmtree(trusted)
-
-
-def make_certificate(folder: Path) -> Path:
-    """Make a CA and a server's key and certificate (ca.crt, server.key, server.crt); the path of the CA."""
-    names = f"IP:127.0.0.1,IP:{engine.SECURE_ADDRESS},DNS:localhost,DNS:{engine.SECURE_NAME}"
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    _openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=Test CA", folder=folder)
-    _openssl(
-        *(
-            "req",
-            "-x509",
-            *new_key,
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-keyout",
-            "server.key",
-            "-out",
-            "server.crt",
-        ),
-        *("-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"),
-        *("-addext", "basicConstraints=critical,CA:FALSE"),
-        folder=folder,
-    )
-    return folder / "ca.crt"
-
-
-def _openssl(*words: str, folder: Path) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
 @contextmanager

@@ -16,12 +16,12 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """An authority of its own and a certificate for 127.0.0.1 and localhost, valid for two days."""
+def make_certificates(folder: Path, *more_names: str) -> Certificates:
+    """An authority of its own and a certificate for 127.0.0.1, localhost and `more_names` ("DNS:..."), for two days."""
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     self_signed(made.authority, folder / "ca.key", "test authority")
     request, names = folder / "server.csr", folder / "names"
-    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    names.write_text(f"subjectAltName={','.join(['IP:127.0.0.1', 'DNS:localhost', *more_names])}\n")
     _openssl("req", *_NEW_KEY, "-keyout", made.key, "-out", request, "-subj", "/CN=localhost")
     signer: list[str | Path] = ["-CA", made.authority, "-CAkey", folder / "ca.key", "-set_serial", "2"]
     _openssl("x509", "-req", "-in", request, *signer, "-days", "2", "-extfile", names, "-out", made.certificate)

@@ -10,28 +10,30 @@ import json
 import os
 from dataclasses import dataclass
 
-from tests.support.docker import docker, remove
+from tests.support.docker import docker, listed, remove
 
 OURS = ("tidegate-test-", "tidegate-bench-")
 BENCH_LABEL = "tidegate-bench"
-PRIVATE = "label=tidegate.private-for"
+PRIVATE_FOR = "tidegate.private-for"
+PRIVATE = f"label={PRIVATE_FOR}"
 SUBNETS = ipaddress.ip_network("10.214.0.0/16")  # not the range that a person's own agent has without a setting
-_LABELS = ("com.docker.compose.project", BENCH_LABEL)
+_LABELS = ("com.docker.compose.project", BENCH_LABEL, PRIVATE_FOR)
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A container, network or volume on the engine."""
+    """A container, network or volume on the engine; `owner` is for whom a private network was made."""
 
     id: str
     name: str
     project: str = ""
     bench: str = ""
+    owner: str = ""
 
     @property
     def ours(self) -> bool:
         """Whether a test or a benchmark made it, or had it made."""
-        return self.name.startswith(OURS) or self.project.startswith(OURS) or bool(self.bench)
+        return any(name.startswith(OURS) for name in (self.name, self.project, self.owner)) or bool(self.bench)
 
 
 def shared() -> bool:
@@ -70,10 +72,15 @@ def ours(kind: str) -> set[str]:
     return found | _private_networks() if kind == "network" else found
 
 
+def private_networks() -> set[str]:
+    """IDs of the private networks that agents of the tests have; of all agents on an engine of the ground's own."""
+    return listed("network", PRIVATE) & ours("network") if shared() else listed("network", PRIVATE)
+
+
 def remove_private_networks() -> None:
     """Remove what an agent that is gone by now would have removed when it saw its containers go."""
     if shared():
-        remove("network", _private_networks())
+        remove("network", private_networks())
     else:
         docker("network", "prune", "--force", "--filter", PRIVATE)
 

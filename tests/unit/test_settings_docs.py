@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support import settings_tables
 
 from tidegate.agent import settings_help
 from tidegate.agent.settings import Settings, load_settings
@@ -125,10 +126,10 @@ def test_help_names_every_honoured_flag_and_variable_and_no_refused_one() -> Non
 @pytest.mark.parametrize(
     ("page", "table"),
     [
-        ("settings.md", settings_help.settings_table),
-        ("settings.md", settings_help.labels_table),
-        ("watchtower.md", settings_help.watchtower_table),
-        ("watchtower.md", settings_help.watchtower_labels_table),
+        ("settings.md", settings_tables.settings_table),
+        ("settings.md", settings_tables.labels_table),
+        ("watchtower.md", settings_tables.watchtower_table),
+        ("watchtower.md", settings_tables.watchtower_labels_table),
     ],
 )
 def test_the_documented_tables_are_those_of_the_program(page: str, table: Callable[[], str]) -> None:

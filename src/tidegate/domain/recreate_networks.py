@@ -6,8 +6,6 @@ from typing import Any
 Document = Mapping[str, Any]
 
 SHORT_ID = 12
-BUILT_IN = frozenset({"default", "bridge", "host", "none", "nat", ""})
-"""Network modes that the engine has by itself; aliases and static addresses exist on none of them."""
 
 
 def short_id(document: Document) -> str:
