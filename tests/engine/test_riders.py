@@ -73,6 +73,44 @@ async def test_both_go_back_when_the_rider_does_not_bear_the_parent_s_release(
     assert together(compose)
 
 
+async def test_a_container_and_its_rider_of_one_group_move_together_to_their_releases(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    document = vpn_and_rider(push, labels={"tidegate.group": "tunnel"})
+    document["services"]["vpn"]["labels"] = {**PROBED, "tidegate.group": "tunnel"}
+    compose.write(document)
+    compose.up()
+    new = [push("2", "vpn"), push("2", "rider")]
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert here.outcomes() == ["committed", "committed"]
+    assert [compose.container(name)["Image"] for name in ("vpn", "rider")] == [one.image_id for one in new]
+    assert together(compose)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_the_tag_of_a_rider_that_is_made_anew_names_what_it_named_before(
+    compose: Compose, push: Push, tmp_path: Path, *, shared: bool
+) -> None:
+    """The rider is nobody's to update; its tag is the parent's, or names a release that somebody has pulled."""
+    document = vpn_and_rider(push, labels={"tidegate.enable": "false"})
+    if shared:
+        document["services"]["rider"]["image"] = document["services"]["vpn"]["image"]
+    compose.write(document)
+    compose.up()
+    before = compose.container("rider")["Image"]
+    new = push("2", "vpn")
+    pulled = new if shared else push("2", "rider")
+    docker("pull", pulled.reference) if not shared else None
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert here.outcomes() == ["committed"]
+    assert compose.container("rider")["Image"] == before
+    assert docker("image", "inspect", "--format", "{{.Id}}", pulled.reference) == pulled.image_id
+    assert docker("image", "ls", "--quiet", "tidegate.local/lent") == ""
+    assert together(compose)
+
+
 @pytest.mark.parametrize(("shared", "kind"), [("ipc", "ipc"), ("pid", "pid")])
 async def test_what_shares_another_namespace_follows_an_update_too(
     compose: Compose, push: Push, tmp_path: Path, shared: str, kind: str

@@ -45,6 +45,21 @@ async def test_a_kill_leaves_a_rider_with_its_parent(compose: Compose, push: Pus
     assert_nothing_left(compose, tmp_path / "state")
 
 
+async def test_a_rider_s_label_that_cannot_be_used_does_not_keep_an_update_from_being_ended(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    bad = {"tidegate.bake": "soon"}
+    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped", labels=bad)
+    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
+    compose.up()
+    push("2", "vpn")
+    agent_killed_at("in:step:start@0", tmp_path / "state")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+    assert together(compose)
+    assert_nothing_left(compose, tmp_path / "state")
+
+
 @pytest.mark.parametrize("point", some(BACK, {"at:step:create@1-back"}))
 async def test_a_kill_on_the_way_back_leaves_a_rider_with_its_parent(
     compose: Compose, push: Push, tmp_path: Path, point: str

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tidegate.agent.guard import Guard
-from tidegate.agent.hands import Hands, Unhealthy, point_tag
+from tidegate.agent.hands import Hands, Unhealthy
+from tidegate.agent.tags import point_tag
 from tidegate.domain.policy import PolicyDefaults, resolve_policy
 from tidegate.domain.transaction import Strategy
 from tidegate.engine.errors import AddressTakenError, EngineError, NoSpaceError, PortTakenError

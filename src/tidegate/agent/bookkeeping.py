@@ -46,7 +46,7 @@ class Bookkeeping:
             await self._condemn(prepared, result)
         for one in prepared:
             it = one.replacement
-            if it.old_image == it.new_image:
+            if it.follows:
                 continue
             if result.ends.get(it.name) is Settlement.CANDIDATE and result.ending is Ending.COMMITTED:
                 await self._keep_earlier(one)
@@ -71,7 +71,7 @@ class Bookkeeping:
         """Who asks for a release takes it out of quarantine; what ran until then goes there."""
         for one in prepared:
             it = one.replacement
-            if it.old_image == it.new_image:
+            if it.follows:
                 continue
             self._let_go((it.cluster, it.service, hold.release))
             for digest in hold.digests:
@@ -170,10 +170,9 @@ class Bookkeeping:
 
 
 def _at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:
-    """Whose release failed: the culprit's, or that of the container whose network it shares; all, if unknown."""
-    names = [one.replacement.name for one in prepared]
-    changed = [one for one in prepared if one.replacement.old_image != one.replacement.new_image]
-    if culprit not in names:
-        return changed
-    upto = prepared[: names.index(culprit) + 1]
-    return [one for one in changed if one in upto][-1:]
+    """Whose release failed: the culprit's, or that of the container it follows; all, if unknown."""
+    by_name = {one.replacement.name: one for one in prepared}
+    one = by_name.get(culprit)
+    while one is not None and one.replacement.follows:
+        one = by_name.get(one.replacement.parent)
+    return [one] if one is not None else [one for one in prepared if not one.replacement.follows]

@@ -13,9 +13,9 @@ from tidegate.agent.hooks import run_hook
 from tidegate.agent.injected import Kept, hand_on
 from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
+from tidegate.agent.tags import lent, point_tag
 from tidegate.domain.policy import Cut, Policy
 from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
-from tidegate.domain.reference import is_image_id, parse_reference
 from tidegate.domain.transaction import Step, Strategy
 from tidegate.engine.errors import (
     AddressTakenError,
@@ -112,7 +112,12 @@ class Hands:
         return self._it.candidate
 
     async def move_tag(self) -> None:
-        """Point the mutable tag at the new image, so that Compose, if somebody calls it, agrees with us."""
+        """Point the mutable tag at the new image, so that Compose, if somebody calls it, agrees with us.
+
+        What follows another container keeps its image, and its tag what that names.
+        """
+        if self._it.follows:
+            return
         await self._engine.tag(self._it.old_image, KEEP_REPOSITORY, image_tag(self._it.old_image))
         await point_tag(self._engine, self._it.reference, self._it.new_image)
 
@@ -132,7 +137,8 @@ class Hands:
         it = self._it
         (first, settings), rest = self._networks_at_creation()
         body = for_candidate(it.request, {TRANSACTION: it.id}, first, settings)
-        it.candidate = await self._create_once(body)
+        async with lent(self._engine, it) if it.follows else contextlib.nullcontext():
+            it.candidate = await self._create_once(body)
         self._guard.candidate_is(it.candidate)
         for name, place in rest:
             await self._engine.connect(name, it.candidate, place)
@@ -263,12 +269,3 @@ class Hands:
 def image_tag(image: str) -> str:
     """The tag under which an image is kept: the first 12 hex digits of its id."""
     return image.removeprefix("sha256:")[:12]
-
-
-async def point_tag(engine: Engine, reference: str, image: str) -> None:
-    """Let the mutable tag of `reference` name `image`; a digest or an image's id has nothing to move."""
-    if is_image_id(reference):
-        return
-    parsed = parse_reference(reference)
-    if parsed.digest is None:
-        await engine.tag(image, parsed.familiar_name, parsed.tag or "latest")

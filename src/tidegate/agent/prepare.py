@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from tidegate.agent.decide import Decision
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
+from tidegate.agent.moves import Move, with_riders
 from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.replacement import Replacement
@@ -21,7 +22,6 @@ from tidegate.domain.recreate_networks import without_networks
 from tidegate.domain.recreate_traits import Traits, traits_of
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
-from tidegate.domain.transaction import Strategy
 from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError, PullDeniedError
 from tidegate.engine.model import Container, ContainerSummary, Image, Network
 from tidegate.engine.port import Engine
@@ -169,22 +169,28 @@ class Preparer:
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
         """Replacements for containers and their references, images pulled. Raises `EngineError`."""
-        moves: list[Move] = []
-        for decision, reference in decisions:
-            new_image = await self.pull(decision, reference)
-            container = await self._engine.container(decision.place.id)
-            policy = decision.place.policy
-            if policy is None:
-                raise ValueError(f"{container.name} was selected without a policy")
-            digests = decision.running_digest or "", decision.latest_digest or ""
-            moves.append(Move(container, policy, reference, new_image, *digests))
-            sharers = [await self._engine.container(row.id) for row in (await self.around()).sharers(container)]
-            moves += [_follow(sharer, container, policy) for sharer in sharers]
+        moves = [await self._move(decision, reference) for decision, reference in decisions]
+        riders = [[await self._engine.container(row.id) for row in await self._sharers(move)] for move in moves]
+        together = with_riders(list(zip(moves, riders, strict=True)))
         return [
-            Prepared(await self.replacement(f"{txid}.{number}", move), move.policy) for number, move in enumerate(moves)
+            Prepared(await self.replacement(f"{txid}.{number}", move), move.policy)
+            for number, move in enumerate(together)
         ]
 
-    async def replacement(self, id_: str, move: "Move") -> Replacement:
+    async def _move(self, decision: Decision, reference: str) -> Move:
+        new_image = await self.pull(decision, reference)
+        container = await self._engine.container(decision.place.id)
+        policy = decision.place.policy
+        if policy is None:
+            raise ValueError(f"{container.name} was selected without a policy")
+        return Move(
+            container, policy, reference, new_image, decision.running_digest or "", decision.latest_digest or ""
+        )
+
+    async def _sharers(self, move: Move) -> list[ContainerSummary]:
+        return (await self.around()).sharers(move.container)
+
+    async def replacement(self, id_: str, move: Move) -> Replacement:
         """The replacement of one container, complete with the way back."""
         around = await self.around()
         container = _own_places(move.container, around)
@@ -220,7 +226,7 @@ class Preparer:
             parent=move.parent,
         )
 
-    async def _requests(self, move: "Move", old: Image, new: Image) -> tuple[CreateRequest, CreateRequest]:
+    async def _requests(self, move: Move, old: Image, new: Image) -> tuple[CreateRequest, CreateRequest]:
         """The way forward and the way back, as create requests."""
         document, api = move.container.document, (await self._engine.version()).api_used
         forward = create_request(
@@ -232,40 +238,6 @@ class Preparer:
 def _never_pushed(decision: Decision) -> bool:
     """Whether the release is known by its image id only: it was built or loaded here, and no registry has it."""
     return decision.new_image is not None and decision.new_image == decision.latest_digest
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One container, and the image it is to move to. `names` maps ids that its settings mention to names.
-
-    `parent` is the name of the container it follows, being in one of its namespaces.
-    """
-
-    container: Container
-    policy: Policy
-    reference: str
-    new_image: str
-    old_digest: str = ""
-    new_digest: str = ""
-    names: Mapping[str, str] = field(default_factory=dict)
-    parent: str = ""
-
-
-def _follow(sharer: Container, parent: Container, policy: Policy) -> Move:
-    """A container in one of the parent's namespaces is made anew from its own image when the parent is.
-
-    It is given the parent's time; the parent's probe, hooks and signals are not meant for it.
-    """
-    own = replace(
-        policy,
-        probe=None,
-        drain_hook=None,
-        post_update=None,
-        stop_signal=None,
-        stop_timeout_s=None,
-        strategy=Strategy.STOP_FIRST,
-    )
-    return Move(sharer, own, sharer.image, sharer.image_id, names={parent.id: parent.name}, parent=parent.name)
 
 
 def _preflight(container: Container, old: Image, new: Image) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
@@ -15,14 +15,10 @@ from tidegate.agent.transaction import Transaction
 from tidegate.agent.unfinished import Unfinished
 from tidegate.agent.way_back import BACK
 from tidegate.domain.policy import Policy
-from tidegate.domain.recreate_candidate import labels_of
 from tidegate.domain.transaction import Settlement, Step, Touch
 from tidegate.engine.model import Event
 
 _log = structlog.get_logger(__name__)
-
-PolicyOf = Callable[[Mapping[str, str]], Policy]
-"""The policy that a container's labels ask for."""
 
 _TO_THE_INCUMBENT = {Settlement.INCUMBENT, Settlement.INCUMBENT_STOPPED}
 _TO_THE_CANDIDATE = {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
@@ -31,9 +27,13 @@ _INTERRUPTED = "the agent was interrupted before the update was proved"
 
 
 async def recover(
-    unfinished: Unfinished, tools: Tools, policy_of: PolicyOf, stop: asyncio.Event, own: str | None = None
+    unfinished: Unfinished,
+    tools: Tools,
+    policies: Mapping[str, Policy],
+    stop: asyncio.Event,
+    own: str | None = None,
 ) -> Result:
-    """End one transaction: on with what serves, back with what does not.
+    """End one transaction: on with what serves, back with what does not. `policies` go by the replacements' ids.
 
     When `stop` is set meanwhile, it comes to rest as soon as it can.
 
@@ -43,7 +43,6 @@ async def recover(
     """
     if unfinished.ended is not None:
         return unfinished.ended
-    policies = {it.id: policy_of(labels_of(it.request)) for it in unfinished.replacements}
     transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies)
     transaction.stop = stop
     transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)

@@ -55,6 +55,11 @@ class Replacement:
         return f"{self.name}{NEXT}"
 
     @property
+    def follows(self) -> bool:
+        """Whether it is made anew from its own image, for its parent's sake only."""
+        return self.old_image == self.new_image
+
+    @property
     def policy(self) -> Mapping[str, Any]:
         """The restart policy the container is to end with."""
         return restart_policy_of(self.request)

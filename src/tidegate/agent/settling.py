@@ -7,10 +7,11 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import NUMBER, TRANSACTION, Guard
-from tidegate.agent.hands import STOPPING, Announce, point_tag
+from tidegate.agent.hands import STOPPING, Announce
 from tidegate.agent.homes import has_homes
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import SECOND, Replacement
+from tidegate.agent.tags import give_back, point_tag
 from tidegate.domain.transaction import Party, Scene, Settlement, Strategy, settle
 from tidegate.engine.errors import ConflictError, EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container
@@ -111,7 +112,7 @@ class Settler:
                 await self._keep_candidate(it, guard, run=end is Settlement.CANDIDATE)
             case Settlement.NOTHING:
                 await self._drop_candidate(it, guard)
-                await point_tag(self._engine, it.reference, it.old_image)
+                await self._point_tag(it, it.old_image)
             case Settlement.STRANGER:
                 await self._make_way(it, guard)
         await self._sweep(it, guard, end)
@@ -123,7 +124,7 @@ class Settler:
         await self._restore(it, guard, run=run)
         if serve_together:
             await self._drop_candidate(it, guard)
-        await point_tag(self._engine, it.reference, it.old_image)
+        await self._point_tag(it, it.old_image)
 
     async def _restore(self, it: Replacement, guard: Guard, *, run: bool) -> None:
         """The incumbent as it was: on its networks, running, restarting."""
@@ -158,7 +159,7 @@ class Settler:
         await self._engine.set_restart_policy(candidate.id, it.policy)
         if run and it.was_running:
             await self._announce(await self._engine.container(candidate.id))
-        await point_tag(self._engine, it.reference, it.new_image)
+        await self._point_tag(it, it.new_image)
 
     async def _drop_candidate(self, it: Replacement, guard: Guard) -> None:
         if it.candidate is None:
@@ -174,10 +175,16 @@ class Settler:
             with guard.acting(it.incumbent, *STOPPING, "destroy"):
                 await self._engine.remove(it.incumbent, force=True)
         if any(rival.image_id == it.old_image for rival in rivals):
-            await point_tag(self._engine, it.reference, it.old_image)
+            await self._point_tag(it, it.old_image)
+
+    async def _point_tag(self, it: Replacement, image: str) -> None:
+        if not it.follows:
+            await point_tag(self._engine, it.reference, image)
 
     async def _sweep(self, it: Replacement, guard: Guard, end: Settlement) -> None:
         """Nothing made for the transaction stays, but for what the surviving candidate still uses."""
+        if it.follows:
+            await give_back(self._engine, it)
         for summary in await self._engine.containers(labels={TRANSACTION: it.id}):
             if summary.name.endswith(SECOND):
                 await self._engine.remove(summary.id, force=True, volumes=True)

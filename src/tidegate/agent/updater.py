@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -15,6 +14,7 @@ from tidegate.agent.hooks import HookOutcome
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.plan_row import Action
+from tidegate.agent.policies import policies_of
 from tidegate.agent.prepare import Prepared, Preparer
 from tidegate.agent.recovery import recover
 from tidegate.agent.restarts import Restarts, start
@@ -28,8 +28,7 @@ from tidegate.agent.transaction import Transaction
 from tidegate.agent.unfinished import Unfinished
 from tidegate.agent.update_hooks import UpdateHooks
 from tidegate.domain.ordering import plan_units
-from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
-from tidegate.domain.recreate_candidate import labels_of
+from tidegate.domain.policy import PolicyDefaults
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.registry.errors import RegistryError
 
@@ -161,12 +160,10 @@ class Updater:
             await brought_to_rest(self._recover(unfinished, own, stop), stop)
 
     async def _recover(self, unfinished: Unfinished, own: str | None, stop: asyncio.Event) -> None:
-        def policy_of(labels: Any) -> Policy:
-            return resolve_policy(labels, self._defaults)
-
         began = datetime.now(UTC)
-        result = await recover(unfinished, self._tools, policy_of, stop, own)
-        prepared = [Prepared(it, policy_of(labels_of(it.request))) for it in unfinished.replacements]
+        policies = policies_of(unfinished.replacements, self._defaults)
+        result = await recover(unfinished, self._tools, policies, stop, own)
+        prepared = [Prepared(it, policies[it.id]) for it in unfinished.replacements]
         await self.book(unfinished.txid, result, prepared, began, unfinished.hold)
 
     async def _after(self, prepared: Sequence[Prepared]) -> None:
