@@ -174,3 +174,25 @@ async def test_where_the_third_container_is_sick_all_three_are_put_back(
     assert [(one["Image"], one["State"]["Running"]) for one in found] == [(old.image_id, True)] * 3
     assert len(compose.ids()) == 3
     assert compose.changes() == []
+
+
+async def test_what_a_cluster_has_on_one_tag_moves_as_one_so_that_compose_has_nothing_to_do_afterwards(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    old = push("1")
+    fails = {"tidegate.probe.exec": "test $$VERSION != 2"}
+    compose.write(services(web=one(old, labels={"tidegate.probe.exec": "true"}), worker=one(old, labels=fails)))
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state", TIDEGATE_HEALTH_TIMEOUT="3s") as here:
+        await here.look()
+        assert here.outcomes() == ["rolled-back", "rolled-back"]
+        assert [entry.service for entry in here.parts.state.quarantine.list()] == ["worker"]
+        assert compose.changes() == []
+        await here.look()
+        assert len(here.outcomes()) == 2
+        assert {image_of(compose, "web"), image_of(compose, "worker")} == {old.image_id}
+        new = push("3")
+        await here.look()
+    assert {image_of(compose, "web"), image_of(compose, "worker")} == {new.image_id}
+    assert compose.changes() == []

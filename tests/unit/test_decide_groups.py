@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tidegate.agent.decide import Decision, wait_for_groups
+from tidegate.agent.decide import Decision, wait_for_groups, wait_for_the_tag
 from tidegate.agent.guard import PROJECT, SERVICE
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place
@@ -62,3 +63,22 @@ def test_what_needs_a_person_is_told_before_what_only_waits() -> None:
     held = decision("db", "stack", Action.SKIP, held=True, until=LATER)
     lost = decision("cache", "stack", Action.SKIP, trouble=True)
     assert "shop/cache" in wait_for_groups([decision("web", "stack"), held, lost])[0].reason
+
+
+def test_what_a_cluster_has_on_one_tag_does_not_move_to_a_release_that_failed_on_another() -> None:
+    waiting = wait_for_the_tag([decision("web", None), decision("db", None, Action.SKIP, quarantined=True)])[0]
+    assert (waiting.action, waiting.quarantined) == (Action.SKIP, True)
+    assert waiting.reason == "it waits for shop/db, which runs the same image: the reason of db"
+
+
+@pytest.mark.parametrize("more", [{"held": True, "until": LATER}, {"trouble": True}, {"action": Action.MONITOR}])
+def test_what_is_put_off_for_another_reason_keeps_nobody_on_its_tag_waiting(more: dict[str, Any]) -> None:
+    other = decision("db", None, **{"action": Action.SKIP, **more})
+    assert wait_for_the_tag([decision("web", None), other])[0].action is Action.UPDATE
+
+
+def test_another_cluster_or_tag_is_not_waited_for() -> None:
+    failed = decision("db", None, Action.SKIP, quarantined=True)
+    elsewhere = replace(failed.place, labels={PROJECT: "blog", SERVICE: "db"})
+    others = [replace(failed, place=elsewhere), replace(failed, place=replace(failed.place, image="image:other"))]
+    assert wait_for_the_tag([decision("web", None), *others])[0].action is Action.UPDATE

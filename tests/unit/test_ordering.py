@@ -96,6 +96,36 @@ def test_a_service_name_means_the_one_in_the_same_cluster() -> None:
     assert order_of(*nodes) == ["a/web", "a/db", "b/db", "b/aweb"]
 
 
+def test_a_service_that_compose_names_is_never_one_of_another_cluster() -> None:
+    composed = make_node("a/web", cluster="a", depends_on=None, compose_depends_on="db:service_started:true")
+    by_label = make_node("a/api", cluster="a", depends_on=["db"], compose_depends_on="db:service_started:true")
+    stranger = Node("b/db", cluster="b", names=("db",))
+    assert dependants_to_restart([composed, by_label, stranger], {"b/db"}) == ["a/api"]
+
+
+def test_what_a_cluster_has_on_one_tag_moves_as_one_unit() -> None:
+    nodes = [
+        Node("a/web", cluster="a", tag="app:live"),
+        Node("a/worker", cluster="a", tag="app:live"),
+        Node("a/db", cluster="a", tag="db:live"),
+        Node("a/still", cluster="a"),
+        Node("b/web", cluster="b", tag="app:live"),
+    ]
+    units = [unit.targets for unit in plan_units(nodes).units]
+    assert sorted(units) == [("a/db",), ("a/still",), ("a/web", "a/worker"), ("b/web",)]
+
+
+def test_a_group_and_a_tag_that_have_a_target_in_common_are_one_unit() -> None:
+    nodes = [
+        Node("db", group="stack"),
+        Node("web", group="stack", tag="app:live"),
+        Node("worker", tag="app:live"),
+        Node("other", group="other", tag="app:old"),
+    ]
+    units = {unit.targets: unit.group for unit in plan_units(nodes).units}
+    assert units == {("db", "web", "worker"): "stack", ("other",): "other"}
+
+
 def test_dependencies_on_strangers_and_on_itself_are_left_out() -> None:
     plan = plan_units([Node("web", after=("web", "elsewhere"))])
     assert [unit.targets for unit in plan.units] == [("web",)]

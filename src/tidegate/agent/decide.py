@@ -59,7 +59,8 @@ class Decider:
         """One decision for every container, selected or not. Registries are asked once per reference."""
         asked = {place.followed for place in survey.selected if not _local_only(place)}
         findings = await self._detector.look(asked, patient=patient)
-        return wait_for_groups([await self._one(survey, place, findings, now) for place in survey.places])
+        each = [await self._one(survey, place, findings, now) for place in survey.places]
+        return wait_for_groups(wait_for_the_tag(each))
 
     async def _one(self, survey: Survey, place: Place, findings: Mapping[str, Finding], now: datetime) -> Decision:
         if not place.selection.selected:
@@ -125,6 +126,22 @@ class Decider:
         if closed := self._gates.closed(place, policy, digest, now):
             return replace(due, action=Action.SKIP, reason=closed.reason, held=True, until=closed.next_open)
         return due
+
+
+def wait_for_the_tag(decisions: Sequence[Decision]) -> list[Decision]:
+    """What a cluster has on one tag moves together: not to a release that is in quarantine for another of them."""
+    failed: dict[tuple[str, str] | None, Decision] = {
+        one.place.tag: one for one in reversed(decisions) if one.quarantined and one.place.tag
+    }
+    return [_held_with(one, failed) if failed and one.action is Action.UPDATE else one for one in decisions]
+
+
+def _held_with(one: Decision, failed: Mapping[tuple[str, str] | None, Decision]) -> Decision:
+    other = failed.get(one.place.tag)
+    if other is None:
+        return one
+    reason = f"it waits for {other.place.target}, which runs the same image: {other.reason}"
+    return replace(one, action=Action.SKIP, reason=reason, quarantined=True)
 
 
 def wait_for_groups(decisions: Sequence[Decision]) -> list[Decision]:

@@ -1,6 +1,6 @@
 """One look's acting: what has its turn when, and what starts again because of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.agent.prepare import Prepared
@@ -20,9 +20,10 @@ class Round:
     _restarted: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, survey: Survey) -> "Round":
-        """Of everything that is looked after."""
-        return cls(survey, [_node(target, places) for target, places in _by_target(survey.selected).items()])
+    def of(cls, survey: Survey, due: Collection[str] = ()) -> "Round":
+        """Of everything that is looked after; `due` are the targets that are to be updated."""
+        targets = _by_target(survey.selected)
+        return cls(survey, [_node(target, places, due=target in due) for target, places in targets.items()])
 
     def updated(self, prepared: Sequence[Prepared]) -> None:
         """These run a new release, in new containers."""
@@ -55,8 +56,8 @@ def _by_target(places: Iterable[Place]) -> dict[str, list[Place]]:
     return found
 
 
-def _node(target: str, places: Sequence[Place]) -> Node:
-    policy, labels = places[0].policy, places[0].labels
+def _node(target: str, places: Sequence[Place], *, due: bool) -> Node:
+    policy, labels, tag = places[0].policy, places[0].labels, places[0].tag
     return make_node(
         target,
         cluster=places[0].cluster,
@@ -66,4 +67,5 @@ def _node(target: str, places: Sequence[Place]) -> Node:
         network_mode=places[0].network_mode,
         compose_depends_on=labels.get(COMPOSE_DEPENDS_ON, ""),
         group=policy.group if policy else None,
+        tag=tag[1] if due and tag else None,
     )

@@ -7,6 +7,7 @@ from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
 from tidegate.domain.labels import OWN
 from tidegate.domain.policy import Policy, PolicyDefaults
 from tidegate.domain.recreate_networks import links_of
+from tidegate.domain.reference import DEFAULT_TAG, InvalidReferenceError, parse_reference
 from tidegate.domain.selection import Candidate, Filters, Selection, select
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import ContainerSummary, Image
@@ -54,6 +55,21 @@ class Place:
         """The cluster and the name of the group it moves in, or None; known of a container with bad labels too."""
         name = self.policy.group if self.policy else self.labels.get(GROUP)
         return (self.cluster, name) if name else None
+
+    @property
+    def tag(self) -> tuple[str, str] | None:
+        """The cluster and the tag that is followed; None outside of Compose, and where nothing can be followed.
+
+        The engine has one image by that tag, so what shares it moves together.
+        """
+        if not self.cluster:
+            return None
+        try:
+            reference = parse_reference(self.followed)
+        except InvalidReferenceError:
+            return None
+        pinned = reference.digest is not None
+        return None if pinned else (self.cluster, f"{reference.name}:{reference.tag or DEFAULT_TAG}")
 
     @property
     def followed(self) -> str:

@@ -79,7 +79,7 @@ class Updater:
         tally = Tally()
         if not due:
             return tally
-        round_ = Round.of(survey)
+        round_ = Round.of(survey, {one.place.target for one in due})
         plan = plan_units(round_.nodes)
         for complaint in plan.complaints():
             _log.warning(complaint)

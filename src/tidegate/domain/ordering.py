@@ -5,11 +5,12 @@ What a container depends on is told by its depends-on label, else by its links a
 `com.docker.compose.depends_on` counts as well: for the order, and for a restart where it says so.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 COMPOSE_DEPENDS_ON = "com.docker.compose.depends_on"
 _SHARED_NETWORK = ("container:", "service:")
+_GROUP, _TAG = "group ", "what runs "
 _Edges = dict[str, set[str]]
 
 
@@ -27,7 +28,9 @@ class Node:
     """One target.
 
     `name` is unique among the nodes; `names` is what others may call it by: its service, its containers'
-    names and ids. `after` is updated before it; `restarts_with` too, and restarts it when it changes.
+    names and ids. `after` is updated before it; `restarts_with` too, and restarts it when it changes. Those of
+    them in `neighbours` are services of the same cluster, and nobody else who is called so. `tag` is what it is to be
+    updated by, where the others of its cluster on that tag move with it.
     """
 
     name: str
@@ -35,7 +38,9 @@ class Node:
     names: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     restarts_with: tuple[str, ...] = ()
+    neighbours: frozenset[str] = frozenset()
     group: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ def make_node(
     network_mode: str = "",
     compose_depends_on: str = "",
     group: str | None = None,
+    tag: str | None = None,
 ) -> Node:
     """A target as its containers tell it.
 
@@ -116,24 +122,27 @@ def make_node(
         names=tuple(names),
         after=tuple(dict.fromkeys(one.service for one in composed if one.service not in restarting)),
         restarts_with=tuple(restarting),
+        neighbours=frozenset(one.service for one in composed) - set(told),
         group=group,
+        tag=tag,
     )
 
 
 def plan_units(nodes: Sequence[Node]) -> Plan:
     """Every target in exactly one unit, dependencies before dependants; the same for any order of `nodes`.
 
-    Dependencies on what is not among `nodes` are left out. A group that tangles with something between its
-    members stays one unit, and the tangle is reported like any other ring.
+    A group is a unit, and so is what a cluster has on one tag; a target of both joins them. Dependencies on what is
+    not among `nodes` are left out. A unit that tangles with something between its members stays one, and the tangle
+    is reported like any other ring.
     """
     before = _edges(nodes, restarts_only=False)
     order, cycles = _sort(sorted(before), before)
-    unit_of = {node.name: _unit_key(node) for node in nodes}
+    unit_of = _units_of(nodes)
     between: _Edges = {unit_of[name]: set() for name in order}
     for name in order:
         between[unit_of[name]] |= {unit_of[needed] for needed in before[name]} - {unit_of[name]}
     units, tangles = _sort(list(between), between)
-    groups = {unit_of[node.name]: node.group for node in nodes}
+    groups = {unit_of[node.name]: node.group for node in sorted(nodes, key=lambda node: node.group or "")}
     members = {unit: tuple(name for name in order if unit_of[name] == unit) for unit in units}
     return Plan(units=tuple(Unit(members[unit], groups[unit]) for unit in units), cycles=(*cycles, *tangles))
 
@@ -159,9 +168,27 @@ def _bare(name: str) -> str:
     return name.strip().removeprefix("/")
 
 
-def _unit_key(node: Node) -> str:
-    # neither clusters nor names contain a blank, so a group is never taken for a target
-    return f"group {node.group} of {node.cluster}" if node.group else node.name
+def _units_of(nodes: Sequence[Node]) -> dict[str, str]:
+    """By a target's name its unit's: the group's, what it has in common with others, or its own."""
+    of_key: dict[str, set[str]] = {}
+    for node in nodes:
+        for key in _keys(node):
+            of_key.setdefault(key, set()).add(node.name)
+    unit_of = {node.name: node.name for node in nodes}
+    for key in sorted(of_key):
+        joined = {unit_of[name] for name in of_key[key]}
+        if len(of_key[key]) > 1 or key.startswith(_GROUP):
+            unit = min((one for one in joined if one.startswith((_GROUP, _TAG))), default=key)
+            unit_of = {name: unit if one in joined else one for name, one in unit_of.items()}
+    return unit_of
+
+
+def _keys(node: Node) -> Iterator[str]:
+    """What makes one unit of several targets; none is taken for a target, whose name has no blank in it."""
+    if node.group:
+        yield f"{_GROUP}{node.group} of {node.cluster}"
+    if node.tag:
+        yield f"{_TAG}{node.tag} in {node.cluster}"
 
 
 def _edges(nodes: Sequence[Node], *, restarts_only: bool) -> _Edges:
@@ -174,10 +201,14 @@ def _edges(nodes: Sequence[Node], *, restarts_only: bool) -> _Edges:
     edges: _Edges = {}
     for node in nodes:
         wanted = node.restarts_with if restarts_only else (*node.after, *node.restarts_with)
-        # a name means the neighbour in the same cluster before it means anybody else
-        found = (known.get((node.cluster, one)) or known.get((None, one), set()) for one in wanted)
-        edges[node.name] = set().union(*found) - {node.name}
+        edges[node.name] = set().union(*(_meant(known, node, one) for one in wanted)) - {node.name}
     return edges
+
+
+def _meant(known: Mapping[tuple[str | None, str], set[str]], node: Node, called: str) -> set[str]:
+    """A name means the neighbour in the same cluster before it means anybody else; Compose means no one else."""
+    near = known.get((node.cluster, called), set())
+    return near if near or called in node.neighbours else known.get((None, called), set())
 
 
 def _sort(names: Iterable[str], before: _Edges) -> tuple[list[str], list[tuple[str, ...]]]:
