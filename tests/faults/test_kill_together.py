@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
+from tests.support.docker import docker
 from tests.support.images import Pushed, build
 from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, strategy_of
 from tests.support.recorder import recorded
@@ -150,21 +151,43 @@ async def test_a_release_that_fails_while_it_bakes_goes_back_all_the_same_and_is
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
 
 
-@pytest.mark.parametrize("point", some({"in:stopped"}, ["in:restart", "in:stopped", "at:stopped"]))
-async def test_a_dependant_whose_restart_was_cut_off_is_started_again(
+AFTER = ["in:bake", "in:end", "at:booked", "in:booked", "at:restart", "in:restart", "in:stopping", "amid:stopping"]
+
+
+@pytest.mark.parametrize("point", some({"in:bake", "in:booked", "amid:stopping"}, AFTER))
+async def test_what_an_update_brings_with_it_is_done_after_a_kill_too(
     compose: Compose, registry: Registry, repository: str, tmp_path: Path, point: str
 ) -> None:
     db, web = (build(registry, f"{repository}-{name}:latest", version="1") for name in ("db", "web"))
     on_db = {"db": {"condition": "service_started", "restart": True}}
     service = {"image": web.reference, "restart": "unless-stopped", "depends_on": on_db}
-    compose.write({"services": {"db": {"image": db.reference}, "web": service}})
+    hooked = {"image": db.reference, "labels": {"tidegate.hook.post-update": "touch /mark"}}
+    compose.write({"services": {"db": hooked, "web": service}})
     compose.up()
     before = compose.container("web")
     build(registry, f"{repository}-db:latest", version="2")
     agent_killed_at(point, tmp_path / "state")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
+        assert set(agent.outcomes()) == {"committed"}
         assert agent.parts.state.journal.open_transactions() == []
     after = compose.container("web")
     assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
+    assert "mark" in docker("exec", compose.container("db")["Id"], "ls", "/").split()
+
+
+async def test_a_dependant_that_a_person_stopped_while_the_agent_was_down_is_not_started_again(
+    compose: Compose, registry: Registry, repository: str, tmp_path: Path
+) -> None:
+    db, web = (build(registry, f"{repository}-{name}:latest", version="1") for name in ("db", "web"))
+    on_db = {"db": {"condition": "service_started", "restart": True}}
+    compose.write({"services": {"db": {"image": db.reference}, "web": {"image": web.reference, "depends_on": on_db}}})
+    compose.up()
+    build(registry, f"{repository}-db:latest", version="2")
+    agent_killed_at("in:restart", tmp_path / "state")
+    compose.run("stop", "web")
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.agent.recover()
+        assert agent.parts.state.journal.open_transactions() == []
+    assert not compose.container("web")["State"]["Running"]

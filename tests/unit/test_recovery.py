@@ -109,8 +109,9 @@ def test_what_a_rollback_by_hand_is_to_hold_outlives_the_kill() -> None:
 
 def test_a_restart_is_no_update() -> None:
     restart = Restart("id", "shop-web-1", "2026-11-25T03:00:00Z", "SIGQUIT", 5)
-    it = read(TXID, [{"kind": "restart", **asdict(restart)}, {"kind": "stopped"}])
-    assert (it.restart, it.replacements) == (restart, [])
+    begun = {"kind": "restart", **asdict(restart)}
+    it = read(TXID, [begun, {"kind": "stopping"}, {"kind": "stopping"}])
+    assert (it.restart, it.replacements, it.stops) == (restart, [], 2)
 
 
 def test_a_verdict_outlives_the_kill() -> None:
@@ -139,6 +140,7 @@ def test_an_end_that_nobody_was_told_of_is_the_end() -> None:
     }  # fmt: skip
     ended = after(end).ended
     assert ended is not None
+    assert (after(end).booked, after(end, {"kind": "booked"}).booked) == (False, True)
     assert (ended.ending, ended.blame, ended.ends) == (Ending.ROLLED_BACK, True, {"shop-web-1": Settlement.INCUMBENT})
 
 

@@ -33,13 +33,12 @@ class Bookkeeping:
 
     async def book(
         self,
-        txid: str,
         result: Result,
         prepared: Sequence[Prepared],
         began: datetime | None = None,
         hold: Hold | None = None,
     ) -> None:
-        """Note how a transaction ended: history, quarantine, what ran before. Then its journal is closed."""
+        """Note how a transaction ended: history, quarantine, what ran before."""
         for container, reason in result.needs_serving_network.items():
             self._state.unprovable.note(container, reason)
         if result.blame:
@@ -53,7 +52,6 @@ class Bookkeeping:
             self._history(one, result, began)
         if hold is not None and result.ending is Ending.COMMITTED:
             self._hold(prepared, hold)
-        self._state.journal.close(txid)
         seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
         self._metrics.transaction(UpdateOutcome(result.ending.replace("-", "_")), seconds)
         level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error

@@ -14,7 +14,7 @@ SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
 TRANSACTION = "tidegate.transaction"
 
-_ENDING_SIGNALS = {"2", "3", "6", "9", "15", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGTERM"}
+ENDING_SIGNALS = {"2", "3", "6", "9", "15", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGTERM"}
 _YOUNG_S = 2.0
 
 
@@ -186,7 +186,7 @@ class Guard:
 
     def _apply(self, event: Event, track: _Track) -> None:
         match event.action:
-            case "kill" if event.attributes.get("signal", "15") in _ENDING_SIGNALS:
+            case "kill" if event.attributes.get("signal", "15") in ENDING_SIGNALS:
                 track.killed, track.ended, track.started = True, False, False
                 self._note(event, "was sent a signal")
             case "stop":

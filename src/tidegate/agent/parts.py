@@ -92,7 +92,15 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
     )
     preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
     metrics = Metrics()
-    updater = Updater(tools, preparer, state, settings.policy_defaults, metrics=metrics, revive=settings.revive_stopped)
+    updater = Updater(
+        tools,
+        preparer,
+        state,
+        settings.policy_defaults,
+        Surveyor(engine, settings.filters(self_id=own), settings.policy_defaults).survey,
+        metrics=metrics,
+        revive=settings.revive_stopped,
+    )
     return Parts(
         settings=settings,
         engine=engine,

@@ -12,6 +12,7 @@ from tidegate.agent.hold import Hold
 from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
+from tidegate.agent.round import Round
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 from tidegate.engine.errors import EngineError
@@ -64,7 +65,7 @@ class Rollbacks:
         decisions = [Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image) for place in places]
         running = [each for place in places for each in _digests(survey, place)]
         try:
-            result, _ = await self._parts.updater.update(decisions, Hold.on(running, digest))
+            result = await self._parts.updater.update(decisions, Round.of(survey), Hold.on(running, digest))
         except EngineError as error:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
         if result.ending is not Ending.COMMITTED:

@@ -137,7 +137,7 @@ class Successor:
         if not self._state.lock.held:
             raise cause
         result = await transaction.settled(one.replacement, guard, cause)
-        await self._updater.book(transaction.id, result, [one])
+        await self._updater.conclude(transaction.id, result, [one])
         return result.ending
 
     async def serve(self, request: Mapping[str, Any]) -> CommandOutcome:

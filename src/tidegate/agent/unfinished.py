@@ -10,6 +10,9 @@ from tidegate.agent.replacement import Replacement
 from tidegate.agent.restarts import Restart
 from tidegate.domain.transaction import Settlement, Step
 
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What a journal raises that has lost lines, or is an agent's of another version."""
+
 
 @dataclass(slots=True)
 class Unfinished:
@@ -20,7 +23,8 @@ class Unfinished:
     `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
     broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
-    telling of it was cut off. `hold` is what it leaves in the quarantine. `restart`: it is no update, but a restart.
+    telling of it was cut off, and `booked` that it is in the history already. `hold` is what it leaves in the
+    quarantine. `restart`: it is no update, but a restart, and `stops` counts how often its stop was begun.
     """
 
     txid: str
@@ -37,14 +41,16 @@ class Unfinished:
     handover: bool = False
     hold: Hold | None = None
     restart: Restart | None = None
+    stops: int = 0
     verdict: str | None = None
     culprit: str = ""
     ended: Result | None = None
+    booked: bool = False
     last_ns: int | None = None
 
 
 def read(txid: str, records: Sequence[Mapping[str, Any]]) -> Unfinished:
-    """What a journal's records add up to."""
+    """What a journal's records add up to. Raises one of `UNREADABLE`."""
     unfinished = Unfinished(txid, [])
     known: dict[str, Replacement] = {}
     for record in records:
@@ -60,8 +66,8 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
             it.handover = bool(record.get("handover"))
             it.hold = Hold.from_record(record["hold"]) if record.get("hold") else None
             known.update({each.id: each for each in it.replacements})
-        case "restart":
-            it.restart = Restart.from_record(record)
+        case "restart" | "stopping":
+            _restarting(it, record)
         case "step":
             it.walking, it.doing, it.abandoning = known[record["id"]], Step(record["doing"]), False
             it.walking.step_update(record)
@@ -77,8 +83,22 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
         case "reverse":
             back = Replacement.from_record(record["replacement"])
             known[back.id], it.reversing, it.walking = back, True, back
-        case "end":
-            it.ended = Result.from_record(record)
+        case "end" | "booked":
+            _ended(it, record)
+
+
+def _restarting(it: Unfinished, record: Mapping[str, Any]) -> None:
+    if record["kind"] == "restart":
+        it.restart = Restart.from_record(record)
+    else:
+        it.stops += 1
+
+
+def _ended(it: Unfinished, record: Mapping[str, Any]) -> None:
+    if record["kind"] == "end":
+        it.ended = Result.from_record(record)
+    else:
+        it.booked = True
 
 
 def _at_rest(it: Unfinished, which: Replacement, record: Mapping[str, Any]) -> None:

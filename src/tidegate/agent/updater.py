@@ -1,7 +1,7 @@
 """Carries decisions out: units in the order of their dependencies, each in a transaction of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from tidegate.agent.plan_row import Action
 from tidegate.agent.policies import policies_of
 from tidegate.agent.prepare import Prepared, Preparer
 from tidegate.agent.recovery import recover
-from tidegate.agent.restarts import Restarts, start
+from tidegate.agent.restarts import Restart, Restarts, start
 from tidegate.agent.retention import Retention
 from tidegate.agent.round import Round
 from tidegate.agent.state import State
@@ -32,7 +32,12 @@ from tidegate.domain.policy import PolicyDefaults
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.registry.errors import RegistryError
 
+Look = Callable[[], Awaitable[Survey]]
 _log = structlog.get_logger(__name__)
+
+
+class NotEndedError(EngineError):
+    """The engine refused what would have brought an update to rest; its journal is open, and tells how to go on."""
 
 
 @dataclass(slots=True)
@@ -54,19 +59,21 @@ class Updater:
         preparer: Preparer,
         state: State,
         defaults: PolicyDefaults,
+        look: Look,
         *,
         metrics: Metrics,
         revive: bool = False,
     ) -> None:
-        """`revive` starts what was stopped before its update."""
+        """`look` tells what is on the engine now. `revive` starts what was stopped before its update."""
+        self._look = look
         self._revive = revive
         self._tools = tools
         self._preparer = preparer
         self._defaults = defaults
+        self._journal = state.journal
         self._books = Bookkeeping(state, Retention(tools.engine, state), metrics)
         self._hooks = UpdateHooks(tools.engine, self._books)
-        self._restarts = Restarts(tools.engine, state.journal)
-        self.book = self._books.book
+        self._restarts = Restarts(tools.engine, state.journal, tools.past_events)
         self.forget_gone = self._books.forget_gone
         self.tell_failure = self._books.tell_failure
 
@@ -88,7 +95,8 @@ class Updater:
             if members:
                 round_.to_come = {one.place.target for later in units[number + 1 :] for one in later}
                 await self._unit(members, tally, round_)
-        await self._restart_dependants(round_)
+        # what was to have its turn, and had not
+        await brought_to_rest(self._restart(await self._restarts.begin(round_.to_restart())), asyncio.Event())
         return tally
 
     async def _unit(self, members: list[Decision], tally: Tally, round_: Round) -> None:
@@ -99,20 +107,18 @@ class Updater:
         try:
             if not await self._hooks_allow(members, tally):
                 return
-            result, prepared = await self.update(members)
+            result = await self.update(members, round_)
         except EngineUnavailableError:
             raise
+        except NotEndedError as error:
+            tally.failed += len(members)
+            _log.error("an update could not be ended; it is tried again soon", reason=str(error))
         except (EngineError, RegistryError) as error:
             tally.failed += len(members)
             self._books.tell_failure(members, str(error))
-            return
-        if result.ending is Ending.COMMITTED:
-            tally.updated += len(members)
-            round_.updated(prepared)
-            await self._after(prepared)
-            await self._restart_dependants(round_)
-        elif result.ending is not Ending.GAVE_WAY:
-            tally.failed += len(members)
+        else:
+            tally.updated += len(members) if result.ending is Ending.COMMITTED else 0
+            tally.failed += len(members) if result.ending not in {Ending.COMMITTED, Ending.GAVE_WAY} else 0
 
     async def _hooks_allow(self, members: Sequence[Decision], tally: Tally) -> bool:
         outcome = await self._hooks.before(members)
@@ -122,10 +128,11 @@ class Updater:
             tally.failed += 1
         return outcome is HookOutcome.DONE
 
-    async def update(self, members: Sequence[Decision], hold: Hold | None = None) -> tuple[Result, list[Prepared]]:
-        """One transaction over these containers. Raises `EngineError` where it could not begin.
+    async def update(self, members: Sequence[Decision], round_: Round, hold: Hold | None = None) -> Result:
+        """One transaction over these containers, and what a commit of it brings with it.
 
-        `hold` is what a rollback by hand leaves in the quarantine.
+        Raises `EngineError` where it could not begin, and `NotEndedError`. `hold` is what a rollback by hand leaves in
+        the quarantine.
         """
         txid = new_id()
         prepared = await self._preparer.prepare(txid, [(one, one.place.followed) for one in members])
@@ -139,14 +146,18 @@ class Updater:
             {one.replacement.id: one.policy for one in prepared},
             hold=hold,
         )
-        result = await brought_to_rest(self._run(transaction, prepared), transaction.stop)
-        return result, prepared
+        return await brought_to_rest(self._run(transaction, prepared, round_), transaction.stop)
 
-    async def _run(self, transaction: Transaction, prepared: Sequence[Prepared]) -> Result:
+    async def _run(self, transaction: Transaction, prepared: Sequence[Prepared], round_: Round) -> Result:
         began = datetime.now(UTC)
-        result = await transaction.run()
-        self._hooks.forget(prepared)
-        await self.book(transaction.id, result, prepared, began, transaction.hold)
+        try:
+            result = await transaction.run()
+            self._hooks.forget(prepared)
+            await self.conclude(transaction.id, result, prepared, began=began, hold=transaction.hold, round_=round_)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            raise NotEndedError(str(error)) from error
         if transaction.stop.is_set():  # otherwise the end of the look does it
             await self._tools.private.collect(())
         return result
@@ -155,7 +166,7 @@ class Updater:
         """End a transaction that was cut off, and note how. `own` is the agent's container: it may be the candidate."""
         stop = asyncio.Event()
         if unfinished.restart is not None:
-            await brought_to_rest(self._restarts.finish(unfinished.txid, unfinished.restart), stop)
+            await brought_to_rest(self._restarts.finish(unfinished.txid, unfinished.restart, unfinished.stops), stop)
         else:
             await brought_to_rest(self._recover(unfinished, own, stop), stop)
 
@@ -164,7 +175,37 @@ class Updater:
         policies = policies_of(unfinished.replacements, self._defaults)
         result = await recover(unfinished, self._tools, policies, stop, own)
         prepared = [Prepared(it, policies[it.id]) for it in unfinished.replacements]
-        await self.book(unfinished.txid, result, prepared, began, unfinished.hold)
+        if unfinished.booked:
+            await self._bring_with_it(unfinished.txid, prepared)
+        else:
+            await self.conclude(unfinished.txid, result, prepared, began=began, hold=unfinished.hold)
+
+    async def conclude(
+        self,
+        txid: str,
+        result: Result,
+        prepared: Sequence[Prepared],
+        *,
+        began: datetime | None = None,
+        hold: Hold | None = None,
+        round_: Round | None = None,
+    ) -> None:
+        """Tell how a transaction ended, do what a commit brings with it, and close its journal."""
+        await self._books.book(result, prepared, began, hold)
+        if result.ending is Ending.COMMITTED:
+            self._journal.append(txid, {"kind": "booked"})
+            await self._bring_with_it(txid, prepared, round_)
+        else:
+            self._journal.close(txid)
+
+    async def _bring_with_it(self, txid: str, prepared: Sequence[Prepared], round_: Round | None = None) -> None:
+        """Post-update hooks and restarts; the journal stays open until the restarts have journals of their own."""
+        round_ = round_ or Round.of(await self._look())
+        round_.updated(prepared)
+        await self._after(prepared)
+        restarts = await self._restarts.begin(round_.to_restart())
+        self._journal.close(txid)
+        await self._restart(restarts)
 
     async def _after(self, prepared: Sequence[Prepared]) -> None:
         """Stopped containers are revived where that is asked for; post-update hooks run in the new containers."""
@@ -174,6 +215,6 @@ class Updater:
                 await start(self._tools.engine, it.candidate, it.name)
             await self._hooks.after(one)
 
-    async def _restart_dependants(self, round_: Round) -> None:
-        for place in round_.to_restart():
-            await brought_to_rest(self._restarts.restart(place), asyncio.Event())
+    async def _restart(self, restarts: Mapping[str, Restart]) -> None:
+        for txid, restart in restarts.items():
+            await self._restarts.finish(txid, restart)

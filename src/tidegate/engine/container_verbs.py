@@ -89,12 +89,14 @@ class ContainerVerbs:
         restarts = bool(document["State"].get("Running")) and policy.get("Name") not in {None, "", "no"}
         if restarts:
             await self.set_restart_policy(ref, {"Name": "no"})
-        if self._stop_takes_signal():
-            await self._stop(ref, signal, timeout_s, document)
-        else:
-            await self._stop_by_kill(ref, signal, _grace_s(timeout_s, document))
-        if restarts:
-            await self.set_restart_policy(ref, policy)
+        try:
+            if self._stop_takes_signal():
+                await self._stop(ref, signal, timeout_s, document)
+            else:
+                await self._stop_by_kill(ref, signal, _grace_s(timeout_s, document))
+        finally:
+            if restarts:
+                await self.set_restart_policy(ref, policy)
 
     async def _stop(self, ref: str, signal: str | None, timeout_s: int | None, document: Document) -> None:
         grace_s = _grace_s(timeout_s, document)
