@@ -66,6 +66,22 @@ async def test_a_running_agent_does_it_when_asked(compose: Compose, push: Push, 
     assert image_of(compose, "web") == new
 
 
+async def test_what_depends_on_what_was_put_back_starts_again(compose: Compose, push: Push, tmp_path: Path) -> None:
+    on_db = {"db": {"condition": "service_started", "restart": True}}
+    compose.write(services(db=one(push("1", "db")), web=one(push("1", "web"), depends_on=on_db)))
+    compose.up()
+    push("2", "db")
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        before = compose.container("web")
+        outcome = await here.agent.roll_back({"cluster": compose.project, "service": "db"})
+        assert outcome.ok, outcome.message
+        assert here.parts.state.journal.open_transactions() == []
+    after = compose.container("web")
+    assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
+    assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
+
+
 async def test_an_image_that_was_pruned_is_pulled_again_by_its_digest(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:

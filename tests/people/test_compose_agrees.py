@@ -13,8 +13,6 @@ from tests.support.docker import docker, inspect, listed, remove
 from tests.support.images import Pushed
 from tests.support.people import KINDS, made_for_updates
 
-from tidegate.agent.rollback import Rollbacks
-
 WAYS = ("update", "broken release", "rollback by hand")
 QUICK = {
     ("start-first", "rollback by hand"),
@@ -38,8 +36,7 @@ async def go(way: str, agent: AgentHere, compose: Compose, push: Push) -> Pushed
     await agent.look()
     assert agent.last()["outcome"] == "committed", agent.last()
     if way == "rollback by hand":
-        rollbacks = Rollbacks(agent.parts, agent.agent._busy)
-        outcome = await rollbacks.roll_back(compose.project, "web", None)
+        outcome = await agent.agent.roll_back({"cluster": compose.project, "service": "web"})
         assert outcome.ok, outcome.message
         return None
     return new

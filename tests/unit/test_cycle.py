@@ -12,9 +12,12 @@ from structlog.testing import capture_logs
 
 from tidegate.agent.cycle import Cycle, Looked
 from tidegate.agent.decide import Decision
+from tidegate.agent.guard import PROJECT, SERVICE, TRANSACTION
 from tidegate.agent.outcome import Ending
 from tidegate.agent.plan_row import Action
+from tidegate.agent.store.journal import JournalFile
 from tidegate.agent.survey import Place, Survey
+from tidegate.agent.unended import Unended
 from tidegate.agent.updater import Tally
 from tidegate.domain.selection import Candidate, Filters, select
 
@@ -34,6 +37,9 @@ class Parts:
     """An agent whose decisions are given."""
 
     def __init__(self, *decisions: Decision, **settings: Any) -> None:
+        self.asked: list[str] = []
+        self.acted: list[str] = []
+        self.whole: tuple[str, ...] = ()
         self.settings = SimpleNamespace(run_once=False, **settings)
         self.own: str | None = None
         self.own_ending = Ending.COMMITTED
@@ -52,17 +58,85 @@ class Parts:
     async def survey(self) -> Survey:
         return Survey(tuple(one.place for one in self.decisions), {})
 
-    async def decide(self, *_: Any, **__: Any) -> list[Decision]:
-        return self.decisions
+    async def decide(self, survey: Survey, *_: Any, **__: Any) -> list[Decision]:
+        self.asked = [place.name for place in survey.places]
+        return [one for one in self.decisions if one.place in survey.places]
 
     async def forget_gone(self, *_: Any) -> None:
         """There is nothing to forget."""
 
-    async def carry_out(self, _: Survey, decisions: list[Decision]) -> Tally:
+    async def carry_out(self, survey: Survey, decisions: list[Decision]) -> Tally:
+        self.whole = tuple(place.name for place in survey.places)
+        self.acted = [one.place.name for one in decisions if one.action is Action.UPDATE]
         return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
 
     async def hand_over(self, _: Decision) -> Ending:
         return self.own_ending
+
+
+def due(name: str, image: str, **labels: str) -> Decision:
+    """A container of a Compose service, `SERVICE-NUMBER`, that is to be updated."""
+    all_ = {PROJECT: "shop", SERVICE: name.partition("-")[0], **{f"tidegate.{key}": it for key, it in labels.items()}}
+    selection = select([Candidate(name, name, image, "running", all_)], Filters())[0]
+    return Decision(Place(name, name, image, "sha256:1", "running", all_, selection), Action.UPDATE, "due")
+
+
+STACK = [
+    due("web-1", "app:live", group="stack"),
+    due("web-2", "app:live", group="stack"),
+    due("db-1", "db:live", group="stack"),
+    due("worker-1", "library/app:live"),
+    due("cron-1", "app:old"),
+    due("mail-1", "mail"),
+]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "asked"),
+    [
+        ({}, ["web-1", "web-2", "db-1", "worker-1", "cron-1", "mail-1"]),
+        ({"only": frozenset({"db-1"})}, ["web-1", "web-2", "db-1", "worker-1"]),
+        ({"only": frozenset({"web-2"})}, ["web-1", "web-2", "db-1", "worker-1"]),
+        ({"only": frozenset()}, []),
+        ({"images": ("docker.io/library/db",)}, ["web-1", "web-2", "db-1", "worker-1"]),
+        ({"images": ("mail", "Not An Image")}, ["mail-1"]),
+        ({"images": ("elsewhere",)}, []),
+    ],
+)
+async def test_a_narrow_look_takes_along_what_moves_together_and_knows_who_depends_on_it(
+    narrow: dict[str, Any], asked: list[str]
+) -> None:
+    parts = Parts(*STACK)
+    await Cycle(parts).run(**narrow)  # type: ignore[arg-type]
+    assert (parts.asked, parts.acted) == (asked, asked)
+    assert parts.whole == tuple(one.place.name for one in STACK)
+
+
+NAMED = {"kind": "begin", "replacements": [{"name": "db-1"}, {"id": "without a name"}]}
+
+
+@pytest.mark.parametrize(
+    ("records", "acted"),
+    [
+        ((NAMED,), ["worker-1", "cron-1", "mail-1"]),
+        (({"kind": "restart", "name": "mail-1"},), ["web-1", "web-2", "db-1", "worker-1", "cron-1"]),
+        (({"kind": "begin", "replacements": 7},), ["web-1", "web-2", "db-1", "worker-1", "cron-1", "mail-1"]),
+    ],
+)
+async def test_what_could_not_be_ended_is_left_alone_with_its_group_and_nobody_else_is(
+    records: tuple[dict[str, Any], ...], acted: list[str]
+) -> None:
+    parts = Parts(*STACK, warn_on_head_failure="auto")
+    looked = await Cycle(parts).run(unended=Unended([JournalFile("tx", records)]))  # type: ignore[arg-type]
+    assert parts.acted == acted
+    assert all("could not be ended" in one.reason for one in looked.decisions if one.place.name not in acted)
+
+
+async def test_what_was_made_for_an_update_that_could_not_be_ended_is_left_alone() -> None:
+    made = replace(WEB, id="next", name="web-tidegate-next", labels={TRANSACTION: "tx.0"})
+    parts = Parts(Decision(made, Action.UPDATE, "due"), warn_on_head_failure="auto")
+    await Cycle(parts).run(unended=Unended([JournalFile("tx", ({"kind": "begin"},))]))  # type: ignore[arg-type]
+    assert parts.acted == []
 
 
 async def look(parts: Parts) -> Looked:

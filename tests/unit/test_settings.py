@@ -123,10 +123,8 @@ def test_own_variables_are_read() -> None:
 
 
 def test_names_and_switches_become_the_filters_of_selection() -> None:
-    found = load("web", "--disable-containers", "a,b c", "--label-enable", "--scope", "x").filters(
-        images=("i",), self_id="me"
-    )
-    assert (found.names, found.disabled, found.images) == (("web",), ("a", "b", "c"), ("i",))
+    found = load("web", "--disable-containers", "a,b c", "--label-enable", "--scope", "x").filters(self_id="me")
+    assert (found.names, found.disabled) == (("web",), ("a", "b", "c"))
     assert (found.label_enable, found.scope, found.self_id) == (True, "x", "me")
 
 

@@ -17,6 +17,7 @@ import structlog
 from tidegate.agent import announce_arp, announce_conntrack, announce_netlink
 from tidegate.agent.announce_arp import Interface
 from tidegate.agent.announce_watch import TICK_S, Watch
+from tidegate.agent.tolerance import tolerated
 from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Container, Document, Network
 from tidegate.engine.port import Engine
@@ -161,7 +162,8 @@ async def remove_unstarted_helpers(engine: Engine) -> None:
     """What a kill left between a helper's creation and its start; one that runs ends by itself."""
     for one in await engine.containers(labels={HELPER: "announce"}):
         if one.state == "created":
-            await engine.remove(one.id, force=True, volumes=True)
+            with tolerated(one.name):
+                await engine.remove(one.id, force=True, volumes=True)
 
 
 def choose_announcer(engine: Engine, network: Network, own: Container | None, *, helper: bool = True) -> Announcer:

@@ -1,6 +1,5 @@
 """The functions behind the command line."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from tidegate.agent.parts import Parts, assemble
 from tidegate.agent.plan_row import Action, PlanRow
 from tidegate.agent.prepare import Around
 from tidegate.agent.pull_reporter import PullReporter
-from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.settings import Settings
 from tidegate.agent.state import QuarantineEntry, State, named
 from tidegate.agent.successor import claim
@@ -139,15 +137,10 @@ async def rollback(settings: Settings, cluster: str, service: str, *, to: str | 
         parts.state.check_writable()
         await parts.state.lock.acquire(timeout_s=5)
         parts.hub.start()
-        outcome = await run_until_told(_recover_and_roll_back(parts, cluster, service, to))
+        outcome = await run_until_told(Agent(parts).roll_back(request))
         return outcome or CommandOutcome(
             ok=False, message="told to stop before it was done; the next agent or command ends what was begun"
         )
-
-
-async def _recover_and_roll_back(parts: Parts, cluster: str, service: str, to: str | None) -> CommandOutcome:
-    await Agent(parts).recover()
-    return await Rollbacks(parts, asyncio.Lock()).roll_back(cluster, service, to)
 
 
 async def quarantine_list(settings: Settings) -> list[QuarantineEntry]:

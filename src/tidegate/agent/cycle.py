@@ -11,12 +11,15 @@ from tidegate.agent.hooks import run_hook
 from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
-from tidegate.agent.survey import Place, Survey, Surveyor
+from tidegate.agent.survey import Place, Survey
+from tidegate.agent.unended import Unended
 from tidegate.agent.updater import Tally
 from tidegate.domain.policy import Hook
 from tidegate.domain.policy_reader import label_warnings
+from tidegate.domain.selection import image_matches
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 
+Tie = tuple[str, str | tuple[str, str] | None]
 _log = structlog.get_logger(__name__)
 
 
@@ -47,27 +50,34 @@ class Cycle:
         self._decider = parts.decider(remember=True)
         self._told: dict[str, str] = {}
 
-    async def run(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> Looked:
-        """Look, and act. `images` or `only` (container names) narrow it down. Raises `EngineUnavailableError`."""
-        surveyor = self._parts.surveyor(images=images) if images else self._surveyor
-        whole = await surveyor.survey()
+    async def run(
+        self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None, unended: Unended | None = None
+    ) -> Looked:
+        """Look, and act. `images` or `only` (container names) narrow it down; what is `unended` is left alone.
+
+        Raises `EngineUnavailableError`.
+        """
+        whole = await self._surveyor.survey()
+        if images:
+            only = frozenset(place.name for place in whole.selected if image_matches(place.followed, images))
         survey = _narrow(whole, only)
         await self._hooks(survey.selected, "pre_check")
         decisions = await self._decider.decide(survey, self._parts.clock(), patient=not images)
+        decisions = unended.left_out(decisions) if unended else decisions
         self._tell(decisions)
         there = {place.name for place in whole.places}
         self._told = {name: said for name, said in self._told.items() if name in there}
         tally = await self._act(whole, decisions)
-        await self._hooks(await self._as_they_are(surveyor, survey), "post_check")
+        await self._hooks(await self._as_they_are(survey), "post_check")
         await self._parts.updater.forget_gone(whole, self._parts.clock())
         return Looked(tally, tuple(decisions))
 
-    async def _as_they_are(self, surveyor: Surveyor, before: Survey) -> tuple[Place, ...]:
+    async def _as_they_are(self, before: Survey) -> tuple[Place, ...]:
         """The same containers after the look: those that were replaced have other ids now."""
         if not any(place.policy and place.policy.post_check for place in before.selected):
             return ()
         names = {place.name for place in before.selected}
-        return tuple(place for place in (await surveyor.survey()).selected if place.name in names)
+        return tuple(place for place in (await self._surveyor.survey()).selected if place.name in names)
 
     async def _act(self, survey: Survey, decisions: list[Decision]) -> Tally:
         """Others first, the agent itself last: its own update ends this process."""
@@ -122,5 +132,14 @@ def _narrow(survey: Survey, only: frozenset[str] | None) -> Survey:
     """Only these, and who has to move with them."""
     if only is None:
         return survey
-    groups = {place.group for place in survey.places if place.name in only} - {None}
-    return Survey(tuple(place for place in survey.places if place.name in only or place.group in groups), survey.images)
+    found = {place.name for place in survey.places if place.name in only}
+    ties: set[Tie] = set()
+    while more := {tie for place in survey.places if place.name in found for tie in _ties(place)} - ties:
+        ties |= more
+        found |= {place.name for place in survey.places if not ties.isdisjoint(_ties(place))}
+    return Survey(tuple(place for place in survey.places if place.name in found), survey.images)
+
+
+def _ties(place: Place) -> set[Tie]:
+    """What it has in common with those that move together with it."""
+    return {("target", place.target), ("group", place.group), ("tag", place.tag)} - {("group", None), ("tag", None)}

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ from tidegate.agent.replacement import NEXT, SECOND
 from tidegate.agent.rollback import Rollbacks
 from tidegate.agent.stopping import Errands
 from tidegate.agent.successor import TAKE_OVER
-from tidegate.agent.unfinished import read
+from tidegate.agent.unended import Unended
+from tidegate.agent.unfinished import UNREADABLE, read
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.engine.model import Event
 
@@ -36,7 +37,7 @@ class Agent:
     """One agent. `run` returns when it is told to stop."""
 
     def __init__(self, parts: Parts, *, busy_retry_s: float = _RETRY_S) -> None:
-        """`busy_retry_s`: when a container whose hook said busy is asked again."""
+        """`busy_retry_s`: after how long a busy container is asked again, and what could not be done is tried again."""
         self._parts = parts
         self._busy_retry = timedelta(seconds=busy_retry_s)
         self.cycle = Cycle(parts)
@@ -44,14 +45,15 @@ class Agent:
         self.metrics = parts.metrics
         self._appeared: set[str] = set()
         self._waiting: dict[str, datetime] = {}
+        self._again: datetime | None = None
         self._stir = asyncio.Event()
         self._next = parts.settings.schedule.next_after(parts.clock())
         self._due = parts.settings.polls
         self._api: HttpApi | None = None
         self._errands = Errands()
-        self._rollbacks = Rollbacks(parts, self._busy)
+        self._rollbacks = Rollbacks(parts, self._recover)
         self._control = ControlServer(
-            parts.state.directory, {"rollback": self._roll_back, TAKE_OVER: parts.successor.serve}
+            parts.state.directory, {"rollback": self.roll_back, TAKE_OVER: parts.successor.serve}
         )
 
     async def run(self) -> None:
@@ -72,10 +74,10 @@ class Agent:
     async def once(self) -> bool:
         """Recover and look once; whether nothing failed."""
         self._parts.hub.start()
-        if not await self.recover():
-            return False
-        looked = await self.cycle.run()
-        return looked.tally.failed == 0
+        async with self._busy:
+            unended = await self._recover()
+            looked = await self.cycle.run(unended=unended)
+        return looked.tally.failed == 0 and not unended
 
     async def _start(self) -> None:
         await self._patiently(self.recover)
@@ -88,11 +90,13 @@ class Agent:
     async def recover(self) -> bool:
         """End what an earlier run left behind; whether nothing of it is left. Raises `EngineUnavailableError`."""
         async with self._busy:
-            return await self._recover()
+            unended = await self._recover()
+            self._end_soon()
+        return not unended
 
-    async def _recover(self) -> bool:
-        """One after another; what cannot be ended now is tried again at the next look."""
-        ended = True
+    async def _recover(self) -> Unended:
+        """End what was cut off, one after another; what could not be ended is told of, and tried again later."""
+        left = []
         for journal in self._parts.state.journal.open_transactions():
             try:
                 await self._parts.updater.recover(read(journal.txid, journal.records), self._parts.own)
@@ -100,10 +104,19 @@ class Agent:
                 raise
             except EngineError as error:
                 _log.error("an update that was cut off could not be ended", update=journal.txid, reason=str(error))
-                ended = False
+                left.append(journal)
+            except UNREADABLE as error:
+                _log.error("the journal of an update cannot be used", update=journal.txid, reason=repr(error))
+                left.append(journal)
+        self.metrics.unended = len(left)
         await self._parts.private.collect(())
         await remove_unstarted_helpers(self._parts.engine)
-        return ended
+        return Unended(left)
+
+    def _end_soon(self) -> None:
+        """What is left open is tried again at once, the first time."""
+        if self._again is None and self._parts.state.journal.peek():
+            self._again = self._parts.clock()
 
     async def _patiently(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do it again when the engine is back, for as long as it is away."""
@@ -114,7 +127,8 @@ class Agent:
                 _log.warning("the engine does not answer; waiting for it", reason=str(error))
                 await asyncio.sleep(_ENGINE_RETRY_S[min(attempt, len(_ENGINE_RETRY_S) - 1)])
             except EngineError as error:
-                _log.error("this look was cut short; the next one tries again", reason=str(error))
+                _log.error("this look was cut short; it is made again soon", reason=str(error))
+                self._again = self._parts.clock() + self._busy_retry
                 return
             else:
                 return
@@ -122,45 +136,60 @@ class Agent:
     async def _look(self) -> None:
         """At everything when it is time, else at what has appeared or was held back.
 
-        What was due stays due where the engine went away.
+        Where something is to be tried again, not before that is due: else a container that keeps starting would
+        have it tried again and again. What was due stays due where the engine went away.
         """
-        narrow = not self._due
-        if narrow and not self._appeared:
-            return
         async with self._busy:
-            only = frozenset(self._appeared)
+            now, narrow, only = self._parts.clock(), not self._due, frozenset(self._appeared)
+            early = self._again is not None and now < self._again
+            if early or (narrow and not only and self._again is None):
+                return
             await self._run_cycle(only=only if narrow else None)
             self._appeared -= only
             self._due = False
 
     async def _update_images(self, images: tuple[str, ...]) -> None:
         """For the HTTP API, which holds the lock already."""
-        await self._errands.run(self._run_cycle(images=images))
+        await self._errand(self._run_cycle(images=images))
 
-    async def _roll_back(self, request: Mapping[str, Any]) -> CommandOutcome:
-        return await self._errands.run(self._rollbacks.serve(request))
+    async def roll_back(self, request: Mapping[str, Any]) -> CommandOutcome:
+        """What `Rollbacks.serve` takes, when nothing else is at work."""
+        async with self._busy:
+            return await self._errand(self._rollbacks.serve(request))
+
+    async def _errand(self, work: Coroutine[Any, Any, T]) -> T:
+        """What somebody asked for. What it leaves open is ended as soon as the engine answers."""
+        try:
+            return await self._errands.run(work)
+        finally:
+            self._end_soon()
+            self._stir.set()
 
     async def _run_cycle(self, *, images: tuple[str, ...] = (), only: frozenset[str] | None = None) -> None:
-        if not await self._recover():
-            return
-        looked = await self.cycle.run(images=images, only=only)
+        """End what was cut off, then look, but not at what that was about if it could not be ended."""
+        unended = await self._recover()
+        looked = await self.cycle.run(images=images, only=only, unended=unended)
         tally = looked.tally
         self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
         old = {} if only is None and not images else self._waiting
         seen = looked.names | (only or frozenset())
         kept = {name: at for name, at in old.items() if name not in seen}
-        self._waiting = kept | looked.waiting(self._parts.clock() + self._busy_retry)
+        soon = self._parts.clock() + self._busy_retry
+        self._waiting = kept | looked.waiting(soon)
+        self._again = soon if self._parts.state.journal.peek() else None
         await self._parts.private.collect(())
 
     async def _wait(self) -> None:
         """Until the schedule says so, a container appears, or one that was held back may be ready."""
-        until = min([self._next, *self._waiting.values()])
+        until = min([self._next, *self._waiting.values(), *([self._again] if self._again else [])])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stir.wait(), max(0.0, (until - self._parts.clock()).total_seconds()))
             await asyncio.sleep(_SETTLE_EVENTS_S)
         self._stir.clear()
         now = self._parts.clock()
-        self._appeared |= {name for name, at in self._waiting.items() if at <= now}
+        ready = {name for name, at in self._waiting.items() if at <= now}
+        self._appeared |= ready
+        self._waiting = {name: at for name, at in self._waiting.items() if name not in ready}
         if now >= self._next:
             self._due = self._parts.settings.polls
             self._next = self._parts.settings.schedule.next_after(now)

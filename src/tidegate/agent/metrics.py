@@ -25,13 +25,17 @@ class UpdateOutcome(StrEnum):
 
 @dataclass(slots=True)
 class Metrics:
-    """What the agent has done since it started; the first three are of the last check only."""
+    """What the agent has done since it started; the first three are of the last check only.
+
+    `unended` updates were cut off and could not be ended yet.
+    """
 
     containers_scanned: int = 0
     containers_updated: int = 0
     containers_failed: int = 0
     scans_total: int = 0
     scans_skipped: int = 0
+    unended: int = 0
     updates: Counter[UpdateOutcome] = field(default_factory=Counter)
     _durations: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     _duration_sum_s: float = 0.0
@@ -67,6 +71,7 @@ class Metrics:
             ("watchtower_containers_updated", "gauge", f"Containers updated {last}", self.containers_updated),
             ("watchtower_containers_failed", "gauge", f"Containers not updated {last}", self.containers_failed),
             ("watchtower_scans_total", "counter", "Checks since the agent started", self.scans_total),
+            ("tidegate_updates_unended", "gauge", "Updates cut off that could not be ended yet", self.unended),
             ("watchtower_scans_skipped", "counter", "Checks skipped since the agent started", self.scans_skipped),
         )
 

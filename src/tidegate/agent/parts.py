@@ -53,10 +53,9 @@ class Parts:
     own: str | None
     clock: Clock = wall_clock
 
-    def surveyor(self, *, images: tuple[str, ...] = ()) -> Surveyor:
-        """What looks at the engine's containers, of these images only where some are named."""
-        filters = self.settings.filters(images=images, self_id=self.own)
-        return Surveyor(self.engine, filters, self.settings.policy_defaults)
+    def surveyor(self) -> Surveyor:
+        """What looks at the engine's containers."""
+        return Surveyor(self.engine, self.settings.filters(self_id=self.own), self.settings.policy_defaults)
 
     def decider(self, *, remember: bool) -> Decider:
         """What decides; `remember` False leaves no trace in the state."""

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import PROJECT, SERVICE, TRANSACTION
+from tidegate.agent.tolerance import tolerated
 from tidegate.domain.ordering import COMPOSE_DEPENDS_ON, parse_compose_depends_on
 from tidegate.domain.policy import Probe, ProbeHttp, ProbeTcp
 from tidegate.engine.errors import ConflictError, EngineError, NameTakenError, NotFoundError, SubnetTakenError
@@ -178,11 +179,15 @@ class PrivateNetworks:
                 await self._remove(found)
 
     async def collect(self, keep: Iterable[str]) -> None:
-        """Remove every private network that nothing needs any more, save those named in `keep`."""
+        """Remove every private network that nothing needs any more, save those named in `keep`.
+
+        One that the engine does not let go of stays until the next time.
+        """
         spared = set(keep)
         for network in await self._engine.networks(labels={PRIVATE_FOR: ""}):
             if network.name not in spared and not await self._owners(network):
-                await self.remove(network.labels[PRIVATE_FOR])
+                with tolerated(network.name):
+                    await self.remove(network.labels[PRIVATE_FOR])
 
     async def _owners(self, network: Network) -> list[ContainerSummary]:
         """The container it was made for, if it still exists; both carry the replacement's id as a label."""

@@ -1,8 +1,7 @@
 """A rollback that a person asks for: the same transaction, backwards, and the release is held from then on."""
 
-import asyncio
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from tidegate.agent.command_rows import CommandOutcome
@@ -14,41 +13,50 @@ from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.round import Round
 from tidegate.agent.survey import Place, Survey
+from tidegate.agent.unended import UNENDED, Unended
 from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 from tidegate.engine.errors import EngineError
 
 _SHORTEST = 6
 
+Recover = Callable[[], Awaitable[Unended]]
+"""Ends what was cut off; tells what could not be ended."""
+
 
 class Rollbacks:
     """Puts a target back to what ran before, or to any digest that ran on it."""
 
-    def __init__(self, parts: Parts, busy: asyncio.Lock) -> None:
-        """`busy` is held while it works, so that nothing else acts meanwhile."""
+    def __init__(self, parts: Parts, recover: Recover) -> None:
+        """Nothing else may act while it works. `recover` ends what was cut off before."""
         self._parts = parts
-        self._busy = busy
+        self._recover = recover
 
     async def serve(self, request: Mapping[str, Any]) -> CommandOutcome:
         """The control socket's verb: `cluster`, `service`, and `to`, a digest or its beginning, or nothing."""
         cluster, service, to = (request.get(key) for key in ("cluster", "service", "to"))
         if not isinstance(cluster, str) or not isinstance(service, str) or not isinstance(to, str | None):
             return CommandOutcome(ok=False, message="a rollback takes cluster, service and optionally a digest")
-        async with self._busy:
+        try:
             return await self.roll_back(cluster, service, to)
+        except (EngineError, InvalidReferenceError) as error:
+            return CommandOutcome(ok=False, message=f"{_target(cluster, service)} was not rolled back: {error}")
 
     async def roll_back(self, cluster: str, service: str, to: str | None) -> CommandOutcome:
-        """Do it. What ran until now goes to quarantine, or the next look would bring it back."""
+        """Do it. What ran until now goes to quarantine, or the next look would bring it back.
+
+        Raises `EngineError`, and `InvalidReferenceError` for a container whose image has no name.
+        """
+        unended = await self._recover()
         survey = await self._parts.surveyor().survey()
-        target = f"{cluster}/{service}" if cluster else service
+        target = _target(cluster, service)
+        if any(unended.holds(place) for place in survey.places if (place.cluster, place.service) == (cluster, service)):
+            return CommandOutcome(ok=False, message=f"{target} was not rolled back: {UNENDED}")
         places = [place for place in survey.selected if (place.cluster, place.service) == (cluster, service)]
         if not places:
             return CommandOutcome(ok=False, message=_no_target(target, survey))
         if any(place.id == self._parts.own for place in places):
             return CommandOutcome(ok=False, message=f"{target} is this agent; run another release of it by its image")
-        try:
-            digest = self._digest(survey, places[0], to)
-        except InvalidReferenceError as error:
-            return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
+        digest = self._digest(survey, places[0], to)
         if digest is None:
             return CommandOutcome(ok=False, message=self._unknown(places[0], to))
         moving = [place for place in places if not self._runs(survey, place, digest)]
@@ -64,10 +72,7 @@ class Rollbacks:
         why, image = "asked for by hand", self._image(places[0], digest)
         decisions = [Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image) for place in places]
         running = [each for place in places for each in _digests(survey, place)]
-        try:
-            result = await self._parts.updater.update(decisions, Round.of(survey), Hold.on(running, digest))
-        except EngineError as error:
-            return CommandOutcome(ok=False, message=f"{target} was not rolled back: {error}")
+        result = await self._parts.updater.update(decisions, Round.of(survey), Hold.on(running, digest))
         if result.ending is not Ending.COMMITTED:
             return CommandOutcome(ok=False, message=f"{target} was not rolled back: {result.reason}")
         return CommandOutcome(ok=True, message=f"{target} runs {digest[:19]} again; the release that ran is held")
@@ -109,6 +114,10 @@ class Rollbacks:
                 f"here: {known}; name one with --to"
             )
         return f"{to} is no digest that ran on {place.target}; known are: {known}; or give a whole one"
+
+
+def _target(cluster: str, service: str) -> str:
+    return f"{cluster}/{service}" if cluster else service
 
 
 def _digests(survey: Survey, place: Place) -> list[str]:

@@ -104,12 +104,11 @@ class Settings:
         shared = {f.name: getattr(self, f.name) for f in fields(PolicyDefaults)}
         return PolicyDefaults(**shared)
 
-    def filters(self, *, images: tuple[str, ...] = (), self_id: str | None = None) -> Filters:
-        """What `select` takes; `images` come from a targeted call of the HTTP API."""
+    def filters(self, *, self_id: str | None = None) -> Filters:
+        """What `select` takes."""
         return Filters(
             names=self.names,
             disabled=self.disable_containers,
-            images=images,
             repositories=self.allow_repositories,
             label_enable=self.label_enable,
             scope=self.scope,

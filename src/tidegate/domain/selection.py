@@ -1,5 +1,6 @@
 """Which containers are ours, and why not: Watchtower's rules over labels, names, scope and state."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,14 +30,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the operator asked for. Empty `names`, `images` or `repositories`: all. `scope` None: no scope filter.
+    """What the operator asked for. Empty `names` or `repositories`: all. `scope` None: no scope filter.
 
     `self_id` is the agent's own container, if it runs in one.
     """
 
     names: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     label_enable: bool = False
     scope: str | None = None
@@ -76,6 +76,15 @@ def name_matches(name: str, pattern: str) -> bool:
         return False
 
 
+def image_matches(image: str, patterns: Iterable[str]) -> bool:
+    """Whether one of Watchtower's image filters means this image; what is no reference means nothing."""
+    for pattern in patterns:
+        with contextlib.suppress(InvalidReferenceError):
+            if match_image(pattern, parse_reference(image)):
+                return True
+    return False
+
+
 def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults, homes: Collection[str]) -> Selection:
     try:
         policy = resolve_policy(candidate.labels, defaults)
@@ -86,7 +95,6 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
         or _excluded_by_label(policy, filters)
         or _excluded_by_scope(candidate, policy, filters)
         or _excluded_by_name(candidate, filters)
-        or _excluded_by_image(policy.image or candidate.image, filters)
         or _excluded_by_repository(policy.image or candidate.image, filters)
         or _excluded_by_state(candidate.state, filters)
         or _excluded_as_home(candidate, homes)
@@ -136,18 +144,6 @@ def _excluded_by_name(candidate: Candidate, filters: Filters) -> str | None:
     if filters.names and not any(name_matches(candidate.name, name) for name in filters.names):
         return f"its name is not among {', '.join(filters.names)}"
     return None
-
-
-def _excluded_by_image(image: str, filters: Filters) -> str | None:
-    if not filters.images:
-        return None
-    try:
-        reference = parse_reference(image)
-        if any(match_image(pattern, reference) for pattern in filters.images):
-            return None
-    except InvalidReferenceError as error:
-        return str(error)
-    return f"its image {image} is not among {', '.join(filters.images)}"
 
 
 def _excluded_by_repository(image: str, filters: Filters) -> str | None:

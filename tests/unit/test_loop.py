@@ -1,0 +1,209 @@
+"""When the agent looks again: what could not be done is tried again soon, and not at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tidegate.agent.loop import Agent
+from tidegate.agent.metrics import Metrics
+from tidegate.agent.store.journal import JournalFile
+from tidegate.engine.errors import ConflictError, EngineUnavailableError
+from tidegate.engine.model import Event
+
+START = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
+POLL = timedelta(hours=24)
+DAY_S = POLL.total_seconds()
+RETRY_S = 60.0
+BUSY = ConflictError("removal is in progress")
+AWAY = EngineUnavailableError("it does not answer")
+OPEN = JournalFile("tx", ({"kind": "begin", "replacements": []},))
+STARTED = Event("container", "start", "c", {"name": "other"}, 0)
+
+
+class Clock:
+    """A clock that a wait moves on, so that a day takes no time."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    async def wait_for(self, awaitable: Any, timeout_s: float) -> None:
+        awaitable.close()
+        self.now += timedelta(seconds=timeout_s)
+        raise TimeoutError
+
+    async def sleep(self, delay_s: float) -> None:
+        self.now += timedelta(seconds=delay_s)
+
+
+class Bench:
+    """An agent whose updates end as they are told to.
+
+    `open` are the journals that were not ended, and `left` those that a look leaves open. `answers` tell what becomes
+    of each attempt to end one, `failures` of each look: an error, or None where all went well.
+    """
+
+    def __init__(self, clock: Clock, *, polls: bool = True) -> None:
+        self.open: list[JournalFile] = []
+        self.left: list[JournalFile] = []
+        self.answers: list[Exception | None] = []
+        self.attempts: list[float] = []
+        self.looks: list[tuple[float, Any]] = []
+        self.failures: list[Exception | None] = []
+        self.clock = clock
+        self.metrics = Metrics()
+        journal = SimpleNamespace(open_transactions=lambda: list(self.open), peek=lambda: list(self.open))
+        parts: Any = SimpleNamespace(
+            settings=SimpleNamespace(schedule=SimpleNamespace(next_after=lambda now: now + POLL), polls=polls),
+            clock=clock,
+            metrics=self.metrics,
+            state=SimpleNamespace(directory=Path(), journal=journal),
+            successor=SimpleNamespace(serve=None),
+            private=SimpleNamespace(collect=_nothing),
+            engine=SimpleNamespace(containers=_none),
+            updater=SimpleNamespace(recover=self._end),
+            own=None,
+            surveyor=lambda: None,
+            decider=lambda **_: None,
+        )
+        self.agent = Agent(parts, busy_retry_s=RETRY_S)
+        self.agent.cycle.run = self._cycle  # type: ignore[method-assign, assignment]
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start."""
+        return (self.clock.now - START).total_seconds()
+
+    async def _end(self, *_: Any) -> None:
+        self.attempts.append(self.now_s)
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.open.clear()
+
+    async def _cycle(self, *, images: Any, only: frozenset[str] | None, **_: Any) -> Any:
+        failure = self.failures.pop(0) if self.failures else None
+        self.open += self.left
+        self.looks.append((self.now_s, "all" if only is None and not images else (*images, *sorted(only or ()))))
+        if failure is not None:
+            raise failure
+        tally = SimpleNamespace(scanned=0, updated=0, failed=0)
+        return SimpleNamespace(tally=tally, names=frozenset(), waiting=lambda _: {})
+
+    async def run(self, until_s: float) -> None:
+        """Let the agent do what it does, up to a time."""
+        while self.now_s < until_s:
+            await self.agent._patiently(self.agent._look)
+            await self.agent._wait()
+
+
+async def _nothing(_: Any) -> None:
+    return
+
+
+async def _none(**_: Any) -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("tidegate.agent.loop.asyncio.wait_for", clock.wait_for)
+    monkeypatch.setattr("tidegate.agent.loop.asyncio.sleep", clock.sleep)
+    return clock
+
+
+async def test_a_look_that_was_cut_short_is_made_again_after_a_minute_and_not_after_a_day(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.failures = [BUSY, BUSY]
+    await bench.run(DAY_S)
+    assert bench.looks == [(0, "all"), (60, "all"), (120, "all")]
+
+
+async def test_what_starts_again_and_again_has_nothing_tried_again_before_its_time(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.failures = [BUSY]
+    await bench.agent._patiently(bench.agent._look)
+    for _ in range(5):
+        bench.agent._on_event(STARTED)
+        await bench.agent._patiently(bench.agent._look)
+    assert bench.looks == [(0, "all")]
+    await bench.run(60)
+    await bench.agent._patiently(bench.agent._look)
+    assert bench.looks == [(0, "all"), (60, "all")]
+
+
+async def test_what_may_be_ready_does_not_keep_a_failing_look_going_without_a_pause(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.failures = [BUSY, BUSY]
+    bench.agent._due = False
+    bench.agent._waiting = {"web": START + timedelta(seconds=5)}
+    await bench.run(DAY_S)
+    assert bench.looks == [(5, ("web",)), (65, ("web",)), (125, ("web",))]
+
+
+@pytest.mark.parametrize("polls", [True, False])
+async def test_an_update_that_cannot_be_ended_is_tried_each_minute_and_keeps_nobody_waiting(
+    clock: Clock, *, polls: bool
+) -> None:
+    bench = Bench(clock, polls=polls)
+    bench.open, bench.answers = [OPEN], [BUSY, BUSY, BUSY]
+    await bench.agent.recover()
+    assert bench.metrics.unended == 1
+    bench.agent._due = polls
+    await bench.run(180)
+    assert bench.attempts == [0, 0, 60, 120]
+    assert bench.looks[0] == (0, "all" if polls else ())
+    assert bench.metrics.unended == 0
+
+
+@pytest.mark.parametrize("damage", [KeyError("id"), TypeError("unexpected keyword"), AttributeError("no such")])
+async def test_a_journal_that_cannot_be_used_is_told_of_and_stops_nothing(clock: Clock, damage: Exception) -> None:
+    bench = Bench(clock)
+    bench.open, bench.answers = [OPEN], [damage]
+    with capture_logs() as logs:
+        await bench.agent._look()
+    assert [line["event"] for line in logs] == ["the journal of an update cannot be used"]
+    assert bench.looks == [(0, "all")]
+
+
+async def test_a_journal_without_its_lines_is_told_of_and_stops_nothing(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.open = [JournalFile("tx", ({"kind": "begin"},)), OPEN]
+    await bench.agent._look()
+    assert (bench.attempts, bench.metrics.unended, bench.looks) == ([0], 1, [(0, "all")])
+
+
+async def test_what_an_update_asked_for_over_http_leaves_open_is_ended_when_the_engine_is_back(clock: Clock) -> None:
+    bench = Bench(clock, polls=False)
+    bench.left, bench.failures = [OPEN], [AWAY]
+    with pytest.raises(EngineUnavailableError):
+        await bench.agent._update_images(("web",))
+    assert bench.agent._stir.is_set()
+    bench.left, bench.answers = [], [AWAY, AWAY, None]
+    await bench.run(60)
+    assert (bench.open, bench.attempts) == ([], [0, 0.5, 1.5])
+
+
+async def test_what_a_look_leaves_open_is_ended_after_a_minute_and_not_after_a_day(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.left = [OPEN]
+    await bench.agent._look()
+    bench.left = []
+    await bench.run(DAY_S)
+    assert (bench.open, bench.attempts) == ([], [60])
+
+
+async def test_the_caller_over_http_learns_that_nothing_could_be_looked_at(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.failures = [BUSY]
+    with pytest.raises(ConflictError):
+        await bench.agent._update_images(("web",))
