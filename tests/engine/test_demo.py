@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,21 +58,22 @@ def strangers(registry: Registry) -> Iterator[str]:
 @pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_the_demo_tells_what_it_said_in_time_and_leaves_the_engine_as_it_was(strangers: str, *, shared: bool) -> None:
     assert strangers
-    before = on_engine()
+    before, began = on_engine(), time.monotonic()
     done = run_demo(env=as_if_shared() if shared else dict(os.environ))
+    took_s = time.monotonic() - began
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if " sent " in line]
     told = [line.split("failed")[1].strip() for line in lines]
     expected = ["v2 serves", "v3 is rolled back", "v4 serves", "docker compose up -d has nothing to do"]
     assert [line for line in told if line in expected] == expected
-    assert float(lines[-1].split()[0]) < PROMISED_S
+    assert took_s < PROMISED_S
     rows = re.findall(r"(v\d) +│ +([a-z-]+) +│ +(?:[\d.]+ s|never served) +│ +(\d+)", done.stdout)
     assert rows == [("v2", "committed", "0"), ("v3", "rolled-back", "0"), ("v4", "committed", "0")]
     assert on_engine() == before
 
 
 def test_cleaning_up_takes_what_is_the_demos_and_nothing_else(registry: Registry, strangers: str) -> None:
-    theirs = ["--label", "tidegate.private-for=theirs", "--subnet", "10.213.0.0/27"]
+    theirs = ["--label", "tidegate.private-for=theirs", "--subnet", "10.213.255.0/27"]
     docker("network", "create", *theirs, f"{strangers}-private")
     docker("image", "rm", "--force", base.TAG, check=False)
     before = on_engine()

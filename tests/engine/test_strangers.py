@@ -26,7 +26,7 @@ def _shared(monkeypatch: pytest.MonkeyPatch) -> None:
 def person(push: Push) -> Iterator[str]:
     """A person's container that is behind its channel, as their own agent has left it, and its private network."""
     name, old = f"shop-{secrets.token_hex(4)}", push("1", "shop")
-    docker("network", "create", "--label", f"tidegate.private-for={name}", "--subnet", "10.213.0.0/27", name)
+    docker("network", "create", "--label", f"tidegate.private-for={name}", "--subnet", "10.213.255.0/27", name)
     docker("run", "-d", "--name", name, "--label", "tidegate.transaction=theirs", old.reference)
     push("2", "shop")
     yield name
@@ -59,7 +59,7 @@ def test_what_a_person_makes_during_a_test_is_not_taken_away_after_it(compose: C
     before = leaks.present()
     name = f"shop-{secrets.token_hex(4)}"
     reference = push("1").reference
-    docker("network", "create", "--label", f"tidegate.private-for={name}", "--subnet", "10.213.0.0/27", name)
+    docker("network", "create", "--label", f"tidegate.private-for={name}", "--subnet", "10.213.255.0/27", name)
     docker("run", "-d", "--name", name, "--label", "tidegate.transaction=theirs", reference)
     try:
         compose.write(services(web=one(reference)))
