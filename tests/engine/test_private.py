@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,7 +20,7 @@ from tidegate.engine.errors import EngineError
 
 pytestmark = pytest.mark.usefixtures("engine_url")
 
-POOL = ipaddress.IPv4Network("10.198.0.0/24")
+POOL = ipaddress.IPv4Network("10.214.250.0/24")
 
 
 @pytest.fixture
@@ -38,6 +39,11 @@ async def own(push: Push) -> AsyncIterator[str]:
     docker("rm", "-f", "-v", name)
 
 
+def an_owner() -> str:
+    """The id of a replacement that nobody else has."""
+    return f"owner-{secrets.token_hex(4)}"
+
+
 def members(network: str) -> set[str]:
     found = docker("network", "inspect", "-f", "{{range $id, $_ := .Containers}}{{$id}} {{end}}", network)
     return set(found.split())
@@ -45,7 +51,7 @@ def members(network: str) -> set[str]:
 
 async def test_the_agent_joins_for_a_probe_and_leaves_when_the_proof_is_over(engine: DockerEngine, own: str) -> None:
     private = PrivateNetworks(engine, [POOL], own)
-    network = await private.make(unique("owner"))
+    network = await private.make(an_owner())
     candidate = docker("run", "-d", "--network", network, inspect(own)["Image"])
     try:
         assert await private.shared_with(await engine.container(candidate)) is None
@@ -98,7 +104,7 @@ async def test_what_lives_in_another_containers_network_is_probed_at_that_ones_a
 
 async def test_making_a_network_again_finds_it_and_two_never_overlap(engine: DockerEngine) -> None:
     private = PrivateNetworks(engine, [POOL], None)
-    first, second = unique("owner"), unique("owner")
+    first, second = an_owner(), an_owner()
     try:
         assert await private.make(first, way_out=True) == await private.make(first, way_out=True)
         await private.make(second)
@@ -113,18 +119,18 @@ async def test_making_a_network_again_finds_it_and_two_never_overlap(engine: Doc
 
 
 async def test_a_pool_without_room_is_told_with_the_setting_that_helps(engine: DockerEngine) -> None:
-    private = PrivateNetworks(engine, [ipaddress.IPv4Network("10.198.1.0/27")], None)
+    private = PrivateNetworks(engine, [ipaddress.IPv4Network("10.214.251.0/27")], None)
     try:
-        await private.make(unique("owner"))
+        await private.make(an_owner())
         with pytest.raises(EngineError, match="TIDEGATE_PRIVATE_SUBNETS"):
-            await private.make(unique("owner"))
+            await private.make(an_owner())
     finally:
         await private.collect(())
 
 
 async def test_a_network_that_is_kept_is_not_collected(engine: DockerEngine) -> None:
     private = PrivateNetworks(engine, [POOL], None)
-    network = await private.make(unique("owner"))
+    network = await private.make(an_owner())
     await private.collect([network])
     assert len(strangers.private_networks()) == 1
     await private.collect(())
