@@ -64,6 +64,12 @@ async def test_an_event_that_the_engine_tells_twice_is_told_once() -> None:
     assert await heard(Engine([event(1)], [event(1), event(2)]), 2) == ["c1", "c2"]
 
 
+async def test_events_that_come_a_little_out_of_order_are_all_told() -> None:
+    engine = Engine([event(2), event(1)], [event(3)])
+    assert await heard(engine, 3) == ["c2", "c1", "c3"]
+    assert engine.asked_since[1] == FAR_AHEAD_NS + 3
+
+
 async def test_what_happens_before_the_stream_stands_is_not_missed() -> None:
     engine = Engine([event(1)])
     await heard(engine, 1)

@@ -51,10 +51,13 @@ class EventHub:
     async def _read_for_ever(self) -> None:
         delay_s = 0.1
         while True:
+            resumed_ns = self._last_ns or 0
             try:
                 async for event in self._engine.events(since_ns=self._last_ns):
                     delay_s = 0.1
-                    self._hand_on(event)
+                    # some come a little out of order; what had come before the stream broke off is not wanted again
+                    if event.time_ns >= resumed_ns:
+                        self._hand_on(event)
             except EngineError as error:
                 _log.debug("engine events broke off", error=str(error))
             except Exception:  # noqa: BLE001 - an agent that reads no events does not see what people do
@@ -63,8 +66,6 @@ class EventHub:
             delay_s = min(delay_s * 2, 5.0)
 
     def _hand_on(self, event: Event) -> None:
-        if self._last_ns is not None and event.time_ns < self._last_ns:
-            return
-        self._last_ns = event.time_ns + 1
+        self._last_ns = max(self._last_ns or 0, event.time_ns + 1)
         for listener in tuple(self._listeners):
             listener(event)
