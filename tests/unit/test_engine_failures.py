@@ -10,6 +10,7 @@ from tidegate.engine.errors import (
     NameTakenError,
     NoSpaceError,
     NotFoundError,
+    NotRunnableError,
     PlatformMissingError,
     PortTakenError,
     PullDeniedError,
@@ -17,6 +18,9 @@ from tidegate.engine.errors import (
     SubnetTakenError,
 )
 from tidegate.engine.failures import failure, pull_failure
+
+RUNC = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
+OLD_RUNC = "OCI runtime create failed: container_linux.go:367: starting container process caused"
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,19 @@ from tidegate.engine.failures import failure, pull_failure
         (403, "Pool overlaps with other one on this address space", SubnetTakenError),
         (500, "could not find an available, non-overlapping IPv4 address pool", SubnetTakenError),
         (500, "mkdir /var/lib/docker/overlay2/x: no space left on device", NoSpaceError),
+        (400, f'{RUNC}: exec: "/not-there": stat /not-there: no such file or directory: unknown', NotRunnableError),
+        (400, f'{RUNC}: exec: "serve": executable file not found in $PATH: unknown', NotRunnableError),
+        (400, f'{RUNC}: exec: "/app": permission denied: unknown', NotRunnableError),
+        (400, f'{OLD_RUNC}: exec: "/x": stat /x: no such file or directory: unknown', NotRunnableError),
+        (500, f'{RUNC}: chdir to cwd ("/srv") set in config.json failed: permission denied', NotRunnableError),
+        (400, "unable to find user app: no matching entries in passwd file", NotRunnableError),
+        (500, 'exec: "docker-init": executable file not found in $PATH', EngineError),
+        (500, 'failed to start shim: exec: "containerd-shim-runc-v2": executable file not found in $PATH', EngineError),
+        (500, f'{RUNC}: error running hook #0: exec: "/usr/bin/gpu-hook": no such file or directory', EngineError),
+        (500, f"{RUNC}: unable to apply cgroup configuration: no such file or directory", EngineError),
+        (500, "failed to initialize logging driver: dial tcp 127.0.0.1:1: connect: connection refused", EngineError),
+        (500, "error while mounting volume '/v': failed to mount local volume: permission denied", EngineError),
+        (409, "cannot join network of a non running container: ab", ConflictError),
         (500, "something else", EngineError),
     ],
 )

@@ -37,6 +37,10 @@ class PortTakenError(ConflictError):
     """A host port is held by somebody else."""
 
 
+class NotRunnableError(EngineError):
+    """The command, the user or the working directory of a container is not in its image, or cannot be used."""
+
+
 class PullError(EngineError):
     """A pull broke off; what had arrived is kept by the engine and the next pull resumes."""
 

@@ -1,5 +1,7 @@
 """From the engine's HTTP status and message to one of our errors."""
 
+import re
+
 from tidegate.engine.errors import (
     AddressTakenError,
     ConflictError,
@@ -9,6 +11,7 @@ from tidegate.engine.errors import (
     NameTakenError,
     NoSpaceError,
     NotFoundError,
+    NotRunnableError,
     PlatformMissingError,
     PortTakenError,
     PullDeniedError,
@@ -25,6 +28,8 @@ _PORT_TAKEN = ("port is already allocated", "bind: address already in use", "por
 _SUBNET_TAKEN = ("pool overlaps", "non-overlapping", "all predefined address pools have been fully subnetted")
 _NAME_TAKEN = ("already in use by container", "network with name")
 _NO_SPACE = ("no space left on device", "disk quota exceeded")
+_NOT_RUNNABLE = re.compile(r"container process\b.*(\bexec:? \"|chdir to cwd)|unable to find (user|group) ")
+"""What runc and the engine say of a container's own command, working directory or user."""
 _NO_PLATFORM = ("no matching manifest for", "no match for platform", "does not match the specified platform")
 _DENIED = (
     "pull access denied",
@@ -56,6 +61,8 @@ def failure(status: int, message: str, action: str) -> EngineError:
         )
     if _has(said, _NO_SPACE):
         return NoSpaceError(f"Could not {action}: the engine's disk is full ({text}): free some space")
+    if _NOT_RUNNABLE.search(said) and "running hook" not in said:
+        return NotRunnableError(f"Could not {action}: {text}")
     if status == NOT_FOUND or "is marked for removal" in said:
         return NotFoundError(f"Could not {action}: {text}")
     if status == CONFLICT:
