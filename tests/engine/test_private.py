@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.conftest import Push
@@ -42,6 +43,10 @@ async def own(push: Push) -> AsyncIterator[str]:
 def an_owner() -> str:
     """The id of a replacement that nobody else has."""
     return f"owner-{secrets.token_hex(4)}"
+
+
+async def collect(private: PrivateNetworks) -> None:
+    await private.collect(lambda _: True, datetime.now(UTC))
 
 
 def members(network: str) -> set[str]:
@@ -114,7 +119,7 @@ async def test_making_a_network_again_finds_it_and_two_never_overlap(engine: Doc
         assert not any(a.overlaps(b) for a in subnets for b in subnets if a is not b)
         assert sorted(network.internal for network in made) == [False, True, True]
     finally:
-        await private.collect(())
+        await collect(private)
     assert strangers.private_networks() == set()
 
 
@@ -125,13 +130,13 @@ async def test_a_pool_without_room_is_told_with_the_setting_that_helps(engine: D
         with pytest.raises(EngineError, match="TIDEGATE_PRIVATE_SUBNETS"):
             await private.make(an_owner())
     finally:
-        await private.collect(())
+        await collect(private)
 
 
-async def test_a_network_that_is_kept_is_not_collected(engine: DockerEngine) -> None:
+async def test_a_network_that_another_agent_has_just_made_is_not_collected(engine: DockerEngine) -> None:
     private = PrivateNetworks(engine, [POOL], None)
-    network = await private.make(an_owner())
-    await private.collect([network])
+    await private.make(an_owner())
+    await private.collect(lambda _: False, datetime.now(UTC))
     assert len(strangers.private_networks()) == 1
-    await private.collect(())
+    await private.collect(lambda _: False, datetime.now(UTC) + timedelta(hours=1))
     assert strangers.private_networks() == set()

@@ -30,7 +30,7 @@ async def outcome(compose: Compose, push: Push, state: Path, labels: dict[str, s
         await agent.look()
         ending = str(agent.last()["outcome"])
         quarantined = [entry.digest for entry in agent.parts.state.quarantine.list()]
-        await agent.parts.private.collect(())
+        await agent.collect()
     after = compose.container("web")
     assert after["State"]["Running"]
     assert after["Image"] == (second if ending == "committed" else first).image_id
@@ -92,7 +92,7 @@ async def test_a_release_that_restarts_once_it_serves_is_put_back(compose: Compo
         ends_at(agent, "bake", f"{compose.project}-web-1")
         await agent.look()
         assert agent.last()["outcome"] == "rolled-back", agent.last()
-        await agent.parts.private.collect(())
+        await agent.collect()
     after = compose.container("web")
     assert (after["Image"], after["State"]["Running"]) == (first.image_id, True)
     assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from tests.conftest import Push
 from tests.support.absent import PRIVATE, cannot
 from tests.support.agent_releases import DIES_WITH_THE_LOCK, Channel, dying_at
 from tests.support.compose import PROJECT, Compose
@@ -38,8 +39,8 @@ class OwnContainer:
         self._compose = compose
         self._channel = channel
 
-    def start(self, **more: Any) -> Mapping[str, Any]:
-        """Bring it up at what the channel has now; the engine's document of its container."""
+    def start(self, beside: Mapping[str, Any] | None = None, **more: Any) -> Mapping[str, Any]:
+        """Bring it up at what the channel has now, and services `beside` it; the engine's document of its container."""
         environment = {
             "WATCHTOWER_POLL_INTERVAL": "1",
             "TIDEGATE_INSECURE_REGISTRIES": self._channel.address,
@@ -55,7 +56,7 @@ class OwnContainer:
             "environment": environment,
             **more,
         }
-        self._compose.write({"services": {"agent": service}})
+        self._compose.write({"services": {"agent": service, **(beside or {})}})
         docker("pull", "-q", self._channel.reference)
         self._compose.up()
         agent = self._compose.container("agent")
@@ -125,6 +126,23 @@ def test_the_agent_hands_over_to_its_new_release_again_and_again(
     now = compose.container("agent")
     assert (now["Image"], place(now)) == (third.image_id, place(first))
     nothing_is_left(compose)
+
+
+def test_what_lives_in_the_agents_network_is_made_anew_behind_it(
+    compose: Compose, channel: Channel, own: OwnContainer, push: Push
+) -> None:
+    channel.release("1")
+    rider = {"image": push("1", "rider").reference, "network_mode": "service:agent"}
+    own.start(beside={"rider": {**rider, "labels": {"tidegate.enable": "false"}}})
+    second = channel.release("2")
+
+    def together() -> bool:
+        found = [one for service in ("agent", "rider") for one in compose.containers(service)]
+        if len(found) != 2 or found[0]["Image"] != second.image_id or not found[1]["State"]["Running"]:
+            return False
+        return str(found[1]["HostConfig"]["NetworkMode"]) == f"container:{found[0]['Id']}"
+
+    wait_for(together, "the rider lives in the new agent's network", limit_s=LIMIT_S, every_s=0.5)
 
 
 @pytest.mark.parametrize(

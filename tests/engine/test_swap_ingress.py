@@ -64,7 +64,7 @@ async def test_a_name_leads_to_proven_containers_only(
         with agent.parts.hub.listening(look_at_start):
             await agent.look()
         assert (agent.last()["outcome"], agent.last()["strategy"]) == ("committed", "start-first")
-        await agent.parts.private.collect(())
+        await agent.collect()
     wait_for(lambda: told(client)[-1][0] == "2", "the client is served by the new release")
     said = told(client)
     first_of_new = next(failed for version, failed in said if version == "2")

@@ -92,14 +92,14 @@ async def test_only_the_newest_private_network_remains_and_none_after_compose_do
         for version in ("2", "3", "4"):
             push(version, healthcheck=True)
             await update(agent)
-            await agent.parts.private.collect(())
+            await agent.collect()
             seen.append(strangers.private_networks())
             assert len(seen[-1]) == 1
             assert len(networks_of(compose.container("web")["Id"])) == 2
             assert len(networks_of(compose.container("db")["Id"])) == 2
         assert seen[0] != seen[1] != seen[2]
         compose.down()
-        await agent.parts.private.collect(())
+        await agent.collect()
         assert strangers.private_networks() == set()
 
 
@@ -118,7 +118,7 @@ async def test_a_database_that_is_updated_itself_takes_no_private_network_along(
         db = compose.container("db")
         assert db["Image"] == newer.image_id
         assert networks_of(db["Id"]) == {f"{compose.project}_default"} | own(db["Id"])
-        await agent.parts.private.collect(())
+        await agent.collect()
     assert compose.changes() == []
 
 
@@ -168,7 +168,7 @@ async def test_a_neighbour_that_was_stopped_meanwhile_starts_again_when_its_priv
         compose.run("stop", "-t", "0", "cache")
         push("3", healthcheck=True)
         await update(agent)
-        await agent.parts.private.collect(())
+        await agent.collect()
     assert len(strangers.private_networks()) == 1
     compose.run("start", "cache")
     assert compose.container("cache")["State"]["Running"]
@@ -224,7 +224,7 @@ async def test_a_container_without_compose_on_the_engines_own_bridge_is_swapped(
         async with agent_here(tmp_path / "state") as agent:
             await update(agent)
             assert agent.last()["strategy"] == "swap"
-            await agent.parts.private.collect(())
+            await agent.collect()
         container = inspect("tidegate-test-plain")
         assert container["Image"] == new.image_id
         address = docker("port", "tidegate-test-plain", "8000/tcp")

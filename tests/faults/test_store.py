@@ -81,8 +81,31 @@ def entry(digest: str) -> QuarantineEntry:
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"journal/t1\.jsonl.*disk is full\. Free some space"):
+    with pytest.raises(StateError, match=r"journal/reserve.*disk is full\. Free some space"):
         Journal(tmp_path / "journal").begin("t1", {})
+
+
+def test_what_is_begun_on_a_disk_that_fills_up_is_written_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, fsync = Journal(tmp_path), os.fsync
+    journal.begin("t1", {})
+
+    def refuse_while_room_is_put_by(descriptor: int) -> None:
+        if (tmp_path / "reserve").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_while_room_is_put_by)
+    journal.append("t1", {"n": 1})
+    assert [record.get("n") for record in journal.peek()[0].records] == [None, 1]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_torn_line_on_a_full_disk_does_not_keep_a_transaction_from_being_ended(tmp_path: Path) -> None:
+    (tmp_path / "t1.jsonl").write_bytes(b'{"kind": "begin"}\n{"kind": "st')
+    (found,) = Journal(tmp_path).open_transactions()
+    assert found.records == ({"kind": "begin"},)
 
 
 def test_a_full_disk_leaves_a_table_as_it_was(tmp_path: Path, request: pytest.FixtureRequest) -> None:

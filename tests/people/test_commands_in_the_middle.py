@@ -75,7 +75,7 @@ async def act(registry: Registry, folder: Path, kind: str, point: str, command: 
 async def nothing_is_left(folder: Path) -> None:
     """The agent's next look takes away what connections may have needed until now."""
     async with agent_here(folder / "sweeper") as agent:
-        await agent.parts.private.collect(())
+        await agent.collect()
     assert made_for_updates() == set()
 
 

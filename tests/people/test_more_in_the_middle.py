@@ -99,3 +99,20 @@ async def test_an_agent_that_is_told_to_stop_leaves_one_container_serving(
         stage.compose.down()
         await stage.agent.agent.recover()
         assert made_for_updates() == set()
+
+
+async def test_compose_that_is_interrupted_before_it_starts_what_it_made_leaves_the_service_up(
+    registry: Registry, tmp_path: Path
+) -> None:
+    async with on_stage(registry, tmp_path, "stop-first") as stage:
+
+        def made_and_not_started() -> None:
+            labels = stage.compose.containers("web")[0]["Config"]["Labels"]
+            own = {key: value for key, value in labels.items() if key.startswith("com.docker.compose.")}
+            image = stage.compose.containers("web")[0]["Config"]["Image"]
+            words = [word for key, value in own.items() for word in ("--label", f"{key}={value}")]
+            docker("create", "--name", f"0123456789ab_{stage.name}", *words, image)
+
+        await meanwhile(stage, "start", made_and_not_started)
+        running = [one["Name"].lstrip("/") for one in stage.compose.containers("web") if one["State"]["Running"]]
+        assert (running, stage.answers()) == ([stage.name], True)

@@ -52,6 +52,10 @@ class AgentHere:
         """What one cycle decides of a Compose project, by service; an engine may have other containers too."""
         return {one.place.service: one for one in (await self.look()).decisions if one.place.cluster == project}
 
+    async def collect(self) -> None:
+        """What the agent does with private networks at the end of a look."""
+        await self.parts.private.collect(self.parts.state.journal.knows, self.parts.clock())
+
     def outcomes(self) -> list[str]:
         """How each transaction ended, the oldest first."""
         return [str(record["outcome"]) for record in self.parts.state.history.tail(100)]

@@ -74,7 +74,7 @@ def small_engine(folder: Path, size_mib: int) -> Iterator[str]:
     paths = [f"--data-root={data}", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid", f"--host={host}"]
     # Without a bridge of its own a daemon takes or removes the other one's.
     network = ["--bridge=small0", "--iptables=false", "--ip-forward=false"]
-    with _mounted(data, size_mib), _bridge("small0", "10.126.0.1/24"):
+    with mounted(data, size_mib), _bridge("small0", "10.126.0.1/24"):
         _launch([start["argv"][0], *paths, *network], start["env"], folder / "dockerd.log")
         wait_for(lambda: engine.answers(host), "the small engine answers", limit_s=60)
         try:
@@ -84,7 +84,8 @@ def small_engine(folder: Path, size_mib: int) -> Iterator[str]:
 
 
 @contextmanager
-def _mounted(folder: Path, size_mib: int) -> Iterator[None]:
+def mounted(folder: Path, size_mib: int) -> Iterator[None]:
+    """A disk of its own, in memory, at `folder`."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(folder)], check=True)
     try:
         yield

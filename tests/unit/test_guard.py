@@ -79,6 +79,16 @@ def test_what_the_engine_saw_while_the_agent_acted_is_the_agents() -> None:
     assert (one.interfered, touch(one, OLD)) == (False, Touch.NONE)
 
 
+@pytest.mark.parametrize(("slack_ns", "seen"), [(0, True), (250_000_000, False)])
+def test_the_clock_of_an_engine_elsewhere_may_differ_a_little(slack_ns: int, *, seen: bool) -> None:
+    one = Guard(("shop", "web", "1"), OLD, "tx.0", Clock(), slack_ns=slack_ns)
+    with one.acting(OLD, *STOPPING):
+        began = one._wall()
+    feed(one, OLD, "kill", time_ns=began - 100_000_000)
+    feed(one, OLD, "stop", time_ns=one._wall() + 100_000_000)
+    assert one.interfered is seen
+
+
 def test_a_start_after_the_agents_own_is_the_persons() -> None:
     one = guard()
     with one.acting(NEW, "start"):

@@ -60,7 +60,9 @@ class Bench:
         self.failures: list[Exception | None] = []
         self.clock = clock
         self.metrics = Metrics()
-        journal = SimpleNamespace(open_transactions=lambda: list(self.open), peek=lambda: list(self.open))
+        journal = SimpleNamespace(
+            open_transactions=lambda: list(self.open), peek=lambda: list(self.open), knows=lambda _: True
+        )
         parts: Any = SimpleNamespace(
             settings=SimpleNamespace(schedule=SimpleNamespace(next_after=lambda now: now + POLL), polls=polls),
             clock=clock,
@@ -105,7 +107,7 @@ class Bench:
             await self.agent._wait()
 
 
-async def _nothing(_: Any) -> None:
+async def _nothing(*_: Any) -> None:
     return
 
 

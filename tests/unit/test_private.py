@@ -1,9 +1,13 @@
 """Which services are kept off a private network, and where such networks come from."""
 
 import ipaddress
+from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
-from tidegate.agent.private import dependants, free_subnets
+from tidegate.agent.private import PRIVATE_FOR, PrivateNetworks, dependants, free_subnets
+from tidegate.engine.errors import EngineError
+from tidegate.engine.model import Network
 
 SERVICE, DEPENDS_ON = "com.docker.compose.service", "com.docker.compose.depends_on"
 
@@ -30,3 +34,36 @@ def test_a_subnet_that_overlaps_with_what_is_in_use_is_passed_over() -> None:
 
 def test_a_pool_smaller_than_a_subnet_is_taken_whole() -> None:
     assert list(free_subnets([ipaddress.IPv4Network("10.0.0.0/29")], [])) == ["10.0.0.0/29"]
+
+
+class Stubborn:
+    """Has two private networks, and cannot let go of what is on the first."""
+
+    def __init__(self) -> None:
+        self.rows = [
+            Network(name, name, "bridge", True, {PRIVATE_FOR: f"tx.{name}"}, (), {"one": "one"}) for name in ("a", "b")
+        ]
+        self.removed: list[str] = []
+
+    async def networks(self, *, labels: dict[str, str]) -> list[Network]:
+        return [row for row in self.rows if labels[PRIVATE_FOR] in {"", row.labels[PRIVATE_FOR]}]
+
+    async def network(self, ref: str) -> Network:
+        return next(row for row in self.rows if row.id == ref)
+
+    async def containers(self, **_: Any) -> list[Any]:
+        return []
+
+    async def disconnect(self, network: str, *_: Any, **__: Any) -> None:
+        if network == "a":
+            raise EngineError("the endpoint cannot be found in the store")
+
+    async def remove_network(self, network: str) -> None:
+        self.removed.append(network)
+
+
+async def test_a_network_that_cannot_be_removed_keeps_no_other_one() -> None:
+    engine = Stubborn()
+    private = PrivateNetworks(engine, [])  # type: ignore[arg-type]
+    await private.collect(lambda _: True, datetime.now(UTC))
+    assert engine.removed == ["b"]

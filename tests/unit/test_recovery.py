@@ -64,6 +64,11 @@ def test_what_was_replaced_is_not_under_way_any_more() -> None:
     assert it.walking is it.replacements[1]
 
 
+def test_what_people_do_to_what_was_replaced_counts_from_its_last_step_on() -> None:
+    it = after({"kind": "replaced", "id": FIRST, "since_ns": 5, "time_ns": 7}, step(SECOND, Step.MOVE_TAG, time_ns=9))
+    assert (it.since_ns, it.last_ns) == ({FIRST: 5}, 9)
+
+
 def test_a_replacement_that_was_settled_sends_the_others_back() -> None:
     it = after(step(FIRST, Step.PROVE), {"kind": "settled", "id": FIRST, "end": "incumbent", "gave_way": False})
     assert (it.walking, it.reversing, it.gave_way) == (None, True, False)

@@ -1,29 +1,41 @@
 """How a replacement that was cut short is brought to rest."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tidegate.agent.guard import Guard
+from tidegate.agent import settling
+from tidegate.agent.guard import NUMBER, PROJECT, SERVICE, Guard
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler
+from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
 from tidegate.domain.transaction import Settlement, Step, Strategy, steps_of
 from tidegate.engine import parse
 from tidegate.engine.errors import NotFoundError
-from tidegate.engine.model import Container
+from tidegate.engine.model import Container, Event
+
+NOT_STARTED = {"Status": "created", "Running": False}
+RUNNING = {"Status": "running", "Running": True}
 
 
 class Engine:
     """Has the candidate alone, created and not started; writes down what it is told to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, **states: dict[str, Any]) -> None:
+        """`states` are those of the containers that are there instead."""
         self.told: list[str] = []
+        self.stopped_by: Any = None
+        self._states = states or {"new": NOT_STARTED}
 
     async def container(self, ref: str) -> Container:
-        if ref != "new":
+        if ref not in self._states:
             raise NotFoundError(ref)
-        state = {"Status": "created", "Running": False}
-        return parse.container({"Id": "new", "Name": "/web", "Config": {}, "State": state})
+        labels = {NUMBER: "1"}
+        return parse.container({"Id": ref, "Name": "/web", "Config": {"Labels": labels}, "State": self._states[ref]})
+
+    async def stop(self, _: str, *, signal: str | None, timeout_s: int | None) -> None:
+        self.stopped_by = (signal, timeout_s)
 
     async def containers(self, **_: Any) -> list[Any]:
         return []
@@ -39,7 +51,7 @@ async def nothing(*_: Any) -> None:
     return None
 
 
-def replacement(*, was_running: bool) -> Replacement:
+def replacement(*, was_running: bool = True) -> Replacement:
     steps = steps_of(Strategy.STOP_FIRST)
     return Replacement(
         id="tx.0", cluster="shop", service="web", number="1", name="web", incumbent="old", reference="web:live",
@@ -49,9 +61,36 @@ def replacement(*, was_running: bool) -> Replacement:
     )  # fmt: skip
 
 
+async def settled(engine: Engine, it: Replacement, *strangers: str, policy: Policy | None = None) -> Settlement:
+    guard = Guard(("shop", "web", "1"), "old", "tx.0")
+    for stranger in strangers:
+        guard.feed(Event("container", "create", stranger, {PROJECT: "shop", SERVICE: "web"}, 0))
+    settler = Settler(engine, engine, nothing)  # type: ignore[arg-type]
+    policy = policy or resolve_policy({}, PolicyDefaults())
+    return await settler.settle(it, policy, guard, decided=lambda _: None)
+
+
 @pytest.mark.parametrize("was_running", [True, False])
 async def test_what_was_stopped_before_its_update_is_stopped_after_it(*, was_running: bool) -> None:
     engine, it = Engine(), replacement(was_running=was_running)
-    settler = Settler(engine, engine, nothing)  # type: ignore[arg-type]
-    end = await settler.settle(it, Guard(("shop", "web", "1"), "old", "tx.0"), decided=lambda _: None)
-    assert (end, "start" in engine.told) == (Settlement.CANDIDATE, was_running)
+    assert (await settled(engine, it), "start" in engine.told) == (Settlement.CANDIDATE, was_running)
+
+
+async def test_the_incumbent_is_stopped_as_its_labels_ask_where_recovery_does_it() -> None:
+    engine = Engine(old=RUNNING, new=RUNNING)
+    policy = replace(resolve_policy({}, PolicyDefaults()), stop_signal="SIGQUIT", stop_timeout_s=3.0)
+    await settled(engine, replacement(), policy=policy)
+    assert engine.stopped_by == ("SIGQUIT", 3)
+
+
+async def test_a_new_container_that_nobody_has_started_does_not_leave_the_service_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settling, "_LOOK_EVERY_S", 0.001)
+    engine, it = Engine(old=NOT_STARTED, new=NOT_STARTED, theirs=NOT_STARTED), replacement()
+    assert (await settled(engine, it, "theirs"), "start" in engine.told) == (Settlement.INCUMBENT, True)
+
+
+async def test_a_new_container_that_runs_takes_the_place_of_both() -> None:
+    engine, it = Engine(old=NOT_STARTED, new=NOT_STARTED, theirs=RUNNING), replacement()
+    assert await settled(engine, it, "theirs") is Settlement.STRANGER

@@ -39,12 +39,20 @@ def test_a_record_and_its_file_are_on_disk_before_the_step_is_taken(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
+    journal.begin("t0", {})  # puts room by for all that follow
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink()))
     journal.begin("t1", {})
     assert synced == [tmp_path / "journal" / "t1.jsonl", tmp_path / "journal"]
     synced.clear()
     journal.append("t1", {})
     assert synced == [tmp_path / "journal" / "t1.jsonl"]
+
+
+def test_a_transaction_is_known_as_long_as_its_journal_is_kept(journal: Journal) -> None:
+    journal.begin("t1", {})
+    assert (journal.knows("t1"), journal.knows("t2")) == (True, False)
+    journal.close("t1")
+    assert journal.knows("t1")
 
 
 def test_open_transactions_come_in_the_order_they_were_last_written_to(journal: Journal, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ class Engine:
 async def cleared(refusal: EngineError, work: str) -> list[str]:
     engine: Any = Engine(refusal)
     if work == "networks":
-        await PrivateNetworks(engine, ()).collect(())
+        await PrivateNetworks(engine, ()).collect(lambda _: True, datetime.now(UTC))
     else:
         await remove_unstarted_helpers(engine)
     return list(engine.removed)

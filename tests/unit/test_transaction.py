@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.domain.transaction import Party, Scene, Settlement, Step, Strategy, Touch, serves, settle, steps_of
+from tidegate.domain.transaction import (
+    Party,
+    Scene,
+    Settlement,
+    Step,
+    Strategy,
+    Touch,
+    needs_candidate,
+    serves,
+    settle,
+    steps_of,
+)
 
 HERE, GONE = Party(present=True), Party(present=False)
 
@@ -51,7 +62,23 @@ def test_a_kill_after_the_candidate_serves_leaves_the_candidate() -> None:
 
 
 def test_a_kill_between_removal_and_naming_leaves_the_candidate() -> None:
-    assert settle(Scene(GONE, HERE)) is Settlement.CANDIDATE
+    assert settle(Scene(GONE, HERE, serves=True, candidate_runs=False)) is Settlement.CANDIDATE
+
+
+def test_a_candidate_that_does_not_run_any_more_takes_nobodys_place() -> None:
+    assert settle(Scene(HERE, HERE, serves=True, candidate_runs=False)) is Settlement.INCUMBENT
+
+
+def test_what_was_removed_before_anybody_looked_is_not_brought_back_by_a_candidate_that_never_ran() -> None:
+    assert settle(Scene(GONE, HERE, candidate_runs=False)) is Settlement.NOTHING
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_a_candidate_is_looked_at_before_anything_is_taken_for_its_sake(strategy: Strategy) -> None:
+    takes = {Step.CUT, Step.STOP, Step.REMOVE} & set(steps_of(strategy))
+    before_its_start = {Step.STOP} if strategy is Strategy.STOP_FIRST else set()
+    assert all(needs_candidate(strategy, step) for step in takes - before_its_start)
+    assert not any(needs_candidate(strategy, step) for step in before_its_start)
 
 
 def test_compose_down_leaves_nothing() -> None:
@@ -103,8 +130,21 @@ def test_a_container_made_by_somebody_else_stays() -> None:
     assert settle(Scene(HERE, HERE, serves=True, stranger=True)) is Settlement.STRANGER
 
 
+def test_a_container_that_somebody_made_and_never_started_takes_nobodys_place() -> None:
+    idle = {"stranger": True, "stranger_idle": True}
+    assert settle(Scene(HERE, HERE, **idle)) is Settlement.INCUMBENT
+    assert settle(Scene(GONE, HERE, serves=True, **idle)) is Settlement.CANDIDATE
+
+
+@pytest.mark.parametrize("touch", [Touch.STOPPED, Touch.REMOVED])
+def test_one_that_takes_the_place_of_what_its_maker_took_away_stays(touch: Touch) -> None:
+    incumbent = touched(touch, present=touch is Touch.STOPPED)
+    assert settle(Scene(incumbent, HERE, stranger=True, stranger_idle=True)) is Settlement.STRANGER
+
+
 parties = st.builds(Party, present=st.booleans(), touch=st.sampled_from(list(Touch)))
-scenes = st.builds(Scene, parties, parties, serves=st.booleans(), incumbent_stopped=st.booleans(), unseen=st.booleans())
+flags = ("serves", "candidate_runs", "incumbent_stopped", "unseen")
+scenes = st.builds(Scene, parties, parties, **{flag: st.booleans() for flag in flags})
 
 
 @given(scenes)
@@ -126,5 +166,6 @@ def test_what_a_person_stopped_by_name_is_not_started_again(scene: Scene) -> Non
 @given(scenes)
 def test_nothing_is_thrown_away_without_a_person_having_done_so(scene: Scene) -> None:
     untouched = scene.incumbent.touch is Touch.NONE and scene.candidate.touch is Touch.NONE
-    if untouched and (scene.incumbent.present or scene.candidate.present):
+    never_ran = not scene.serves and not scene.candidate_runs
+    if untouched and (scene.incumbent.present or (scene.candidate.present and not never_ran)):
         assert settle(scene) is not Settlement.NOTHING

@@ -11,7 +11,7 @@ from tidegate.agent.metrics import Metrics, UpdateOutcome
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.prepare import Prepared
 from tidegate.agent.retention import Retention
-from tidegate.agent.state import Earlier, QuarantineEntry, State
+from tidegate.agent.state import Earlier, QuarantineEntry, State, StateError
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.transaction import Settlement
@@ -38,7 +38,8 @@ class Bookkeeping:
         began: datetime | None = None,
         hold: Hold | None = None,
     ) -> None:
-        """Note how a transaction ended: history, quarantine, what ran before."""
+        """Note how a transaction ended: history, quarantine, what ran before. Raises `StateError`."""
+        self._tell(result, prepared, began)
         for container, reason in result.needs_serving_network.items():
             self._state.unprovable.note(container, reason)
         if result.blame:
@@ -52,6 +53,8 @@ class Bookkeeping:
             self._history(one, result, began)
         if hold is not None and result.ending is Ending.COMMITTED:
             self._hold(prepared, hold)
+
+    def _tell(self, result: Result, prepared: Sequence[Prepared], began: datetime | None) -> None:
         seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
         self._metrics.transaction(UpdateOutcome(result.ending.replace("-", "_")), seconds)
         level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
@@ -164,7 +167,10 @@ class Bookkeeping:
         """An update that could not begin, for each of its containers."""
         for one in members:
             _log.error("update could not begin", container=one.place.name, reason=reason)
-            self.note(one.place, "failed", reason, one)
+            try:
+                self.note(one.place, "failed", reason, one)
+            except StateError as error:
+                _log.error("that could not be noted in the history", reason=str(error))
 
 
 def _at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:

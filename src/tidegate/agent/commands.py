@@ -17,7 +17,7 @@ from tidegate.agent.plan_row import Action, PlanRow
 from tidegate.agent.prepare import Around
 from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.settings import Settings
-from tidegate.agent.state import QuarantineEntry, State, named
+from tidegate.agent.state import QuarantineEntry, State, StateError, named
 from tidegate.agent.successor import claim
 from tidegate.agent.survey import Place, Survey
 from tidegate.engine.errors import EngineError, NotFoundError
@@ -37,7 +37,11 @@ async def _parts(settings: Settings, pulls: PullReporter | None = None) -> Async
 async def run(settings: Settings, *, pulls: PullReporter | None) -> int:
     """Look after the containers until told to stop, or once; the exit code."""
     async with _parts(settings, pulls) as parts:
-        parts.state.check_writable()
+        try:
+            parts.state.check_writable()
+        except StateError:
+            await _end_what_was_begun(parts)
+            raise
         await claim(parts.state, parts.own)
         agent = Agent(parts)
         if not settings.no_startup_message:
@@ -47,6 +51,14 @@ async def run(settings: Settings, *, pulls: PullReporter | None) -> int:
             return 0 if await run_until_told(agent.once()) else 1
         await run_until_told(agent.run())
         return 0
+
+
+async def _end_what_was_begun(parts: Parts) -> None:
+    """Where nothing new can be written, what was cut off is ended all the same: a service may be down."""
+    if parts.state.journal.peek():
+        await claim(parts.state, parts.own)
+        parts.hub.start()
+        await run_until_told(Agent(parts).recover())
 
 
 async def plan(settings: Settings) -> list[PlanRow]:

@@ -25,10 +25,11 @@ class _Claim:
     actions: frozenset[str]
     since_ns: int = 0
     until_ns: int | None = None
+    slack_ns: int = 0
 
     def covers(self, event: Event) -> bool:
-        late = self.until_ns is not None and event.time_ns > self.until_ns
-        return event.action in self.actions and event.time_ns >= self.since_ns and not late
+        late = self.until_ns is not None and event.time_ns > self.until_ns + self.slack_ns
+        return event.action in self.actions and event.time_ns >= self.since_ns - self.slack_ns and not late
 
 
 @dataclass(slots=True)
@@ -72,15 +73,18 @@ class Guard:
         transaction: str,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
+        *,
+        slack_ns: int = 0,
     ) -> None:
         """`slot` is project, service and container number; empty strings outside of Compose.
 
-        `wall` is the engine's clock in nanoseconds: the host's, which agent and engine share.
+        `wall` is the engine's clock in nanoseconds, to within `slack_ns`: where both are on one host, they share it.
         """
         self._slot = slot
         self._transaction = transaction
         self._clock = clock
         self._wall = wall
+        self._slack_ns = slack_ns
         self._tracks: dict[str, _Track] = {incumbent: _Track()}
         self._incumbent = incumbent
         self._candidate: str | None = None
@@ -110,7 +114,7 @@ class Guard:
         An earlier event of the same kind, heard late, is somebody else's. Where the block is left by an exception
         the request may still take effect, so the claim stays open.
         """
-        claim = _Claim(frozenset(actions), self._wall())
+        claim = _Claim(frozenset(actions), self._wall(), slack_ns=self._slack_ns)
         if container in self._tracks:
             self._tracks[container].claims.append(claim)
         yield

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -17,25 +18,16 @@ from tidegate.agent.tags import lent, point_tag
 from tidegate.domain.policy import Cut, Policy
 from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
 from tidegate.domain.transaction import Step, Strategy
-from tidegate.engine.errors import (
-    AddressTakenError,
-    EngineError,
-    EngineUnavailableError,
-    NameTakenError,
-    NoSpaceError,
-    NotFoundError,
-    PortTakenError,
-)
+from tidegate.engine.errors import EngineError, NameTakenError, NotFoundError, NotRunnableError
 from tidegate.engine.model import Container, Health
 from tidegate.engine.port import Engine
 
 KEEP_REPOSITORY = "tidegate.local/keep"
 STOPPING = ("kill", "die", "stop")
-NOT_THE_RELEASES = (NotFoundError, PortTakenError, AddressTakenError, NoSpaceError, EngineUnavailableError)
-"""Why a start may fail that says nothing about the release."""
 Place = Mapping[str, Any]
 """Endpoint settings of one network."""
 
+_LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -118,7 +110,8 @@ class Hands:
         """
         if self._it.follows:
             return
-        await self._engine.tag(self._it.old_image, KEEP_REPOSITORY, image_tag(self._it.old_image))
+        if not self._it.reverse:  # nobody wants to go back to what is being left
+            await self._engine.tag(self._it.old_image, KEEP_REPOSITORY, image_tag(self._it.old_image))
         await point_tag(self._engine, self._it.reference, self._it.new_image)
 
     async def private_network(self) -> None:
@@ -181,13 +174,11 @@ class Hands:
         return {"Links": links} if links else {}
 
     async def start(self) -> None:
-        """Start the candidate; a start that fails for its own sake is a verdict."""
+        """Start the candidate; a start that fails for the image's sake is a verdict, any other is the host's."""
         try:
             with self._guard.acting(self.candidate, "start"):
                 await self._engine.start(self.candidate)
-        except NOT_THE_RELEASES:
-            raise
-        except EngineError as error:
+        except NotRunnableError as error:
             raise Unhealthy(f"it could not be started: {error}") from error
         if self._it.strategy is Strategy.STOP_FIRST:
             await self._announce(await self._engine.container(self.candidate))
@@ -234,23 +225,35 @@ class Hands:
             await self._engine.connect(name, self.candidate, self._it.endpoints[name])
         await self._announce(await self._engine.container(self.candidate))
 
-    async def confirm(self) -> None:
-        """Look once more, now that it serves."""
+    async def look(self, step: Step) -> None:
+        """See whether the candidate can stand in for what a step takes from the incumbent. Raises `Unhealthy`."""
         container = await self._engine.container(self.candidate)
         if not container.running:
-            raise Unhealthy(f"it exited with code {container.exit_code} on joining its networks")
-        if container.health is Health.UNHEALTHY:
-            raise Unhealthy(f"it became unhealthy on joining its networks: {container.health_output}")
+            raise Unhealthy(f"it exited with code {container.exit_code} after it had been proved")
+        if container.health is Health.UNHEALTHY and step is not Step.JOIN:  # where it joins it may become well again
+            raise Unhealthy(f"it became unhealthy after it had been proved: {container.health_output}")
+
+    async def confirm(self) -> None:
+        """Look once more, now that it serves.
+
+        What a swap's candidate lacked on its private network may have made it unhealthy, so it is given the time to
+        recover. What is put back is not judged.
+        """
+        deadline = time.monotonic() + (self._policy.health_timeout_s if self._it.strategy is Strategy.SWAP else 0)
+        while True:
+            container = await self._engine.container(self.candidate)
+            if not container.running:
+                raise Unhealthy(f"it exited with code {container.exit_code} on joining its networks")
+            if container.health is not Health.UNHEALTHY or self._it.reverse:
+                return
+            if time.monotonic() >= deadline:
+                raise Unhealthy(f"it became unhealthy on joining its networks: {container.health_output}")
+            await self._guard.stirred(_LOOK_EVERY_S)
 
     async def stop(self) -> None:
         """Stop the incumbent with its own signal and grace period."""
-        timeout_s = self._policy.stop_timeout_s
-        with contextlib.suppress(NotFoundError), self._guard.acting(self._it.incumbent, *STOPPING):
-            await self._engine.stop(
-                self._it.incumbent,
-                signal=self._policy.stop_signal,
-                timeout_s=None if timeout_s is None else int(timeout_s),
-            )
+        with self._guard.acting(self._it.incumbent, *STOPPING):
+            await stop_incumbent(self._engine, self._it, self._policy)
 
     async def remove(self) -> None:
         """Remove the incumbent; its volumes stay, its create request and its image are kept."""
@@ -264,6 +267,15 @@ class Hands:
     async def adopt(self) -> None:
         """From here on the engine keeps the candidate running as the user wished."""
         await self._engine.set_restart_policy(self.candidate, self._it.policy)
+
+
+async def stop_incumbent(engine: Engine, it: Replacement, policy: Policy) -> None:
+    """Stop it with its own signal and grace period, or those that its labels ask for; it may be gone."""
+    timeout_s = policy.stop_timeout_s
+    with contextlib.suppress(NotFoundError):
+        await engine.stop(
+            it.incumbent, signal=policy.stop_signal, timeout_s=None if timeout_s is None else int(timeout_s)
+        )
 
 
 def image_tag(image: str) -> str:

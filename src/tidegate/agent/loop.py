@@ -18,6 +18,7 @@ from tidegate.agent.http_api import HttpApi
 from tidegate.agent.parts import Parts
 from tidegate.agent.replacement import NEXT, SECOND
 from tidegate.agent.rollback import Rollbacks
+from tidegate.agent.state import StateError
 from tidegate.agent.stopping import Errands
 from tidegate.agent.successor import TAKE_OVER
 from tidegate.agent.unended import Unended
@@ -109,7 +110,7 @@ class Agent:
                 _log.error("the journal of an update cannot be used", update=journal.txid, reason=repr(error))
                 left.append(journal)
         self.metrics.unended = len(left)
-        await self._parts.private.collect(())
+        await self._parts.private.collect(self._parts.state.journal.knows, self._parts.clock())
         await remove_unstarted_helpers(self._parts.engine)
         return Unended(left)
 
@@ -126,7 +127,9 @@ class Agent:
             except EngineUnavailableError as error:
                 _log.warning("the engine does not answer; waiting for it", reason=str(error))
                 await asyncio.sleep(_ENGINE_RETRY_S[min(attempt, len(_ENGINE_RETRY_S) - 1)])
-            except EngineError as error:
+            except (EngineError, StateError) as error:
+                if isinstance(error, StateError) and not self._parts.state.lock.held:
+                    raise  # a successor has the lock
                 _log.error("this look was cut short; it is made again soon", reason=str(error))
                 self._again = self._parts.clock() + self._busy_retry
                 return
@@ -177,7 +180,7 @@ class Agent:
         soon = self._parts.clock() + self._busy_retry
         self._waiting = kept | looked.waiting(soon)
         self._again = soon if self._parts.state.journal.peek() else None
-        await self._parts.private.collect(())
+        await self._parts.private.collect(self._parts.state.journal.knows, self._parts.clock())
 
     async def _wait(self) -> None:
         """Until the schedule says so, a container appears, or one that was held back may be ready."""

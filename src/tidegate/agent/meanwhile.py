@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tidegate.agent.guard import Guard
 from tidegate.agent.hands import STOPPING
+from tidegate.agent.missed import PastEvents
 from tidegate.agent.replacement import Replacement
 from tidegate.domain.transaction import Settlement, Touch
 from tidegate.engine.errors import NotFoundError
@@ -58,6 +59,26 @@ async def meanwhile(it: Replacement, engine: Engine, events: Sequence[Event]) ->
     if watch.guard.strangers:
         return Touch.REMOVED, None
     return watch.guard.party(it.candidate, present=container is not None).touch, container
+
+
+async def missed(
+    replaced: Sequence[tuple[Replacement, int]], past_events: PastEvents
+) -> list[tuple[Replacement, list[Event]]]:
+    """What happened after each of them was replaced; they come with that time, in nanoseconds."""
+    if not replaced:
+        return []
+    events = await past_events(min(since_ns for _, since_ns in replaced))
+    return [(it, [one for one in events if one.time_ns >= since_ns]) for it, since_ns in replaced]
+
+
+async def acted_on(replaced: Sequence[tuple[Replacement, Sequence[Event]]], engine: Engine) -> str:
+    """Which of them somebody has acted on since, in words; empty where nobody has."""
+    names = []
+    for it, events in replaced:
+        touch, container = await meanwhile(it, engine, events)
+        if container is None or touch is not Touch.NONE:
+            names.append(it.name)
+    return f"somebody else acted on {', '.join(names)} meanwhile" if names else ""
 
 
 async def runs_newer(it: Replacement, end: Settlement, guard: Guard, engine: Engine) -> bool:

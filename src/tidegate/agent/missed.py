@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import Event
@@ -10,6 +11,13 @@ from tidegate.engine.port import Engine
 _MADE_AT_START = "bridge"
 """The network that an engine makes anew each time it starts, and by whose age it tells how long it has run."""
 _ENDS = {"kill", "stop", "die"}
+
+
+class PastEvents(Protocol):
+    """The engine's memory of what happened."""
+
+    async def __call__(self, since_ns: int) -> list[Event]:
+        """Events from then until now."""
 
 
 async def past_events(engine: Engine, since_ns: int) -> list[Event]:

@@ -26,11 +26,14 @@ from tidegate.agent.survey import Surveyor
 from tidegate.agent.tools import Tools
 from tidegate.agent.updater import Updater
 from tidegate.agent.whoami import own_container
+from tidegate.engine.address import parse_address
 from tidegate.engine.docker import DockerEngine
 from tidegate.engine.port import Engine
 from tidegate.registry.client import RegistryClient
 from tidegate.registry.credentials import ConfiguredCredentials, credentials_from
 
+_ANOTHER_CLOCK_NS = 250_000_000
+"""How far the clock of an engine that is reached over the network may be from this one's."""
 _log = structlog.get_logger(__name__)
 
 
@@ -88,6 +91,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         announce=announce,
         journal=state.journal,
         past_events=lambda since_ns: past_events(engine, since_ns),
+        slack_ns=0 if parse_address(settings.docker_host).local else _ANOTHER_CLOCK_NS,
     )
     preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
     metrics = Metrics()

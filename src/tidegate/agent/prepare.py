@@ -169,7 +169,12 @@ class Preparer:
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
         """Replacements for containers and their references, images pulled. Raises `EngineError`."""
-        moves = [await self._move(decision, reference) for decision, reference in decisions]
+        # every pull comes first: what is looked at before one may be another by its end
+        images = [await self.pull(decision, reference) for decision, reference in decisions]
+        moves = [
+            await self._move(decision, reference, image)
+            for (decision, reference), image in zip(decisions, images, strict=True)
+        ]
         riders = [[await self._engine.container(row.id) for row in await self._sharers(move)] for move in moves]
         together = with_riders(list(zip(moves, riders, strict=True)))
         return [
@@ -177,8 +182,7 @@ class Preparer:
             for number, move in enumerate(together)
         ]
 
-    async def _move(self, decision: Decision, reference: str) -> Move:
-        new_image = await self.pull(decision, reference)
+    async def _move(self, decision: Decision, reference: str, new_image: str) -> Move:
         container = await self._engine.container(decision.place.id)
         policy = decision.place.policy
         if policy is None:

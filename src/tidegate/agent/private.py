@@ -8,8 +8,9 @@ and the connections that use it, stay where they are when it joins the networks 
 
 import contextlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ PRIVATE_FOR = "tidegate.private-for"
 _NAME = "tidegate-"
 _WAY_OUT = "0-tidegate-"
 _PREFIX_LENGTH = 27
+_YOUNG = timedelta(minutes=15)
 _log = structlog.get_logger(__name__)
 
 
@@ -147,12 +149,13 @@ class PrivateNetworks:
         return made
 
     async def _remove(self, network: Network) -> None:
-        for member in {*network.members, *await self._stopped_on(network)}:
-            await self._engine.disconnect(network.id, member, force=True)
-        try:
-            await self._engine.remove_network(network.id)
-        except (NotFoundError, ConflictError) as error:
-            _log.info("a private network is gone, or goes at the next look", network=network.name, error=str(error))
+        with tolerated(network.name):
+            try:
+                for member in {*network.members, *await self._stopped_on(network)}:
+                    await self._engine.disconnect(network.id, member, force=True)
+                await self._engine.remove_network(network.id)
+            except (NotFoundError, ConflictError) as error:
+                _log.info("a private network is gone, or goes at the next look", network=network.name, error=str(error))
 
     async def _stopped_on(self, network: Network) -> set[str]:
         """Stopped containers that would not start again without it; the engine does not count them as members."""
@@ -178,16 +181,18 @@ class PrivateNetworks:
             if alone and (found.internal or not serves):
                 await self._remove(found)
 
-    async def collect(self, keep: Iterable[str]) -> None:
-        """Remove every private network that nothing needs any more, save those named in `keep`.
+    async def collect(self, ours: Callable[[str], bool], now: datetime) -> None:
+        """Remove every private network that nothing needs any more.
 
-        One that the engine does not let go of stays until the next time.
+        One that is young may be another agent's, which has not made its container yet; `ours` tells of a transaction's
+        id whether it was this agent's. One that the engine does not let go of stays until the next time.
         """
-        spared = set(keep)
         for network in await self._engine.networks(labels={PRIVATE_FOR: ""}):
-            if network.name not in spared and not await self._owners(network):
+            owner = network.labels[PRIVATE_FOR]
+            young = network.created is not None and now - network.created < _YOUNG
+            if (ours(owner.rpartition(".")[0]) or not young) and not await self._owners(network):
                 with tolerated(network.name):
-                    await self.remove(network.labels[PRIVATE_FOR])
+                    await self.remove(network_of(owner))
 
     async def _owners(self, network: Network) -> list[ContainerSummary]:
         """The container it was made for, if it still exists; both carry the replacement's id as a label."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
-from tidegate.agent.hands import NOT_THE_RELEASES, Unhealthy
+from tidegate.agent.hands import Unhealthy
 from tidegate.agent.injected import hand_on
 from tidegate.agent.outcome import Inconclusive
 from tidegate.agent.private import PrivateNetworks, network_of
@@ -19,7 +19,7 @@ from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import for_second_opinion, nameless
 from tidegate.domain.verdict import Observation, Outcome, ProbeResult, Terms, Verdict, decide, decide_bake
-from tidegate.engine.errors import EngineError, NotFoundError
+from tidegate.engine.errors import EngineError, NotFoundError, NotRunnableError
 from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
@@ -78,7 +78,7 @@ class HealthProver:
             if verdict.outcome is not Outcome.PENDING:
                 await _pronounce(verdict, guard)
             await self._probe_if_due(watch, container)
-            await guard.stirred(min(_LOOK_EVERY_S, max(0.01, (terms.deadline - self._clock()).total_seconds())))
+            await guard.stirred(_pause_s((terms.deadline - self._clock()).total_seconds()))
             guard.check()
 
     async def _look(self, watch: _Watch, guard: Guard) -> Container:
@@ -140,9 +140,7 @@ class HealthProver:
     async def _start(self, container: str) -> None:
         try:
             await self._engine.start(container)
-        except NOT_THE_RELEASES:
-            raise
-        except EngineError as error:
+        except NotRunnableError as error:
             raise Unhealthy(f"it could not be started: {error}") from error
 
     async def _drop(self, name: str, owner: str) -> None:
@@ -158,6 +156,11 @@ async def _pronounce(verdict: Verdict, guard: Guard) -> None:
     if verdict.outcome is Outcome.INCONCLUSIVE:
         raise Inconclusive(verdict.reason)
     raise Unhealthy(verdict.reason)
+
+
+def _pause_s(left_s: float) -> float:
+    """How long to wait before the next look; a settle time may go on after the deadline."""
+    return min(_LOOK_EVERY_S, max(0.01, left_s)) if left_s > 0 else _LOOK_EVERY_S
 
 
 def _observation(container: Container, watch: _Watch, begun: datetime) -> Observation:

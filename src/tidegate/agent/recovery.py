@@ -43,21 +43,20 @@ async def recover(
     """
     if unfinished.ended is not None:
         return unfinished.ended
-    transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies)
-    transaction.stop = stop
+    transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies, stop=stop)
     transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)
+    transaction.since_ns = dict(unfinished.since_ns)
     transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
     walking = unfinished.walking
     if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
         return await _take_over(transaction, walking)
     _log.warning("an update was cut off and is being ended", transaction=unfinished.txid)
-    events = await _missed_events(unfinished, tools)
     if walking is not None:
-        await _settle_walking(walking, unfinished, transaction, events)
+        await _settle_walking(walking, unfinished, transaction)
     newer = len(transaction.replaced) + len(transaction.theirs)
     if newer == len(unfinished.replacements) and not unfinished.reversing and not unfinished.gave_way:
-        return await _bake_again(transaction, events)
-    return await _go_back(unfinished, transaction, events)
+        return await _bake_again(transaction)
+    return await _go_back(unfinished, transaction)
 
 
 async def _missed_events(unfinished: Unfinished, tools: Tools) -> list[Event]:
@@ -74,10 +73,9 @@ def _watching(it: Replacement, transaction: Transaction) -> Iterator[Watch]:
         yield watch
 
 
-async def _settle_walking(
-    it: Replacement, unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]
-) -> None:
+async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
     """Bring the replacement that was under way to rest."""
+    events = await _missed_events(unfinished, transaction.tools)
     with _watching(it, transaction) as watch:
         guard = watch.guard
         await _say_ours(watch, it, unfinished, transaction)
@@ -89,7 +87,7 @@ async def _settle_walking(
         end = await transaction.settle(it, guard, back=back, chosen=chosen)
     if it.reverse:
         if end in _TO_THE_CANDIDATE:
-            transaction.note_reversed(it)
+            transaction.notes.note("reversed", id=it.id)
         return
     unfinished.gave_way = unfinished.gave_way or guard.interfered
     several = len(unfinished.replacements) > 1
@@ -99,7 +97,7 @@ async def _settle_walking(
         transaction.note_theirs(it, _ACTED_ON)
         unfinished.gave_way = False
     else:
-        transaction.note_settled(it, end, gave_way=unfinished.gave_way)
+        transaction.notes.settled(it, end, gave_way=unfinished.gave_way)
 
 
 async def _say_ours(watch: Watch, it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
@@ -121,9 +119,9 @@ async def _say_ours(watch: Watch, it: Replacement, unfinished: Unfinished, trans
         watch.guard.ours(it.incumbent, *STOPPING, "destroy")
 
 
-async def _bake_again(transaction: Transaction, events: Sequence[Event]) -> Result:
+async def _bake_again(transaction: Transaction) -> Result:
     """What serves is watched for its whole bake time; what a person has acted on meanwhile is theirs."""
-    for it in tuple(transaction.replaced):
+    for it, events in await transaction.missed():
         touch, container = await meanwhile(it, transaction.tools.engine, events)
         if container is None or touch is not Touch.NONE:
             transaction.replaced.remove(it)
@@ -139,9 +137,9 @@ def _ended(it: Replacement, events: Sequence[Event]) -> bool:
     return any(event.id == it.candidate and event.action == "die" for event in events)
 
 
-async def _go_back(unfinished: Unfinished, transaction: Transaction, events: Sequence[Event]) -> Result:
+async def _go_back(unfinished: Unfinished, transaction: Transaction) -> Result:
     """All or nothing: what had been replaced already is put back, stopped where a person has stopped it."""
-    for it in reversed(transaction.replaced):
+    for it, events in reversed(await transaction.missed()):
         if it.parent or f"{it.id}{BACK}" in unfinished.reversed_ids:
             continue
         if await _is_to_go_back(it, unfinished, transaction, events):
@@ -172,10 +170,13 @@ async def _take_over(transaction: Transaction, it: Replacement) -> Result:
     it.done.add(Step.PROVE)
     guard = transaction.guard(it)
     # from here on the engine restarts the new agent, should it fall before the old one is gone for good
-    await transaction.take(Step.ADOPT, it, guard)
+    transaction.steps.handed_over = True
+    await transaction.steps.take(Step.ADOPT, it, guard)
     result = await transaction.forward(it)
     if result is not None:
         return transaction.finish(result)
     if it.private is not None:
         await transaction.tools.private.release(it.private)
-    return transaction.finish(Result(Ending.COMMITTED, "the new agent took over"))
+    result = transaction.finish(Result(Ending.COMMITTED, "the new agent took over"))
+    await transaction.bring_riders_along()  # after the end is noted: for their sake the agent does not go back
+    return result

@@ -10,8 +10,9 @@ import structlog
 
 from tidegate.agent.guard import ENDING_SIGNALS
 from tidegate.agent.meanwhile import find
+from tidegate.agent.missed import PastEvents
 from tidegate.agent.survey import Place
-from tidegate.agent.tools import Journal, PastEvents, new_id
+from tidegate.agent.tools import Journal, new_id
 from tidegate.domain.recreate_candidate import NO_RESTART
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container, Event

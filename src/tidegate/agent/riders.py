@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from tidegate.agent.hands import Unhealthy
 from tidegate.agent.homes import found, has_homes
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.way_back import BACK
 from tidegate.domain.namespaces import began_before
 from tidegate.domain.transaction import Settlement, Strategy
+from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
@@ -35,6 +37,16 @@ async def bring_along(rider: Replacement, end: Settlement | None, engine: Engine
     elif container.running and began_before(container.started_at, parent.started_at):
         _log.info("restarted, for what it shares came up again", container=rider.name, shares=rider.parent)
         await engine.restart(container.id)
+
+
+async def fallen_with_parent(it: Replacement, cause: BaseException, engine: Engine) -> BaseException:
+    """Why it failed: a rider cannot start where its parent has ended, and that is the fault of the parent's release."""
+    if not it.parent or not isinstance(cause, EngineError):
+        return cause
+    parent = await found(engine, it.parent)
+    if parent is None or parent.running:
+        return cause
+    return Unhealthy(f"{it.parent}, in which it lives, exited with code {parent.exit_code}")
 
 
 def _is_to_run(rider: Replacement, container: Container, end: Settlement | None) -> bool:

@@ -1,5 +1,6 @@
 """Brings a transaction that was cut short to the end that `domain.transaction.settle` chose."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +8,20 @@ from typing import Any
 import structlog
 
 from tidegate.agent.guard import NUMBER, TRANSACTION, Guard
-from tidegate.agent.hands import STOPPING, Announce
+from tidegate.agent.hands import STOPPING, Announce, stop_incumbent
 from tidegate.agent.homes import has_homes
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.agent.tags import give_back, point_tag
+from tidegate.domain.policy import Policy
 from tidegate.domain.transaction import Party, Scene, Settlement, Strategy, settle
 from tidegate.engine.errors import ConflictError, EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
 _TRIES = 4
+_LOOK_EVERY_S = 0.5
+_STARTED_WITHIN_LOOKS = 20
 _log = structlog.get_logger(__name__)
 
 
@@ -32,6 +36,7 @@ class Settler:
     async def settle(
         self,
         it: Replacement,
+        policy: Policy,
         guard: Guard,
         decided: Callable[[Settlement], None],
         *,
@@ -40,8 +45,9 @@ class Settler:
     ) -> Settlement:
         """Look at what is left and end the replacement; `back` insists on the incumbent while it exists.
 
-        `decided` is told each end before it is carried out; `chosen` is one that was decided before a kill.
-        People may go on acting meanwhile: what vanishes under our hands is looked at again.
+        `policy` tells how the incumbent is stopped. `decided` is told each end before it is carried out; `chosen` is
+        one that was decided before a kill. People may go on acting meanwhile: what vanishes under our hands is looked
+        at again.
         """
         for _ in range(_TRIES):
             scene = await self._scene(it, guard)
@@ -49,7 +55,7 @@ class Settler:
             end, chosen = chosen or end, None
             decided(end)
             try:
-                await self._carry_out(end, it, guard)
+                await self._carry_out(end, it, policy, guard)
             except EngineUnavailableError:
                 raise
             except (NotFoundError, ConflictError) as error:
@@ -69,6 +75,7 @@ class Settler:
 
     async def _scene(self, it: Replacement, guard: Guard) -> Scene:
         await self._find_candidate(it)
+        rivals = await self._started_rivals(it, guard)
         incumbent = await self._find(it.incumbent)
         candidate = await self._find(it.candidate)
         return Scene(
@@ -77,9 +84,11 @@ class Settler:
             if it.candidate
             else Party(present=False),
             serves=it.serves,
+            candidate_runs=not it.was_running or (candidate is not None and candidate.running),
             incumbent_stopped=incumbent is not None and not incumbent.running,
             unseen=guard.unseen,
-            stranger=bool(await self._rivals(it, guard)),
+            stranger=bool(rivals),
+            stranger_idle=all(one.status == "created" for one in rivals),
         )
 
     async def _find_candidate(self, it: Replacement) -> None:
@@ -103,13 +112,22 @@ class Settler:
         found = [await self._find(stranger) for stranger in guard.strangers]
         return [one for one in found if one is not None and one.labels.get(NUMBER) == it.number]
 
-    async def _carry_out(self, end: Settlement, it: Replacement, guard: Guard) -> None:
+    async def _started_rivals(self, it: Replacement, guard: Guard) -> list[Container]:
+        """Rivals, once one of them has been started: Compose does so a moment after it has made them, if it can."""
+        for _ in range(_STARTED_WITHIN_LOOKS):
+            rivals = await self._rivals(it, guard)
+            if not rivals or any(one.status != "created" for one in rivals):
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return rivals
+
+    async def _carry_out(self, end: Settlement, it: Replacement, policy: Policy, guard: Guard) -> None:
         _log.info("settling", container=it.name, end=str(end))
         match end:
             case Settlement.INCUMBENT | Settlement.INCUMBENT_STOPPED:
                 await self._keep_incumbent(it, guard, run=end is Settlement.INCUMBENT)
             case Settlement.CANDIDATE | Settlement.CANDIDATE_STOPPED:
-                await self._keep_candidate(it, guard, run=end is Settlement.CANDIDATE)
+                await self._keep_candidate(it, policy, guard, run=end is Settlement.CANDIDATE)
             case Settlement.NOTHING:
                 await self._drop_candidate(it, guard)
                 await self._point_tag(it, it.old_image)
@@ -141,12 +159,11 @@ class Settler:
         if run:
             await self._announce(await self._engine.container(it.incumbent))
 
-    async def _keep_candidate(self, it: Replacement, guard: Guard, *, run: bool) -> None:
+    async def _keep_candidate(self, it: Replacement, policy: Policy, guard: Guard, *, run: bool) -> None:
         candidate = await self._engine.container(it.candidate or "")
         with guard.acting(it.incumbent, *STOPPING, "destroy"):
             if candidate.running:
-                with contextlib.suppress(NotFoundError):
-                    await self._engine.stop(it.incumbent, signal=None, timeout_s=None)
+                await stop_incumbent(self._engine, it, policy)
             await self._engine.remove(it.incumbent, force=True)
         for name in it.late:
             if name not in candidate.endpoints:

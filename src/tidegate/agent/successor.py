@@ -5,7 +5,7 @@ when the new one has connected and asked; if the new one dies before it has take
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
@@ -16,11 +16,11 @@ from tidegate.agent.control import ask
 from tidegate.agent.decide import Decision
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import Unhealthy
-from tidegate.agent.outcome import Ending
+from tidegate.agent.outcome import Ending, Inconclusive
 from tidegate.agent.prepare import Prepared
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
-from tidegate.agent.state import State
+from tidegate.agent.state import State, StateError
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.updater import Updater
@@ -61,17 +61,19 @@ class Successor:
         self._asked.clear()
         txid = new_id()
         try:
-            one = await self._prepare(txid, decision)
+            one, *riders = await self._prepare(txid, decision)
         except EngineUnavailableError:
             raise
         except (EngineError, RegistryError) as error:
             self._updater.tell_failure([decision], str(error))
             return Ending.FAILED
-        return await self._hand_over(txid, one)
+        return await self._hand_over(txid, one, riders)
 
-    async def _hand_over(self, txid: str, one: Prepared) -> Ending:
+    async def _hand_over(self, txid: str, one: Prepared, riders: Sequence[Prepared]) -> Ending:
         it, policy = one.replacement, one.policy
-        transaction = Transaction(txid, self._tools, [it], {it.id: policy})
+        policies = {each.replacement.id: each.policy for each in (one, *riders)}
+        replacements = [each.replacement for each in (one, *riders)]
+        transaction = Transaction(txid, self._tools, replacements, policies)
         transaction.begin(handover=True)
         guard = transaction.guard(it)
         with self._tools.hub.listening(guard.feed):
@@ -79,28 +81,31 @@ class Successor:
                 await self._start(transaction, it, guard)
                 await race(self._wait_until_asked(it, policy.health_timeout_s), guard)
                 await self._step_aside(it, policy.health_timeout_s)
-            except (Unhealthy, Interfered, EngineError, asyncio.CancelledError) as cause:
+            except (Unhealthy, Interfered, EngineError, StateError, asyncio.CancelledError) as cause:
                 return await self._undo(transaction, one, guard, cause)
 
-    async def _prepare(self, txid: str, decision: Decision) -> Prepared:
-        """Two agents may overlap: only one acts. Without host ports the networks are joined at once."""
+    async def _prepare(self, txid: str, decision: Decision) -> list[Prepared]:
+        """The agent's own replacement, then those of containers in its namespaces.
+
+        Two agents may overlap: only one acts. Without host ports the networks are joined at once.
+        """
         policy = decision.place.policy
         if policy is None:
             raise ValueError("the agent's own labels cannot be used")
         free = replace(policy, overlap=True, strategy=None, probe=None)
         place = replace(decision.place, selection=replace(decision.place.selection, policy=free))
-        (one, *_) = await self._preparer.prepare(txid, [(replace(decision, place=place), place.followed)])
-        it = one.replacement
+        prepared = await self._preparer.prepare(txid, [(replace(decision, place=place), place.followed)])
+        it = prepared[0].replacement
         if it.strategy is not Strategy.SWAP:
             it.strategy, it.early, it.late = Strategy.START_FIRST, tuple(it.endpoints), ()
             it.done.add(Step.PRIVATE_NETWORK)
-        return one
+        return prepared
 
     async def _start(self, transaction: Transaction, it: Replacement, guard: Guard) -> None:
         for step in steps_of(it.strategy)[: steps_of(it.strategy).index(Step.PROVE)]:
             if step not in it.done:
                 self._expected = it.candidate
-                await transaction.take(step, it, guard)
+                await transaction.steps.take(step, it, guard)
         _log.info("the new agent runs; waiting for it to take over", container=it.name)
 
     async def _wait_until_asked(self, it: Replacement, limit_s: float) -> None:
@@ -136,6 +141,8 @@ class Successor:
         self._expected = None
         if not self._state.lock.held:
             raise cause
+        if isinstance(cause, Unhealthy) and one.replacement.strategy is Strategy.SWAP:
+            cause = Inconclusive(f"{cause}; it had a private network only")  # nobody can tell which of the two it was
         result = await transaction.settled(one.replacement, guard, cause)
         await self._updater.conclude(transaction.id, result, [one])
         return result.ending

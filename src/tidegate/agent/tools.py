@@ -1,41 +1,31 @@
 """What every transaction of an agent works with."""
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from tidegate.agent.events import EventHub
 from tidegate.agent.guard import Guard
 from tidegate.agent.hands import Announce, Hands, Prove
 from tidegate.agent.injected import Kept
+from tidegate.agent.missed import PastEvents
+from tidegate.agent.notes import Writing
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler
 from tidegate.domain.policy import Policy
-from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 
 
-class Journal(Kept, Protocol):
+class Journal(Kept, Writing, Protocol):
     """Where a step is written down before it is taken."""
-
-    def begin(self, txid: str, record: Mapping[str, Any]) -> None:
-        """Open a transaction; on disk when it returns."""
-
-    def append(self, txid: str, record: Mapping[str, Any]) -> None:
-        """Add a record; on disk when it returns."""
 
     def close(self, txid: str) -> None:
         """The transaction is over."""
 
-
-class PastEvents(Protocol):
-    """The engine's memory of what happened."""
-
-    async def __call__(self, since_ns: int) -> list[Event]:
-        """Events from then until now."""
+    def knows(self, txid: str) -> bool:
+        """Whether it is one of this agent's own."""
 
 
 class Prover(Protocol):
@@ -63,6 +53,8 @@ class Tools:
     announce: Announce
     journal: Journal
     past_events: PastEvents
+    slack_ns: int = 0
+    """How far the engine's clock may be from the agent's."""
 
     def hands(self, it: Replacement, policy: Policy, guard: Guard, prove: Prove | None = None) -> Hands:
         """What carries out the steps of a replacement; without `prove` a candidate is judged strictly."""

@@ -21,6 +21,7 @@ class Unfinished:
     `theirs` are containers that somebody acted on, with the newer release in their place, and what was done.
     `walking` is the replacement that was under way, if one was, and `doing` the step that was begun with it;
     `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
+    `since_ns` tells by a replaced one's id from when on what is done to its candidate has not been looked at.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
     broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
     telling of it was cut off, and `booked` that it is in the history already. `hold` is what it leaves in the
@@ -30,6 +31,7 @@ class Unfinished:
     txid: str
     replacements: list[Replacement]
     replaced: list[Replacement] = field(default_factory=list)
+    since_ns: dict[str, int] = field(default_factory=dict)
     theirs: dict[str, str] = field(default_factory=dict)
     walking: Replacement | None = None
     doing: Step | None = None
@@ -107,6 +109,7 @@ def _at_rest(it: Unfinished, which: Replacement, record: Mapping[str, Any]) -> N
     match record["kind"]:
         case "replaced":
             it.replaced.append(which)
+            it.since_ns[which.id] = int(record.get("since_ns", record.get("time_ns", 0)))
         case "reversed":
             it.reversed_ids.add(which.id)
         case "theirs":

@@ -1,6 +1,7 @@
 """Carries decisions out: units in the order of their dependencies, each in a transaction of its own."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from tidegate.agent.recovery import recover
 from tidegate.agent.restarts import Restart, Restarts, start
 from tidegate.agent.retention import Retention
 from tidegate.agent.round import Round
-from tidegate.agent.state import State
+from tidegate.agent.state import State, StateError
 from tidegate.agent.stopping import brought_to_rest
 from tidegate.agent.survey import Survey
 from tidegate.agent.tools import Tools, new_id
@@ -113,7 +114,7 @@ class Updater:
         except NotEndedError as error:
             tally.failed += len(members)
             _log.error("an update could not be ended; it is tried again soon", reason=str(error))
-        except (EngineError, RegistryError) as error:
+        except (EngineError, RegistryError, StateError) as error:
             tally.failed += len(members)
             self._books.tell_failure(members, str(error))
         else:
@@ -134,7 +135,7 @@ class Updater:
         Raises `EngineError` where it could not begin, and `NotEndedError`. `hold` is what a rollback by hand leaves in
         the quarantine.
         """
-        txid = new_id()
+        txid, began_ns = new_id(), time.time_ns()
         prepared = await self._preparer.prepare(txid, [(one, one.place.followed) for one in members])
         for one in prepared:
             it = one.replacement
@@ -145,6 +146,7 @@ class Updater:
             [one.replacement for one in prepared],
             {one.replacement.id: one.policy for one in prepared},
             hold=hold,
+            began_ns=began_ns,
         )
         return await brought_to_rest(self._run(transaction, prepared, round_), transaction.stop)
 
@@ -159,7 +161,7 @@ class Updater:
         except EngineError as error:
             raise NotEndedError(str(error)) from error
         if transaction.stop.is_set():  # otherwise the end of the look does it
-            await self._tools.private.collect(())
+            await self._tools.private.collect(self._tools.journal.knows, datetime.now(UTC))
         return result
 
     async def recover(self, unfinished: Unfinished, own: str | None = None) -> None:
@@ -190,13 +192,19 @@ class Updater:
         hold: Hold | None = None,
         round_: Round | None = None,
     ) -> None:
-        """Tell how a transaction ended, do what a commit brings with it, and close its journal."""
-        await self._books.book(result, prepared, began, hold)
-        if result.ending is Ending.COMMITTED:
-            self._journal.append(txid, {"kind": "booked"})
-            await self._bring_with_it(txid, prepared, round_)
-        else:
-            self._journal.close(txid)
+        """Tell how a transaction ended, do what a commit brings with it, and close its journal.
+
+        Where that cannot be written, the journal stays open, and the next recovery does it.
+        """
+        try:
+            await self._books.book(result, prepared, began, hold)
+            if result.ending is Ending.COMMITTED:
+                self._journal.append(txid, {"kind": "booked"})
+                await self._bring_with_it(txid, prepared, round_)
+            else:
+                self._journal.close(txid)
+        except StateError as error:
+            _log.error("how an update ended could not be noted; it is tried again", update=txid, reason=str(error))
 
     async def _bring_with_it(self, txid: str, prepared: Sequence[Prepared], round_: Round | None = None) -> None:
         """Post-update hooks and restarts; the journal stays open until the restarts have journals of their own."""

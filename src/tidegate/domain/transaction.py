@@ -90,6 +90,11 @@ _SERVES_AFTER = {
 }
 
 
+_NEEDS_CANDIDATE = {
+    Strategy.START_FIRST: {Step.STOP, Step.REMOVE},
+    Strategy.SWAP: {Step.CUT, Step.JOIN, Step.STOP, Step.REMOVE},
+    Strategy.STOP_FIRST: {Step.REMOVE},
+}
 _CUT = {Strategy.SWAP: Step.CUT, Strategy.STOP_FIRST: Step.STOP}
 
 
@@ -104,6 +109,11 @@ def cut_of(strategy: Strategy) -> Step | None:
     With start-first both answer by then, by addresses of their own.
     """
     return _CUT.get(strategy)
+
+
+def needs_candidate(strategy: Strategy, step: Step) -> bool:
+    """Whether a step makes room for a candidate that has been proved: it is looked at once more before."""
+    return step in _NEEDS_CANDIDATE[strategy]
 
 
 def serves(strategy: Strategy, done: frozenset[Step]) -> bool:
@@ -137,17 +147,21 @@ class Party:
 class Scene:
     """What is left of a transaction.
 
-    `serves`: the candidate was proved and answers. `incumbent_stopped`: the agent had stopped the incumbent.
+    `serves`: the candidate was proved and answers. `candidate_runs`: so it does, or it is not meant to.
+    `incumbent_stopped`: the agent had stopped the incumbent.
     `unseen`: the candidate was so young when somebody acted that they cannot have meant it.
-    `stranger`: a container of the same service that the agent did not make has appeared.
+    `stranger`: a container of the same service that the agent did not make has appeared; `stranger_idle`: whoever made
+    it never started it.
     """
 
     incumbent: Party
     candidate: Party
     serves: bool = False
+    candidate_runs: bool = True
     incumbent_stopped: bool = False
     unseen: bool = False
     stranger: bool = False
+    stranger_idle: bool = False
 
 
 class Settlement(StrEnum):
@@ -163,8 +177,16 @@ class Settlement(StrEnum):
 
 def settle(scene: Scene) -> Settlement:
     """The end of a transaction that was cut short: what a person did is what counts, then what was safe."""
-    if scene.stranger:
+    if scene.stranger and not (scene.stranger_idle and _untouched(scene)):
         return Settlement.STRANGER
+    return _ours(scene)
+
+
+def _untouched(scene: Scene) -> bool:
+    return {scene.incumbent.touch, scene.candidate.touch} <= {Touch.NONE, Touch.RESTARTED}
+
+
+def _ours(scene: Scene) -> Settlement:
     if not scene.candidate.present:
         return _incumbent_alone(scene)
     if not scene.incumbent.present:
@@ -187,6 +209,8 @@ def _candidate_alone(scene: Scene) -> Settlement:
         return Settlement.NOTHING
     if scene.candidate.touch is Touch.STOPPED:
         return Settlement.CANDIDATE_STOPPED
+    if scene.incumbent.touch is Touch.NONE and not scene.serves and not scene.candidate_runs:
+        return Settlement.NOTHING  # it was removed before anybody looked, and nothing has taken its place yet
     return Settlement.CANDIDATE
 
 
@@ -197,6 +221,6 @@ def _both(scene: Scene) -> Settlement:
     if scene.incumbent.touch is Touch.STOPPED or (scene.candidate.touch is Touch.STOPPED and scene.incumbent_stopped):
         return Settlement.CANDIDATE_STOPPED if scene.serves else Settlement.INCUMBENT_STOPPED
     if touched == {Touch.NONE} or scene.incumbent.touch is Touch.NONE:
-        forward = scene.serves and scene.candidate.touch is not Touch.STOPPED
+        forward = scene.serves and scene.candidate_runs and scene.candidate.touch is not Touch.STOPPED
         return Settlement.CANDIDATE if forward else Settlement.INCUMBENT
     return Settlement.INCUMBENT

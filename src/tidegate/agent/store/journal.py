@@ -1,5 +1,6 @@
 """The journal: what a transaction is about to do, on disk before it is done. Recovery reads it."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tidegate.agent.store.files import (
 
 _SUFFIX = ".jsonl"
 _ATTACHED = ".tar"
+_RESERVE_BYTES = 256 * 1024
 _TXID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +46,7 @@ class Journal:
     def __init__(self, directory: Path, *, keep: int = 20, clock: Clock = wall_clock) -> None:
         self._directory = directory
         self._done = directory / "done"
+        self._reserve = directory / "reserve"
         self._keep = keep
         self._clock = clock
 
@@ -53,6 +56,7 @@ class Journal:
         path = self._path(txid)
         if path.exists():
             raise StateError(f"{path} exists already: transaction {txid} was begun before and has not ended.")
+        self._put_by()
         append(path, record)
 
     def append(self, txid: str, record: Mapping[str, Any]) -> None:
@@ -60,7 +64,30 @@ class Journal:
         path = self._path(txid)
         if not path.exists():
             raise StateError(f"{path} is missing: somebody removed the journal of transaction {txid} as it ran.")
-        append(path, record)
+        try:
+            append(path, record)
+        except StateError:
+            if not self._give_room():
+                raise
+            append(path, record)
+
+    def knows(self, txid: str) -> bool:
+        """Whether it is one of this agent's own, open or among the last that ended."""
+        return any((folder / f"{txid}{_SUFFIX}").exists() for folder in (self._directory, self._done))
+
+    def _put_by(self) -> None:
+        """Hold some of the disk, so that what is begun can be written to its end though it fills up meanwhile."""
+        if not self._reserve.exists() or self._reserve.stat().st_size < _RESERVE_BYTES:
+            write(self._reserve, os.urandom(_RESERVE_BYTES))  # zeros would take no room on some file systems
+
+    def _give_room(self) -> bool:
+        """Let go of what was put by, once; whether there was anything."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        _log.warning("the state folder is full; an update goes on with what was put by", folder=str(self._directory))
+        return True
 
     def open_transactions(self) -> list[JournalFile]:
         """Those not closed, the one written to first first; damaged journals are mended or set aside.
@@ -126,7 +153,10 @@ class Journal:
                 old.unlink(missing_ok=True)
 
     def _load(self, path: Path) -> JournalFile | None:
-        drop_torn_line(path)
+        try:
+            drop_torn_line(path)
+        except StateError as error:  # the line is passed over all the same
+            _log.error("a torn line stays in a journal", reason=str(error))
         lines = list(read_lines(path))
         records = tuple(line for line in lines if line is not None)
         txid = path.name.removesuffix(_SUFFIX)

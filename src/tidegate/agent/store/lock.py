@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tidegate.agent.store.files import StateError, make_directory, telling
@@ -69,5 +70,6 @@ class StateLock:
 
     @staticmethod
     def _sign(descriptor: int) -> None:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # who holds it is for people to read; on a full disk they do without
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

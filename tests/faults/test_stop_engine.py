@@ -1,0 +1,63 @@
+"""The engine is stopped in good order in the middle of an update, and started again: that is nobody's wish to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support.agent import AgentHere, agent_here, in_thread
+from tests.support.compose import Compose
+from tests.support.daemon import Daemon
+from tests.support.kills import SERVICES, Before, assert_at_rest
+from tests.support.waiting import wait_for
+
+POINTS: list[Any] = [
+    ("stop-first", "prove"),
+    ("swap", "prove"),
+    pytest.param(("start-first", "prove"), marks=pytest.mark.long),
+    pytest.param(("swap", "stop"), marks=pytest.mark.long),
+    pytest.param(("swap", "bake"), marks=pytest.mark.long),
+]
+
+
+def stop_at(agent: AgentHere, step: str, daemon: Daemon) -> threading.Thread:
+    """Let the journal's record of a step stop the engine, beside the agent, as it acts."""
+    append, stopping = agent.parts.state.journal.append, threading.Thread(target=daemon.stop)
+
+    def write(txid: str, record: Mapping[str, Any]) -> None:
+        append(txid, record)
+        if stopping.ident is None and step in {record.get("doing"), record["kind"]}:
+            stopping.start()
+
+    agent.parts.state.journal.append = write  # type: ignore[method-assign]
+    return stopping
+
+
+@pytest.mark.parametrize("case", POINTS)
+async def test_a_service_runs_again_after_the_engine_was_restarted_amid_its_update(
+    compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
+) -> None:
+    name, step = case
+    old = push("1")
+    web = {"image": old.reference, "restart": "unless-stopped", **SERVICES[name]}
+    compose.write({"services": {"web": web}, "networks": {"front": {}, "back": {}}})
+    compose.up()
+    before = Before.of(compose, "web")
+    new = push("2")
+    async with agent_here(tmp_path / "state", TIDEGATE_SETTLE="4s", TIDEGATE_BAKE="4s") as agent:
+        stopping = stop_at(agent, step, daemon)
+        running = asyncio.create_task(agent.agent.run())
+        await in_thread(wait_for, lambda: stopping.ident is not None, "the engine is stopped")
+        await in_thread(stopping.join)
+        await in_thread(daemon.start)
+        done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
+        await in_thread(functools.partial(done, limit_s=60))
+        running.cancel()
+        await asyncio.wait([running])
+    assert_at_rest(compose, tmp_path / "state", before, new)
