@@ -73,9 +73,9 @@ async def act(registry: Registry, folder: Path, kind: str, point: str, command: 
 
 
 async def nothing_is_left(folder: Path) -> None:
-    """The agent's next look takes away what connections may have needed until now."""
+    """The agent's next look takes away what connections may have needed until now; here one looks for all of them."""
     async with agent_here(folder / "sweeper") as agent:
-        await agent.collect()
+        await agent.parts.private.collect(lambda _: True, agent.parts.clock())
     assert made_for_updates() == set()
 
 
