@@ -17,12 +17,26 @@ from tests.support.daemon import Daemon
 from tests.support.kills import SERVICES, Before, assert_at_rest
 from tests.support.waiting import wait_for
 
+from tidegate.agent.guard import Guard
+
+AT_ONCE, LATER = True, False
+"""Whether the next engine is up before the agent looks at what has happened."""
+
 POINTS: list[Any] = [
-    ("stop-first", "prove"),
-    ("swap", "prove"),
-    pytest.param(("start-first", "prove"), marks=pytest.mark.long),
-    pytest.param(("swap", "stop"), marks=pytest.mark.long),
-    pytest.param(("swap", "bake"), marks=pytest.mark.long),
+    ("stop-first", "prove", AT_ONCE),
+    ("swap", "prove", LATER),
+    *(
+        pytest.param(case, marks=pytest.mark.long)
+        for case in [
+            ("stop-first", "prove", LATER),
+            ("swap", "prove", AT_ONCE),
+            ("start-first", "prove", AT_ONCE),
+            ("start-first", "prove", LATER),
+            ("swap", "stop", LATER),
+            ("swap", "bake", AT_ONCE),
+            ("swap", "bake", LATER),
+        ]
+    ),
 ]
 
 
@@ -39,11 +53,30 @@ def stop_at(agent: AgentHere, step: str, daemon: Daemon) -> threading.Thread:
     return stopping
 
 
+def be_quiet_once(up: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the guard wait for the next engine before it settles, as it does where the engine is quick to come back."""
+    quiet = Guard.quiet
+
+    async def quiet_at_last(guard: Guard) -> None:
+        await in_thread(up.wait, 60)
+        await quiet(guard)
+
+    monkeypatch.setattr(Guard, "quiet", quiet_at_last)
+
+
 @pytest.mark.parametrize("case", POINTS)
 async def test_a_service_runs_again_after_the_engine_was_restarted_amid_its_update(
-    compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
+    compose: Compose,
+    push: Push,
+    tmp_path: Path,
+    daemon: Daemon,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, str, bool],
 ) -> None:
-    name, step = case
+    (name, step, at_once), up = case, threading.Event()
+    if at_once:
+        be_quiet_once(up, monkeypatch)
     old = push("1")
     web = {"image": old.reference, "restart": "unless-stopped", **SERVICES[name]}
     compose.write({"services": {"web": web}, "networks": {"front": {}, "back": {}}})
@@ -56,6 +89,7 @@ async def test_a_service_runs_again_after_the_engine_was_restarted_amid_its_upda
         await in_thread(wait_for, lambda: stopping.ident is not None, "the engine is stopped")
         await in_thread(stopping.join)
         await in_thread(daemon.start)
+        up.set()
         done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
         await in_thread(functools.partial(done, limit_s=60))
         running.cancel()

@@ -1,6 +1,8 @@
 """How a replacement that was cut short is brought to rest."""
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,18 +14,21 @@ from tidegate.agent.settling import Settler
 from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
 from tidegate.domain.transaction import Settlement, Step, Strategy, steps_of
 from tidegate.engine import parse
-from tidegate.engine.errors import NotFoundError
-from tidegate.engine.model import Container, Event
+from tidegate.engine.errors import EngineUnavailableError, NotFoundError
+from tidegate.engine.model import Container, Event, Network
 
 NOT_STARTED = {"Status": "created", "Running": False}
 RUNNING = {"Status": "running", "Running": True}
+EXITED = {"Status": "exited", "Running": False}
+LONG_AGO, TOMORROW = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
 
 
 class Engine:
     """Has the candidate alone, created and not started; writes down what it is told to do."""
 
-    def __init__(self, **states: dict[str, Any]) -> None:
-        """`states` are those of the containers that are there instead."""
+    def __init__(self, *, started: datetime | None = LONG_AGO, **states: dict[str, Any]) -> None:
+        """`states` are those of the containers that are there instead; `started` None: it has no bridge."""
+        self.started, self.remembers = started, False
         self.told: list[str] = []
         self.stopped_by: Any = None
         self._states = states or {"new": NOT_STARTED}
@@ -33,6 +38,15 @@ class Engine:
             raise NotFoundError(ref)
         labels = {NUMBER: "1"}
         return parse.container({"Id": ref, "Name": "/web", "Config": {"Labels": labels}, "State": self._states[ref]})
+
+    async def network(self, ref: str) -> Network:
+        if self.started is None:
+            raise NotFoundError(ref)
+        return Network(ref, ref, "bridge", internal=False, labels={}, subnets=(), members={}, created=self.started)
+
+    async def events(self, **_: Any) -> AsyncIterator[Event]:
+        if self.remembers:
+            yield Event("container", "stop", "old", {}, 0)
 
     async def stop(self, _: str, *, signal: str | None, timeout_s: int | None) -> None:
         self.stopped_by = (signal, timeout_s)
@@ -61,8 +75,16 @@ def replacement(*, was_running: bool = True) -> Replacement:
     )  # fmt: skip
 
 
-async def settled(engine: Engine, it: Replacement, *strangers: str, policy: Policy | None = None) -> Settlement:
+async def settled(
+    engine: Engine,
+    it: Replacement,
+    *strangers: str,
+    policy: Policy | None = None,
+    done_to_old: Sequence[str] = (),
+) -> Settlement:
     guard = Guard(("shop", "web", "1"), "old", "tx.0")
+    for action in done_to_old:
+        guard.feed(Event("container", action, "old", {}, 0))
     for stranger in strangers:
         guard.feed(Event("container", "create", stranger, {PROJECT: "shop", SERVICE: "web"}, 0))
     settler = Settler(engine, engine, nothing)  # type: ignore[arg-type]
@@ -94,3 +116,18 @@ async def test_a_new_container_that_nobody_has_started_does_not_leave_the_servic
 async def test_a_new_container_that_runs_takes_the_place_of_both() -> None:
     engine, it = Engine(old=NOT_STARTED, new=NOT_STARTED, theirs=RUNNING), replacement()
     assert await settled(engine, it, "theirs") is Settlement.STRANGER
+
+
+@pytest.mark.parametrize("engine_of", [{"started": TOMORROW}, {"started": None}])
+async def test_the_signals_of_an_engine_that_was_restarted_are_nobodys_wish_to_stop(engine_of: dict[str, Any]) -> None:
+    engine = Engine(old=EXITED, **engine_of)
+    with pytest.raises(EngineUnavailableError, match="started again"):
+        await settled(engine, replacement(), done_to_old=["kill", "die", "stop"])
+    assert engine.told == []
+
+
+async def test_an_engine_without_a_bridge_that_remembers_the_act_was_not_restarted() -> None:
+    engine = Engine(old=EXITED, started=None)
+    engine.remembers = True
+    ended = await settled(engine, replacement(), done_to_old=["kill", "die", "stop"])
+    assert ended is Settlement.INCUMBENT_STOPPED

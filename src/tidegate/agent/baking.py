@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tidegate.agent.guard import Guard, Interfered
 from tidegate.agent.hands import STOPPING, Unhealthy
 from tidegate.agent.meanwhile import find
+from tidegate.agent.missed import ensure_same_engine
 from tidegate.agent.outcome import Broken
 from tidegate.agent.racing import end_all, race
 from tidegate.agent.replacement import Replacement
@@ -47,6 +48,7 @@ class Bake:
                 await race(self._tools.prover.bake(it.candidate or "", self._policies[it.id]), guard, self._stop)
             except Interfered:
                 await guard.quiet()
+                await ensure_same_engine(self._tools.engine, guard.watched_from_ns, guard.first_act_ns or 0)
             except Unhealthy as verdict:
                 if await find(self._tools.engine, it.candidate) is None:
                     return  # whoever removed it did so unseen

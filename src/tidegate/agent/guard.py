@@ -91,6 +91,8 @@ class Guard:
         self._candidate_born: float | None = None
         self._last_event = clock()
         self._first_act: float | None = None
+        self.watched_from_ns = wall()
+        self.first_act_ns: int | None = None
         self._strangers: set[str] = set()
         self._interfered = asyncio.Event()
         self._stirred = asyncio.Event()
@@ -207,6 +209,7 @@ class Guard:
         self._last_event = self._clock()
         if not self._interfered.is_set():
             self._first_act = self._clock()
+            self.first_act_ns = event.time_ns
             self.what = f"{event.attributes.get('name', event.id[:12])} {did} by somebody else"
             self._interfered.set()
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from tidegate.engine.errors import NotFoundError
+from tidegate.engine.errors import EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 
@@ -29,6 +29,19 @@ async def past_events(engine: Engine, since_ns: int) -> list[Event]:
     started_ns = await _engine_started_ns(engine)
     events = [event async for event in engine.events(since_ns=max(since_ns, started_ns), until_ns=time.time_ns())]
     return without_starts_at_boot(events) if started_ns > since_ns else events
+
+
+async def ensure_same_engine(engine: Engine, watched_from_ns: int, act_ns: int) -> None:
+    """Raise `EngineUnavailableError` where it is the engine's own end, or start, that looked like somebody's act.
+
+    An engine on its way down sends its containers the same signals as `docker stop` does. It takes no new calls by
+    then: who asks is answered by the engine that comes after it, or by nobody. `act_ns` is when the act was seen.
+    """
+    started_ns = await _engine_started_ns(engine)
+    # without a bridge to tell it by, a new engine gives itself away by what it does not remember
+    forgotten = not started_ns and not [one async for one in engine.events(since_ns=act_ns, until_ns=act_ns + 1)]
+    if started_ns > watched_from_ns or forgotten:
+        raise EngineUnavailableError("The engine was started again meanwhile: what it ended is taken up anew")
 
 
 async def _engine_started_ns(engine: Engine) -> int:

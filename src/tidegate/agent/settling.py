@@ -10,6 +10,7 @@ import structlog
 from tidegate.agent.guard import NUMBER, TRANSACTION, Guard
 from tidegate.agent.hands import STOPPING, Announce, stop_incumbent
 from tidegate.agent.homes import has_homes
+from tidegate.agent.missed import ensure_same_engine
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import SECOND, Replacement
 from tidegate.agent.tags import give_back, point_tag
@@ -47,10 +48,12 @@ class Settler:
 
         `policy` tells how the incumbent is stopped. `decided` is told each end before it is carried out; `chosen` is
         one that was decided before a kill. People may go on acting meanwhile: what vanishes under our hands is looked
-        at again.
+        at again. Raises `EngineUnavailableError` also where what looked like somebody's act was the engine's own end.
         """
         for _ in range(_TRIES):
             scene = await self._scene(it, guard)
+            if guard.first_act_ns is not None:
+                await ensure_same_engine(self._engine, guard.watched_from_ns, guard.first_act_ns)
             end = Settlement.INCUMBENT if back and self._may_go_back(scene) else settle(scene)
             end, chosen = chosen or end, None
             decided(end)
