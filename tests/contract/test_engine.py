@@ -3,6 +3,7 @@
 import asyncio
 import io
 import tarfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -331,6 +332,14 @@ async def test_events_tell_what_happened_to_containers_and_networks(engine: Engi
     seen = await until(engine, started.time_ns, ("network", "disconnect"))
     assert {("container", "start"), ("network", "connect")} <= {(event.kind, event.action) for event in seen}
     assert all(event.time_ns >= started.time_ns for event in seen)
+
+
+async def test_an_engine_tells_how_far_its_memory_of_events_reaches(engine: Engine, image: str) -> None:
+    began_ns, name = time.time_ns(), unique("forget")
+    for _ in range(300):
+        await engine.tag(image, name, "live")
+    assert began_ns < await engine.forgot_before_ns() < time.time_ns()
+    await engine.remove_image(f"{name}:live")
 
 
 async def test_a_change_of_health_is_an_event_and_shown(engine: Engine, image: str) -> None:

@@ -19,6 +19,8 @@ from tests.support.kills import (
     start_doomed_agent,
 )
 
+from tidegate.engine.port import Engine
+
 POINTS = [
     ("start-first", "in:step:prove"),
     ("start-first", "in:step:stop"),
@@ -31,7 +33,15 @@ POINTS = [
     ("stop-first", "at:step:remove"),
     ("swap", "in:bake"),
 ]
-OFTEN = {("stop", "swap", "at:step:confirm"), ("down", "start-first", "in:step:prove"), ("up", "swap", "in:step:name")}
+OFTEN = {
+    ("stop", "swap", "at:step:confirm", True),
+    ("down", "start-first", "in:step:prove", True),
+    ("up", "swap", "in:step:name", True),
+    ("stop", "start-first", "in:step:prove", False),
+    ("force", "swap", "in:step:prove", False),
+}
+NOBODY_CAN_TELL = ("stop", "stop-first", "at:step:remove", False)
+"""A release that was not proved yet, and that may have ended by itself as well: the old one serves."""
 COMMANDS = {
     "stop": ["stop"],
     "down": ["down"],
@@ -41,8 +51,12 @@ COMMANDS = {
 
 
 def cases() -> list[Any]:
-    every = [(command, *point) for command in COMMANDS for point in POINTS]
-    return [pytest.param(case, id="-".join(case), marks=() if case in OFTEN else pytest.mark.long) for case in every]
+    every = [(command, *point, remembered) for command in COMMANDS for point in POINTS for remembered in (True, False)]
+    return [pytest.param(case, id=_named(*case), marks=() if case in OFTEN else pytest.mark.long) for case in every]
+
+
+def _named(command: str, name: str, point: str, remembered: bool) -> str:
+    return f"{command}-{name}-{point}-{'remembered' if remembered else 'forgotten'}"
 
 
 def running(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pushed]:
@@ -53,19 +67,28 @@ def running(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pu
     return Before.of(compose, "web"), old, push("2", healthcheck=True)
 
 
+async def forget_everything(engine: Engine, image: str) -> None:
+    """Let so much happen on the engine that it remembers nothing of what was before."""
+    for _ in range(300):
+        await engine.tag(image, "tidegate-test", "forget")
+    await engine.remove_image("tidegate-test:forget")
+
+
 @pytest.mark.parametrize("case", cases())
 async def test_what_a_person_did_while_the_agent_was_down_stands(
-    compose: Compose, push: Push, tmp_path: Path, case: tuple[str, str, str]
+    compose: Compose, push: Push, tmp_path: Path, case: tuple[str, str, str, bool]
 ) -> None:
-    command, name, point = case
+    command, name, point, remembered = case
     before, old, new = running(compose, push, name)
     agent_killed_at(point, tmp_path / "state")
     compose.run(*COMMANDS[command], check=False)
     async with agent_here(tmp_path / "state") as agent:
+        if not remembered:
+            await forget_everything(agent.parts.engine, old.image_id)
         await agent.agent.recover()
     if command == "down":
         assert compose.ids() == set()
-    elif command == "stop":
+    elif command == "stop" and case != NOBODY_CAN_TELL:
         assert not compose.container("web")["State"]["Running"]
     else:
         assert_at_rest(compose, tmp_path / "state", before, old, new)

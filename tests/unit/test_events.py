@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 from tidegate.agent.events import EventHub
-from tidegate.engine.errors import EngineUnavailableError
+from tidegate.agent.missed import past_events
+from tidegate.engine.errors import EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Event
 
 FAR_AHEAD_NS = 4_000_000_000_000_000_000
@@ -74,3 +77,38 @@ async def test_what_happens_before_the_stream_stands_is_not_missed() -> None:
     engine = Engine([event(1)])
     await heard(engine, 1)
     assert engine.asked_since[0] is not None
+
+
+async def test_what_the_engine_has_forgotten_is_remembered_here_and_told_once_in_its_order() -> None:
+    async def told(**_: Any) -> AsyncIterator[Event]:
+        for each in (event(3), event(2)):
+            yield each
+
+    engine = SimpleNamespace(events=told, network=no_bridge)
+    engine_and_agent = await past_events(engine, 0, lambda _: [event(1), event(2)])
+    assert [one.id for one in engine_and_agent] == ["c1", "c2", "c3"]
+
+
+async def no_bridge(_: str) -> None:
+    raise NotFoundError("bridge")
+
+
+async def test_a_listener_that_comes_late_can_ask_what_was_heard_before() -> None:
+    engine = Engine([event(1), event(2), event(3)])
+    hub = EventHub(engine)  # type: ignore[arg-type]
+    with hub.listening(third := Third()):
+        hub.start()
+        await asyncio.wait_for(third.come.wait(), 5)
+    assert [one.id for one in hub.kept(event(2).time_ns)] == ["c2", "c3"]
+    await hub.close()
+
+
+class Third:
+    """Waits for the third event."""
+
+    def __init__(self) -> None:
+        self.come = asyncio.Event()
+
+    def __call__(self, one: Event) -> None:
+        if one.id == "c3":
+            self.come.set()

@@ -115,7 +115,11 @@ async def test_a_restart_policy_that_the_kill_left_away_is_put_back(events: tupl
 
 
 async def test_a_restart_policy_that_the_agent_does_not_touch_stays_as_it_is() -> None:
-    assert await finished(Engine(running=False, policy=NEVER)) == ["start"]
+    assert await finished(Engine(running=False, policy=NEVER), stops=1) == ["start"]
+
+
+async def test_what_ended_before_the_agent_stopped_it_is_left_as_it_is_though_nobody_remembers_why() -> None:
+    assert await finished(Engine(running=False, policy=ALWAYS)) == []
 
 
 def test_a_restart_of_an_earlier_version_can_be_read() -> None:

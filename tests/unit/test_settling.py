@@ -1,6 +1,6 @@
 """How a replacement that was cut short is brought to rest."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from tidegate.agent import settling
-from tidegate.agent.guard import NUMBER, PROJECT, SERVICE, Guard
+from tidegate.agent.guard import NUMBER, PROJECT, SERVICE, TRANSACTION, Guard
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler
 from tidegate.domain.policy import Policy, PolicyDefaults, resolve_policy
 from tidegate.domain.transaction import Settlement, Step, Strategy, steps_of
 from tidegate.engine import parse
 from tidegate.engine.errors import EngineUnavailableError, NotFoundError
-from tidegate.engine.model import Container, Event, Network
+from tidegate.engine.model import Container, ContainerSummary, Event, Network
 
+TX = "20261125-120000-abcd.0"
 NOT_STARTED = {"Status": "created", "Running": False}
 RUNNING = {"Status": "running", "Running": True}
 EXITED = {"Status": "exited", "Running": False}
@@ -31,13 +32,16 @@ class Engine:
         self.started, self.remembers = started, False
         self.told: list[str] = []
         self.stopped_by: Any = None
+        self.listed: dict[str, tuple[str, dict[str, str]]] = {}
         self._states = states or {"new": NOT_STARTED}
 
     async def container(self, ref: str) -> Container:
         if ref not in self._states:
             raise NotFoundError(ref)
-        labels = {NUMBER: "1"}
-        return parse.container({"Id": ref, "Name": "/web", "Config": {"Labels": labels}, "State": self._states[ref]})
+        created, labels = self.listed.get(ref, ("2026-11-25T11:00:00Z", {NUMBER: "1"}))
+        config = {"Labels": labels}
+        document = {"Id": ref, "Name": "/web", "Created": created, "Config": config, "State": self._states[ref]}
+        return parse.container(document)
 
     async def network(self, ref: str) -> Network:
         if self.started is None:
@@ -51,8 +55,12 @@ class Engine:
     async def stop(self, _: str, *, signal: str | None, timeout_s: int | None) -> None:
         self.stopped_by = (signal, timeout_s)
 
-    async def containers(self, **_: Any) -> list[Any]:
-        return []
+    async def containers(self, *, labels: Mapping[str, str]) -> list[ContainerSummary]:
+        return [
+            ContainerSummary(ref, ref, "web:live", "sha256:2", "running", held)
+            for ref, (_, held) in self.listed.items()
+            if labels.items() <= held.items()
+        ]
 
     def __getattr__(self, verb: str) -> Any:
         async def told(*_: Any, **__: Any) -> None:
@@ -68,7 +76,7 @@ async def nothing(*_: Any) -> None:
 def replacement(*, was_running: bool = True) -> Replacement:
     steps = steps_of(Strategy.STOP_FIRST)
     return Replacement(
-        id="tx.0", cluster="shop", service="web", number="1", name="web", incumbent="old", reference="web:live",
+        id=TX, cluster="shop", service="web", number="1", name="web", incumbent="old", reference="web:live",
         old_image="sha256:1", new_image="sha256:2", old_digest="", new_digest="", strategy=Strategy.STOP_FIRST, late=(),
         early=(), request={}, endpoints={}, saved={}, saved_endpoints={},
         was_running=was_running, candidate="new", done=set(steps[: steps.index(Step.REMOVE) + 1]),
@@ -82,7 +90,7 @@ async def settled(
     policy: Policy | None = None,
     done_to_old: Sequence[str] = (),
 ) -> Settlement:
-    guard = Guard(("shop", "web", "1"), "old", "tx.0")
+    guard = Guard(("shop", "web", "1"), "old", TX)
     for action in done_to_old:
         guard.feed(Event("container", action, "old", {}, 0))
     for stranger in strangers:
@@ -131,3 +139,25 @@ async def test_an_engine_without_a_bridge_that_remembers_the_act_was_not_restart
     engine.remembers = True
     ended = await settled(engine, replacement(), done_to_old=["kill", "die", "stop"])
     assert ended is Settlement.INCUMBENT_STOPPED
+
+
+PLACE = {PROJECT: "shop", SERVICE: "web", NUMBER: "1"}
+
+
+@pytest.mark.parametrize(
+    ("created", "labels", "end"),
+    [
+        ("2026-11-25T12:00:03Z", PLACE, Settlement.STRANGER),
+        ("2026-11-25T11:59:59Z", PLACE, Settlement.CANDIDATE),
+        ("2026-11-25T12:00:03Z", {**PLACE, "com.docker.compose.oneoff": "True"}, Settlement.CANDIDATE),
+        ("2026-11-25T12:00:03Z", {**PLACE, NUMBER: "2"}, Settlement.CANDIDATE),
+        ("2026-11-25T12:00:03Z", {**PLACE, TRANSACTION: TX}, Settlement.CANDIDATE),
+    ],
+    ids=["theirs", "there before", "run once", "another replica", "our own"],
+)
+async def test_what_somebody_made_is_found_though_no_event_tells_of_it(
+    created: str, labels: dict[str, str], end: Settlement
+) -> None:
+    engine = Engine(new=RUNNING, theirs=RUNNING)
+    engine.listed = {"theirs": (created, labels)}
+    assert await settled(engine, replacement()) is end

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -12,6 +13,8 @@ from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
 
 Listener = Callable[[Event], None]
+_KEPT = 1000
+"""Events of containers and networks that the agent remembers: an engine forgets after 256 of every kind."""
 _log = structlog.get_logger(__name__)
 
 
@@ -21,6 +24,7 @@ class EventHub:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._listeners: list[Listener] = []
+        self._kept: deque[Event] = deque(maxlen=_KEPT)
         self._last_ns: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -48,6 +52,10 @@ class EventHub:
         finally:
             self._listeners.remove(listener)
 
+    def kept(self, since_ns: int) -> list[Event]:
+        """What was heard of the time from then on, as far as it is remembered here."""
+        return [event for event in self._kept if event.time_ns >= since_ns]
+
     async def _read_for_ever(self) -> None:
         delay_s = 0.1
         while True:
@@ -67,5 +75,6 @@ class EventHub:
 
     def _hand_on(self, event: Event) -> None:
         self._last_ns = max(self._last_ns or 0, event.time_ns + 1)
+        self._kept.append(event)
         for listener in tuple(self._listeners):
             listener(event)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.domain.transaction import Party, Touch
@@ -93,6 +93,7 @@ class Guard:
         self._first_act: float | None = None
         self.watched_from_ns = wall()
         self.first_act_ns: int | None = None
+        """When the engine saw the first of somebody's acts; None also where what they did was found without it."""
         self._strangers: set[str] = set()
         self._interfered = asyncio.Event()
         self._stirred = asyncio.Event()
@@ -159,19 +160,19 @@ class Guard:
             return
         if event.id in self._tracks:
             self._own(event, self._tracks[event.id])
-        elif event.action == "create" and self._is_stranger(event):
+        elif event.action == "create" and self.is_strange(event.attributes):
             self._strangers.add(event.id)
             self._note(event, "was created beside it")
         elif event.id in self._strangers:
             self._last_event = self._clock()
 
-    def _is_stranger(self, event: Event) -> bool:
-        of = event.attributes.get
-        if _same_transaction(of(TRANSACTION, ""), self._transaction) or not self._slot[0]:
+    def is_strange(self, labels: Mapping[str, str]) -> bool:
+        """Whether a container with these labels is one of the same service that is none of this transaction's."""
+        if _same_transaction(labels.get(TRANSACTION, ""), self._transaction) or not self._slot[0]:
             return False
-        if of("com.docker.compose.oneoff", "False").lower() == "true":
+        if labels.get("com.docker.compose.oneoff", "False").lower() == "true":
             return False
-        return (of(PROJECT), of(SERVICE)) == self._slot[:2]
+        return (labels.get(PROJECT), labels.get(SERVICE)) == self._slot[:2]
 
     def _own(self, event: Event, track: _Track) -> None:
         action = event.action
@@ -210,8 +211,28 @@ class Guard:
         if not self._interfered.is_set():
             self._first_act = self._clock()
             self.first_act_ns = event.time_ns
-            self.what = f"{event.attributes.get('name', event.id[:12])} {did} by somebody else"
+        self._interfere(f"{event.attributes.get('name', event.id[:12])} {did}")
+
+    def _interfere(self, what: str) -> None:
+        if not self._interfered.is_set():
+            self.what = f"{what} by somebody else"
             self._interfered.set()
+
+    def found_stranger(self, container: str, name: str) -> None:
+        """A container of the same service that is there, though no event told of it."""
+        if container not in self._strangers:
+            self._strangers.add(container)
+            self._interfere(f"{name} was created beside it")
+
+    def found_stopped(self, container: str, name: str) -> None:
+        """It does not run by somebody's wish, though no event told of it."""
+        self._tracks[container].stopped = self._tracks[container].ended = True
+        self._interfere(f"{name} was stopped")
+
+    def found_removed(self, container: str, name: str) -> None:
+        """It is gone, and the agent has not removed it, though no event told of it."""
+        self._tracks[container].destroyed = self._tracks[container].ended = True
+        self._interfere(f"{name} was removed")
 
     async def quiet(self, *, quiet_s: float = 1.5, limit_s: float = 120) -> None:
         """Wait until nobody has acted for `quiet_s` and nothing that was told to end is still ending."""

@@ -1,7 +1,8 @@
 """What happened on the engine while no agent watched, as far as the engine remembers it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from tidegate.engine.errors import EngineUnavailableError, NotFoundError
@@ -20,15 +21,38 @@ class PastEvents(Protocol):
         """Events from then until now."""
 
 
-async def past_events(engine: Engine, since_ns: int) -> list[Event]:
-    """What people and the engine did from then until now.
+async def past_events(engine: Engine, since_ns: int, heard: Callable[[int], list[Event]]) -> list[Event]:
+    """What people and the engine did from then until now. `heard` are events that the agent itself remembers.
 
     An engine that starts forgets what was before, ends the containers that outlived its predecessor and starts those
     whose restart policy says so. That is nobody's doing, and is left out.
     """
     started_ns = await _engine_started_ns(engine)
-    events = [event async for event in engine.events(since_ns=max(since_ns, started_ns), until_ns=time.time_ns())]
+    from_ns = max(since_ns, started_ns)
+    told = [event async for event in engine.events(since_ns=from_ns, until_ns=time.time_ns())]
+    events = sorted({_key(event): event for event in [*heard(from_ns), *told]}.values(), key=lambda one: one.time_ns)
     return without_starts_at_boot(events) if started_ns > since_ns else events
+
+
+def _key(event: Event) -> tuple[int, str, str, str]:
+    return (event.time_ns, event.kind, event.id, event.action)
+
+
+class Memory(StrEnum):
+    """How much the engine remembers of a time."""
+
+    WHOLE = "whole"
+    DROPPED = "dropped"
+    """More has happened than it keeps."""
+    RESTARTED = "restarted"
+    """It has been started since, and knows only what came after that."""
+
+
+async def memory(engine: Engine, since_ns: int) -> Memory:
+    """What the engine remembers of the time from then until now."""
+    if await _engine_started_ns(engine) > since_ns:
+        return Memory.RESTARTED
+    return Memory.DROPPED if await engine.forgot_before_ns() > since_ns else Memory.WHOLE
 
 
 async def ensure_same_engine(engine: Engine, watched_from_ns: int, act_ns: int) -> None:

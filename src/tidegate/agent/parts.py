@@ -90,7 +90,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         prover=HealthProver(engine, private),
         announce=announce,
         journal=state.journal,
-        past_events=lambda since_ns: past_events(engine, since_ns),
+        past_events=lambda since_ns: past_events(engine, since_ns, hub.kept),
         slack_ns=0 if parse_address(settings.docker_host).local else _ANOTHER_CLOCK_NS,
     )
     preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))

@@ -8,20 +8,20 @@ import structlog
 
 from tidegate.agent.hands import STOPPING
 from tidegate.agent.meanwhile import Watch, find, is_to_go_back, meanwhile, runs_newer
+from tidegate.agent.missed import memory
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.tools import Tools
 from tidegate.agent.transaction import Transaction
-from tidegate.agent.unfinished import Unfinished
+from tidegate.agent.unfinished import TO_THE_CANDIDATE, TO_THE_INCUMBENT, Unfinished
+from tidegate.agent.unseen import find_out, kept_up, stopped_by_somebody
 from tidegate.agent.way_back import BACK
 from tidegate.domain.policy import Policy
 from tidegate.domain.transaction import Settlement, Step, Touch
-from tidegate.engine.model import Event
+from tidegate.engine.model import Container, Event
 
 _log = structlog.get_logger(__name__)
 
-_TO_THE_INCUMBENT = {Settlement.INCUMBENT, Settlement.INCUMBENT_STOPPED}
-_TO_THE_CANDIDATE = {Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED}
 _ACTED_ON = "somebody acted on it while the agent was away"
 _INTERRUPTED = "the agent was interrupted before the update was proved"
 
@@ -82,11 +82,13 @@ async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: 
         watch.replay(events)
         if guard.interfered:
             await guard.quiet()
+        else:
+            await find_out(guard, it, unfinished, transaction.tools.engine)
         back = unfinished.verdict is not None and not it.reverse and not guard.interfered
         chosen = None if guard.interfered else unfinished.settling
         end = await transaction.settle(it, guard, back=back, chosen=chosen)
     if it.reverse:
-        if end in _TO_THE_CANDIDATE:
+        if end in TO_THE_CANDIDATE:
             transaction.notes.note("reversed", id=it.id)
         return
     unfinished.gave_way = unfinished.gave_way or guard.interfered
@@ -108,14 +110,13 @@ async def _say_ours(watch: Watch, it: Replacement, unfinished: Unfinished, trans
         if candidate is not None:
             watch.candidate(candidate)
         watch.guard.ours(it.candidate, "start")
-        if unfinished.abandoning or unfinished.settling in {*_TO_THE_INCUMBENT, Settlement.NOTHING}:
+        if unfinished.abandoning or unfinished.settling in {*TO_THE_INCUMBENT, Settlement.NOTHING}:
             watch.guard.ours(it.candidate, *STOPPING, "destroy")
-    done = {*it.done, unfinished.doing}
-    if done & {Step.STOP, Step.CUT, Step.REMOVE}:
+    if unfinished.was_stopping(it):
         watch.guard.ours(it.incumbent, *STOPPING)
-    if unfinished.settling in _TO_THE_INCUMBENT:
+    if unfinished.settling in TO_THE_INCUMBENT:
         watch.guard.ours(it.incumbent, "start")
-    if Step.REMOVE in done or unfinished.settling in _TO_THE_CANDIDATE:
+    if unfinished.was_removing(it):
         watch.guard.ours(it.incumbent, *STOPPING, "destroy")
 
 
@@ -123,13 +124,21 @@ async def _bake_again(transaction: Transaction) -> Result:
     """What serves is watched for its whole bake time; what a person has acted on meanwhile is theirs."""
     for it, events in await transaction.missed():
         touch, container = await meanwhile(it, transaction.tools.engine, events)
-        if container is None or touch is not Touch.NONE:
+        if container is None or touch is not Touch.NONE or await _kept_stopped(it, container, transaction):
             transaction.replaced.remove(it)
         elif it.was_running and not container.running and not _ended(it, events):
             await transaction.tools.engine.start(container.id)
     if transaction.replacements and not transaction.replaced:
         return transaction.finish(Result(Ending.GAVE_WAY, _ACTED_ON))
     return await transaction.bake()
+
+
+async def _kept_stopped(it: Replacement, container: Container, transaction: Transaction) -> bool:
+    """Whether somebody has stopped what serves, though the engine does not remember it."""
+    if container.running or not it.was_running or not kept_up(container):
+        return False
+    since_ns = transaction.since_ns.get(it.id, transaction.began_ns)
+    return stopped_by_somebody(container, await memory(transaction.tools.engine, since_ns))
 
 
 def _ended(it: Replacement, events: Sequence[Event]) -> bool:
@@ -161,7 +170,10 @@ async def _is_to_go_back(
     if walking is not None and walking.id == f"{it.id}{BACK}":  # what was done to it was judged when that was settled
         end = transaction.ends[it.name]
         it.was_running = it.was_running and end is Settlement.INCUMBENT
-        return end in _TO_THE_INCUMBENT
+        return end in TO_THE_INCUMBENT
+    container = await find(transaction.tools.engine, it.candidate)
+    if container is not None and await _kept_stopped(it, container, transaction):
+        it.was_running = False
     return await is_to_go_back(it, transaction.tools.engine, events)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tidegate.domain.recreate_candidate import restart_policy_of
@@ -48,6 +49,12 @@ class Replacement:
     candidate: str | None = None
     private: str | None = None
     done: set[Step] = field(default_factory=set)
+
+    @property
+    def began(self) -> datetime:
+        """When its transaction began, by the agent's clock, to the second: it is in the id."""
+        date, time = self.id.split("-")[:2]
+        return datetime.strptime(f"{date}{time}+0000", "%Y%m%d%H%M%S%z")
 
     @property
     def next_name(self) -> str:

@@ -90,6 +90,9 @@ class Restarts:
         await self._restore_policy(restart, container)
         if container.running:
             return
+        if stops == 0:
+            _log.info("not restarted: it does not run any more", container=restart.name)
+            return
         if stopped_by_somebody(await self._past_events(restart.time_ns), restart.container, stops):
             _log.info("not started again: somebody stopped it", container=restart.name)
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from tidegate.agent.guard import NUMBER, TRANSACTION, Guard
+from tidegate.agent.guard import NUMBER, PROJECT, SERVICE, TRANSACTION, Guard
 from tidegate.agent.hands import STOPPING, Announce, stop_incumbent
 from tidegate.agent.homes import has_homes
 from tidegate.agent.missed import ensure_same_engine
@@ -78,6 +78,7 @@ class Settler:
 
     async def _scene(self, it: Replacement, guard: Guard) -> Scene:
         await self._find_candidate(it)
+        await self._find_strangers(it, guard)
         rivals = await self._started_rivals(it, guard)
         incumbent = await self._find(it.incumbent)
         candidate = await self._find(it.candidate)
@@ -101,6 +102,17 @@ class Settler:
         for summary in await self._engine.containers(labels={TRANSACTION: it.id}):
             if not summary.name.endswith(SECOND):
                 it.candidate = summary.id
+
+    async def _find_strangers(self, it: Replacement, guard: Guard) -> None:
+        """What was made for the same place since the transaction began, also where no event tells of it any more."""
+        if not it.cluster:
+            return
+        for row in await self._engine.containers(labels={PROJECT: it.cluster, SERVICE: it.service, NUMBER: it.number}):
+            if row.id in {it.incumbent, it.candidate} or not guard.is_strange(row.labels):
+                continue
+            found = await self._find(row.id)
+            if found is not None and found.created >= it.began:
+                guard.found_stranger(found.id, found.name)
 
     async def _find(self, container: str | None) -> Container | None:
         if container is None:

@@ -10,6 +10,9 @@ from tidegate.agent.replacement import Replacement
 from tidegate.agent.restarts import Restart
 from tidegate.domain.transaction import Settlement, Step
 
+TO_THE_INCUMBENT = frozenset({Settlement.INCUMBENT, Settlement.INCUMBENT_STOPPED})
+TO_THE_CANDIDATE = frozenset({Settlement.CANDIDATE, Settlement.CANDIDATE_STOPPED})
+
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What a journal raises that has lost lines, or is an agent's of another version."""
 
@@ -49,6 +52,14 @@ class Unfinished:
     ended: Result | None = None
     booked: bool = False
     last_ns: int | None = None
+
+    def was_stopping(self, it: Replacement) -> bool:
+        """Whether the agent had begun to stop the incumbent of what was under way."""
+        return bool({*it.done, self.doing} & {Step.STOP, Step.CUT}) or self.was_removing(it)
+
+    def was_removing(self, it: Replacement) -> bool:
+        """Whether the agent had begun to remove the incumbent of what was under way."""
+        return Step.REMOVE in {*it.done, self.doing} or self.settling in TO_THE_CANDIDATE
 
 
 def read(txid: str, records: Sequence[Mapping[str, Any]]) -> Unfinished:

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Self
@@ -17,13 +18,16 @@ from tidegate.engine.image_verbs import ImageVerbs
 from tidegate.engine.model import EngineVersion, Event
 from tidegate.engine.network_verbs import NetworkVerbs
 from tidegate.engine.streams import json_lines
-from tidegate.engine.transport import Transport
+from tidegate.engine.transport import UNARY_S, Transport
 
 # Named one by one: each health check of each container makes three exec events that nobody here reads.
 WATCHED_ACTIONS = (
     *("create", "start", "die", "stop", "kill", "destroy", "rename", "update", "restart", "pause", "unpause"),
     *("oom", "health_status", "connect", "disconnect", "remove"),
 )
+
+_REMEMBERED = 250
+"""An engine keeps 256 events; some may be dropped while it tells of them."""
 
 
 class DockerEngine(ContainerVerbs, ArchiveVerbs, NetworkVerbs, ImageVerbs):
@@ -60,6 +64,19 @@ class DockerEngine(ContainerVerbs, ArchiveVerbs, NetworkVerbs, ImageVerbs):
                             yield event
             except aiohttp.ClientError:
                 return  # the engine went
+
+    async def forgot_before_ns(self) -> int:
+        times = {"since": _seconds(1), "until": _seconds(time.time_ns())}
+        count = oldest_ns = 0
+        async with (
+            self._transport.stream(
+                "GET", "events", action="ask what the engine remembers", params=times, limit_s=UNARY_S
+            ) as response,
+            aclosing(json_lines(response)) as lines,
+        ):
+            async for line in lines:
+                count, oldest_ns = count + 1, oldest_ns or int(line.get("timeNano") or 0)
+        return oldest_ns if count >= _REMEMBERED else 0
 
     async def free_bytes(self) -> int | None:
         if not self._transport.address.local:

@@ -121,6 +121,12 @@ class Engine(Protocol):
     def events(self, *, since_ns: int | None, until_ns: int | None = None) -> AsyncIterator[Event]:
         """Container and network events from `since_ns` on; ends at `until_ns`, or when the engine goes."""
 
+    async def forgot_before_ns(self) -> int:
+        """Its memory of events reaches back to here: the time of the oldest one, or 0 where none has been dropped yet.
+
+        It keeps the last 256 of every kind since it started, and each health check makes three.
+        """
+
     async def free_bytes(self) -> int | None:
         """Free space where the engine keeps images, or None where it cannot be known from here."""
 
