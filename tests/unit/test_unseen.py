@@ -35,7 +35,7 @@ def container(ref: str = "old", code: int | None = None, policy: str = "no", *, 
         (container(code=1), Memory.DROPPED, False),
         (container(code=137, oom=True), Memory.DROPPED, False),
         (container(code=143), Memory.RESTARTED, False),
-        (container(code=143, policy="unless-stopped"), Memory.RESTARTED, True),
+        (container(code=143, policy="unless-stopped"), Memory.RESTARTED, False),
         (container(code=1, policy="always"), Memory.DROPPED, True),
         (container(code=1, policy="on-failure"), Memory.DROPPED, False),
     ],
@@ -53,6 +53,7 @@ class Engine:
         self._containers = {one.id: one for one in containers}
 
     async def container(self, ref: str) -> Container:
+        assert ref, "a container without a name is all of them, in the engine's API"
         if ref not in self._containers:
             raise NotFoundError(ref)
         return self._containers[ref]
@@ -70,7 +71,7 @@ async def touches(doing: Step, *done: Step, containers: list[Container], last_ns
         id=f"{TX}.0", cluster="shop", service="web", number="1", name="shop-web-1", incumbent="old",
         reference="web:live", old_image="sha256:1", new_image="sha256:2", old_digest="a", new_digest="b",
         strategy=Strategy.SWAP, late=(), early=(), request={}, endpoints={}, saved={}, saved_endpoints={},
-        candidate="new", done=set(done),
+        candidate=None if doing is Step.CREATE else "new", done=set(done),
     )  # fmt: skip
     begin = {"kind": "begin", "replacements": [it.record()]}
     unfinished = read(TX, [begin, {**it.step_record(doing), "time_ns": last_ns}])
@@ -102,6 +103,7 @@ OLD_STOPPED, NEW_STOPPED = container("old", 143), container("new", 143)
         (Step.STOP, (Step.PROVE,), [OLD_STOPPED, NEW_STOPPED], (Touch.NONE, Touch.STOPPED)),
         (Step.JOIN, (Step.PROVE, Step.CUT), [NEW], (Touch.CLEARED, Touch.NONE)),
         (Step.REMOVE, (Step.PROVE, Step.STOP), [NEW], (Touch.NONE, Touch.NONE)),
+        (Step.CREATE, (), [OLD_STOPPED], (Touch.STOPPED, Touch.NONE)),
     ],
 )
 async def test_what_the_agent_did_not_begin_was_somebody_elses(

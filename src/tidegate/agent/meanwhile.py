@@ -42,8 +42,9 @@ class Watch:
 
 async def find(engine: Engine, container: str | None) -> Container | None:
     """The container, if it exists."""
-    with contextlib.suppress(NotFoundError):
-        return await engine.container(container or "")
+    if container is not None:
+        with contextlib.suppress(NotFoundError):
+            return await engine.container(container)
     return None
 
 

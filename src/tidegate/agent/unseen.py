@@ -38,14 +38,12 @@ def stopped_by_somebody(
 ) -> bool:
     """Whether a container that the agent did not stop was stopped by a person; `codes` are exit codes that tell it.
 
-    One that the engine keeps up would run if nobody had stopped it, also after a restart of the engine. Another one
-    may have gone down with the engine; else the way it ended tells.
+    One that the engine keeps up would run if nobody had stopped it; of another one the way it ended tells. Of an
+    engine that was started again nothing is told: what went down with it may not be up again yet.
     """
-    if container.running or container.status == "created" or remembered is Memory.WHOLE:
+    if container.running or container.status == "created" or remembered is not Memory.DROPPED:
         return False
-    return kept_up(container) or (
-        remembered is Memory.DROPPED and not container.oom_killed and container.exit_code in codes
-    )
+    return kept_up(container) or (not container.oom_killed and container.exit_code in codes)
 
 
 def kept_up(container: Container) -> bool:
