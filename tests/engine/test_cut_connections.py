@@ -86,6 +86,7 @@ async def test_closed_connections_are_forgotten_before_the_cut_and_an_open_one_i
 
 
 def test_a_closed_connection_to_somebody_else_is_kept(registry: Registry) -> None:
+    need_root("the kernel's tables are changed")
     host, _, port = registry.address.rpartition(":")
     with closing(socket.create_server((host, 0))) as free:
         own: int = free.getsockname()[1]
