@@ -30,7 +30,7 @@ def variables(*, host: str, engine: str, registry: str, folder: Path) -> dict[st
         "GROUND_REGISTRY": registry,
         "GROUND_FOLDER": str(folder),
         "GROUND_HOME": str(HOME),
-        "PATH": f"{unpacked('trixie') / 'usr/bin'}:{os.environ['PATH']}",
+        "PATH": f"{unpacked('trixie') / 'usr/bin'}:{unpacked('cosign') / 'usr/bin'}:{os.environ['PATH']}",
     }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 REGISTRY = ["docker-registry"]
 BUSYBOX = ["busybox-static"]
+COSIGN = ["cosign"]
 UNPACKED = {
     "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
     "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],
@@ -50,11 +51,15 @@ def install(releases: list[str]) -> None:
         # Both are needed for either engine: runc and the registry are bookworm's, Compose is trixie's.
         for release in sorted({"bookworm", "trixie", *releases}):
             _unpack(release, UNPACKED[release], release=release)
+        _unpack_cosign()
         _compile_app()
 
 
 def install_for_existing_engine() -> None:
-    """Have what an engine that runs already still lacks: registry, busybox, Compose, the test application."""
+    """Have what an engine that runs already still lacks: registry, busybox, Compose, the test application.
+
+    Cosign too where it can be had: only the tests of signatures need it.
+    """
     HOME.mkdir(exist_ok=True)
     with _one_at_a_time():
         _install_tools(COMPILER)
@@ -62,7 +67,14 @@ def install_for_existing_engine() -> None:
             _unpack("registry", [*REGISTRY, *BUSYBOX])
         if not _has_compose():
             _unpack("trixie", UNPACKED["trixie"], release="trixie")
+        if is_debian() and not find("usr/bin/cosign"):
+            _unpack_cosign()
         _compile_app()
+
+
+def _unpack_cosign() -> None:
+    """Unpack trixie's cosign, which runs on bookworm too, into a folder of its own: no other part is fetched anew."""
+    _unpack("cosign", COSIGN, release="trixie")
 
 
 def _has_compose() -> bool:
@@ -72,7 +84,7 @@ def _has_compose() -> bool:
 
 def find(program: str) -> Path | None:
     """Find a program, named as its package does ("usr/bin/docker-registry"): unpacked here, else on the PATH."""
-    for place in (unpacked("bookworm") / program, unpacked("registry") / program):
+    for place in (unpacked(folder) / program for folder in ("bookworm", "registry", "cosign")):
         if place.exists():
             return place
     on_path = shutil.which(Path(program).name)

@@ -125,6 +125,7 @@ def test_a_shell_block_has_only_commands_that_are_checked() -> None:
         r"python3 scripts/ground\.py run --engine bookworm -- \.venv/bin/python bench/agent\.py .*",
         r"docker build -f deploy/Dockerfile -t ghcr\.io/tidegate/agent:latest \.",
         r"docker compose (up -d|down --volumes|logs .*tidegate)",
+        r"cosign (generate-key-pair|sign --key cosign\.key .*)",
         r"docker compose exec tidegate (tidegate agent .*|cat /var/lib/tidegate/history.jsonl)",
         r"\.venv/bin/tidegate agent .*",
         r"docker network prune --force --filter label=tidegate\.private-for",

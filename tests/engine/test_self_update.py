@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Push
 from tests.support.absent import PRIVATE, cannot
-from tests.support.agent_releases import DIES_WITH_THE_LOCK, Channel, dying_at
+from tests.support.agent_releases import BUILT, DIES_WITH_THE_LOCK, Channel, dying_at
 from tests.support.compose import PROJECT, Compose
+from tests.support.cosign import Signer
 from tests.support.docker import docker, inspect, remove
 from tests.support.kills import idle_private_networks
 from tests.support.registry import Registry
@@ -203,3 +206,15 @@ def test_a_stop_ends_the_agent_well_within_its_grace(compose: Compose, channel: 
     agent = own.start()
     compose.run("stop", "agent")  # what does not end within 10 s is killed
     assert inspect(agent["Id"])["State"]["ExitCode"] == 0
+
+
+def test_debians_cosign_runs_in_the_agents_image_where_it_is_mounted(channel: Channel, tmp_path: Path) -> None:
+    assert channel.name
+    Signer.new(tmp_path / "keys")
+    (tmp_path / "signatures.toml").write_text('[[image]]\nrepository = "*"\nkey = "keys/cosign.pub"\n')
+    words = ["-v", f"{tmp_path}:/etc/tidegate:ro", "-e", "TIDEGATE_SIGNATURES=/etc/tidegate/signatures.toml"]
+    with pytest.raises(AssertionError, match=r"failed with 2: .* cosign is not on the PATH: install it"):
+        docker("run", "--rm", *words, BUILT, "--version")
+    mount = ["-v", f"{shutil.which('cosign')}:/usr/local/bin/cosign:ro"]
+    assert docker("run", "--rm", *mount, *words, BUILT, "--version").startswith("tidegate ")
+    assert "Verification" in docker("run", "--rm", *mount, "--entrypoint", "cosign", BUILT, "version")

@@ -7,12 +7,14 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.support.pages import PAGES, ROOT, commands, links, spans_of, words
+from tests.support.pages import PAGES, ROOT, blocks, commands, links, spans_of, words
 
 from tidegate.agent.outcome import Ending
 from tidegate.agent.settings_parse import ALIASES
 from tidegate.agent.settings_table import SETTINGS
 from tidegate.domain.labels import LABELS
+from tidegate.domain.reference import parse_reference
+from tidegate.domain.signature_policy_reader import FIELDS, TOP_FIELDS, read_signature_policy
 
 OWN_LABELS = {
     "tidegate.transaction",
@@ -72,7 +74,7 @@ def test_every_flag_of_an_agents_command_exists() -> None:
 def test_the_outcomes_that_are_explained_are_those_that_there_are() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = text.split("## Outcomes")[1].split("## ")[0]
-    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {*Ending, "deferred"}
+    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {*Ending, "deferred", "unverified"}
 
 
 def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
@@ -102,3 +104,17 @@ def test_no_other_make_target_is_named() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {line.split()[1] for line in commands() if line.startswith("make ")}
     assert named <= targets
+
+
+def test_the_signature_policy_that_is_shown_is_one() -> None:
+    shown, _ = (read_signature_policy(block.text, block.page) for block in reversed(blocks("toml")))
+    web, api = (parse_reference(f"ghcr.io/acme/{name}") for name in ("web", "api"))
+    assert [bool(rule.key) for image in (web, api) for rule in shown.rules_for(image)] == [False, True]
+
+
+def test_every_field_of_the_signature_policy_is_explained() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").split("## The signature policy")[1]
+    named = {
+        name for cell in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in re.findall(r"`([\w-]+)`", cell)
+    }
+    assert named == {*FIELDS, *TOP_FIELDS} - {"image"}

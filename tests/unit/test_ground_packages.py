@@ -84,3 +84,43 @@ def test_a_busybox_of_the_machine_is_used_only_where_it_runs_without_libraries(
     monkeypatch.setattr(packages, "unpacked", lambda release: tmp_path / release)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert packages.busybox() == (program if usable else None)
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What is downloaded by a ground in which every part but cosign is unpacked."""
+    asked: list[str] = []
+
+    def apt_get(words: list[str], *, cwd: Path, **_: object) -> None:
+        asked.extend(words[1:])
+        (cwd / "it.deb").touch()
+
+    for release, names in packages.UNPACKED.items():
+        (tmp_path / release).mkdir()
+        (tmp_path / release / ".packages").write_text("\n".join(names))
+    monkeypatch.setattr(packages, "HOME", tmp_path)
+    monkeypatch.setattr(packages, "unpacked", lambda folder: tmp_path / folder)
+    monkeypatch.setattr(packages, "apt_get", apt_get)
+    monkeypatch.setattr(packages, "must", lambda command: Path(command[-1]).mkdir())
+    monkeypatch.setattr(packages, "find", lambda program: None if program.endswith("cosign") else tmp_path / program)
+    for done_already in ("_install_tools", "_compile_app", "require_debian", "is_debian", "_has_compose", "busybox"):
+        monkeypatch.setattr(packages, done_already, lambda *_: True)
+    monkeypatch.setattr(packages, "_options_for", lambda _: [])
+    return asked
+
+
+def test_a_ground_that_has_the_other_parts_fetches_cosign_alone_and_once(downloads: list[str]) -> None:
+    packages.install(["bookworm"])
+    packages.install(["trixie"])
+    assert downloads == ["cosign"]
+
+
+def test_so_does_one_on_an_engine_that_runs_already(downloads: list[str]) -> None:
+    packages.install_for_existing_engine()
+    assert downloads == ["cosign"]
+
+
+def test_an_engine_where_there_is_no_apt_does_without(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "is_debian", lambda: False)
+    packages.install_for_existing_engine()
+    assert downloads == []

@@ -2,16 +2,21 @@
 
 from typing import Any
 
+import pytest
+
 from tidegate.agent.decide import Decision
 from tidegate.agent.plan_row import Action
 from tidegate.agent.prepare import Preparer
+from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.survey import Place
+from tidegate.domain.reference import Reference
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.engine import parse
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import Image
 
 BUILT = "sha256:" + "b" * 64
+PUSHED = "sha256:" + "a" * 64
 
 
 class Engine:
@@ -32,3 +37,55 @@ async def test_a_release_that_was_built_here_is_taken_from_the_engine() -> None:
     decision = Decision(place, Action.UPDATE, "asked for by hand", latest_digest=BUILT, new_image=BUILT)
     preparer = Preparer(Engine(), Engine(), {}, Engine())
     assert await preparer.pull(decision, "web:live") == BUILT
+
+
+class Policy:
+    """Remembers what it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def check(self, image: Reference) -> None:
+        self.asked.append(str(image))
+
+    def check_local(self, image: Reference) -> None:
+        self.asked.append(f"local {image}")
+
+
+def decided(labels: dict[str, str] | None = None, digest: str = PUSHED, **more: Any) -> Decision:
+    chosen = select([Candidate("c", "web", "web:live", "running", labels or {})], Filters())[0]
+    place = Place("c", "web", "web:live", "sha256:1", "running", labels or {}, chosen)
+    return Decision(place, Action.UPDATE, "it is newer", latest_digest=digest, **more)
+
+
+@pytest.mark.parametrize(
+    ("decision", "asked"),
+    [
+        (decided(), [f"docker.io/library/web@{PUSHED}"]),
+        (decided(new_image="sha256:" + "c" * 64), [f"docker.io/library/web@{PUSHED}"]),
+        (decided(labels={"tidegate.no-pull": "true"}), ["local docker.io/library/web:live"]),
+        (decided(digest=BUILT, new_image=BUILT), ["local docker.io/library/web:live"]),
+        (decided(ran_here=True), []),
+    ],
+    ids=["pulled", "known", "no-pull", "built", "ran here"],
+)
+async def test_the_policy_is_asked_about_exactly_the_digest_that_would_be_pulled(
+    decision: Decision, asked: list[str]
+) -> None:
+    policy = Policy()
+    await Preparer(Engine(), Engine(), {}, Engine(), policy).verify([(decision, "web:live")])
+    assert policy.asked == asked
+
+
+async def test_nothing_is_pulled_before_every_release_of_a_transaction_is_let_in() -> None:
+    class Refusing(Policy):
+        async def check(self, image: Reference) -> None:
+            await super().check(image)
+            if image.name == "docker.io/library/api":
+                raise UnverifiedError("api was not pulled")
+
+    policy = Refusing()
+    preparer = Preparer(Engine(), Engine(), {}, Engine(), policy)  # an engine that is asked for nothing
+    with pytest.raises(UnverifiedError):
+        await preparer.prepare("1", [(decided(), "web:live"), (decided(), "api:live")])
+    assert len(policy.asked) == 2

@@ -96,7 +96,7 @@ def test_every_variable_of_watchtower_is_in_the_table() -> None:
 
 def test_every_honoured_setting_has_a_field_and_every_field_a_setting() -> None:
     table = {setting.field for setting in SETTINGS if not setting.refused}
-    assert table == {f.name for f in dataclasses.fields(Settings)} - {"schedule", "names", "warnings"}
+    assert table == {f.name for f in dataclasses.fields(Settings)} - {"schedule", "signatures", "names", "warnings"}
 
 
 def test_no_variable_flag_or_letter_is_used_twice() -> None:

@@ -22,6 +22,7 @@ class Decision:
 
     `new_image` is the id the new release will have on this engine, where it is known. `trouble`: a person should
     look. `held`: due, but not at this hour; `until` is when it may be, if ever. `quarantined`: the newest release is.
+    `ran_here`: the release has run on this target before, and was let in then; its signature is not asked for.
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Decision:
     unreached: bool = False
     until: datetime | None = None
     quarantined: bool = False
+    ran_here: bool = False
 
 
 class Gates(Protocol):

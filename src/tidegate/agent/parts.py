@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from tidegate.agent.announce_container import Announcements
+from tidegate.agent.cosign import Cosign
 from tidegate.agent.decide import Decider
 from tidegate.agent.detect import Detector
 from tidegate.agent.events import EventHub
@@ -19,6 +20,7 @@ from tidegate.agent.prove import HealthProver
 from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
 from tidegate.agent.settings import Settings
 from tidegate.agent.settling import Settler
+from tidegate.agent.signatures import Signatures
 from tidegate.agent.state import State
 from tidegate.agent.store.files import Clock, wall_clock
 from tidegate.agent.successor import Successor
@@ -93,7 +95,9 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         past_events=lambda since_ns: past_events(engine, since_ns, hub.kept),
         slack_ns=0 if parse_address(settings.docker_host).local else _ANOTHER_CLOCK_NS,
     )
-    preparer = Preparer(engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info))
+    preparer = Preparer(
+        engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info), _signatures(settings, credentials)
+    )
     metrics = Metrics()
     updater = Updater(
         tools,
@@ -127,3 +131,17 @@ def _credentials(settings: Settings) -> ConfiguredCredentials:
     if settings.docker_config is not None:
         return ConfiguredCredentials(config_file=Path(settings.docker_config) / "config.json")
     return credentials_from(os.environ)
+
+
+def _signatures(settings: Settings, credentials: ConfiguredCredentials) -> Signatures | None:
+    """What holds releases to the operator's policy, if there is one."""
+    if settings.signatures is None:
+        return None
+    cosign = Cosign(
+        os.environ,
+        account=credentials.for_all,
+        docker_config=settings.docker_config,
+        ca_file=settings.registry_ca,
+        insecure=settings.insecure_registries,
+    )
+    return Signatures(settings.signatures, cosign)

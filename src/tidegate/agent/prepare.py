@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -20,7 +21,7 @@ from tidegate.domain.recreate_candidate import split
 from tidegate.domain.recreate_diff import image_diff
 from tidegate.domain.recreate_networks import without_networks
 from tidegate.domain.recreate_traits import Traits, traits_of
-from tidegate.domain.reference import parse_reference
+from tidegate.domain.reference import Reference, parse_reference
 from tidegate.domain.strategy import Choice, Facts, NetworkFact, choose
 from tidegate.engine.errors import EngineError, NoSpaceError, NotFoundError, PullDeniedError
 from tidegate.engine.model import Container, ContainerSummary, Image, Network
@@ -30,6 +31,16 @@ from tidegate.registry.credentials import CredentialsProvider, engine_auth
 
 _LEAST_FREE_BYTES = 64 * 1024 * 1024
 _log = structlog.get_logger(__name__)
+
+
+class Signatures(Protocol):
+    """What lets a release in, or not."""
+
+    async def check(self, image: Reference) -> None:
+        """Return if an image, given by digest, may be pulled. Raises `UnverifiedError`."""
+
+    def check_local(self, image: Reference) -> None:
+        """Return if an image of the engine's own, which is not pulled, may be used. Raises `UnverifiedError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,17 @@ class Preparer:
         credentials: CredentialsProvider,
         needs_serving: Mapping[str, str],
         pulls: PullReporter,
+        signatures: Signatures | None = None,
     ) -> None:
-        """`needs_serving` maps a container's name to why a private network was not enough for it, once."""
+        """`needs_serving` maps a container's name to why a private network was not enough for it, once.
+
+        Without `signatures` none is asked for.
+        """
         self._engine = engine
         self._credentials = credentials
         self._needs_serving = needs_serving
         self._pulls = pulls
+        self._signatures = signatures
         self._homes: dict[str, frozenset[str]] = {}
 
     async def around(self) -> Around:
@@ -124,13 +140,23 @@ class Preparer:
             needs_serving_network=self._needs_serving.get(container.name),
         )
 
+    async def verify(self, decisions: Sequence[tuple[Decision, str]]) -> None:
+        """Return if all of these releases are signed as the policy asks. Raises `UnverifiedError`."""
+        if self._signatures is None:
+            return
+        for decision, reference in decisions:
+            if decision.ran_here:
+                continue
+            if _from_engine(decision):
+                self._signatures.check_local(parse_reference(reference))
+            else:
+                await self._signatures.check(_wanted(decision, reference))
+
     async def pull(self, decision: Decision, reference: str) -> str:
         """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
-        no_pull = decision.place.policy is not None and decision.place.policy.no_pull
-        if no_pull or _never_pushed(decision):
+        if _from_engine(decision):
             return (await self._engine.image(decision.new_image or reference)).id
-        digest = decision.latest_digest or ""
-        wanted = str(parse_reference(reference).with_digest(digest).familiar)
+        wanted = _wanted(decision, reference).familiar
         try:
             image = await self._engine.image(wanted)
         except NotFoundError:
@@ -168,7 +194,8 @@ class Preparer:
         return engine_auth(credential, registry) if credential is not None else None, None
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
-        """Replacements for containers and their references, images pulled. Raises `EngineError`."""
+        """Replacements for containers and their references, images pulled. Raises `EngineError`, `UnverifiedError`."""
+        await self.verify(decisions)
         # every pull comes first: what is looked at before one may be another by its end
         images = [await self.pull(decision, reference) for decision, reference in decisions]
         moves = [
@@ -237,6 +264,17 @@ class Preparer:
             document, old.document, new.document, image_reference=move.reference, api=api, names=move.names
         )
         return forward, incumbent_request(document, api=api, image=move.reference, names=move.names)
+
+
+def _wanted(decision: Decision, reference: str) -> Reference:
+    """What is pulled, and so what has to be signed: the digest behind the tag, be it an index or one platform's."""
+    return parse_reference(reference).with_digest(decision.latest_digest or "")
+
+
+def _from_engine(decision: Decision) -> bool:
+    """Whether the image is taken from the engine as it is, and no registry asked."""
+    policy = decision.place.policy
+    return (policy is not None and policy.no_pull) or _never_pushed(decision)
 
 
 def _never_pushed(decision: Decision) -> bool:

@@ -12,6 +12,7 @@ from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.round import Round
+from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.unended import UNENDED, Unended
 from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
@@ -38,13 +39,14 @@ class Rollbacks:
             return CommandOutcome(ok=False, message="a rollback takes cluster, service and optionally a digest")
         try:
             return await self.roll_back(cluster, service, to)
-        except (EngineError, InvalidReferenceError) as error:
+        except (EngineError, InvalidReferenceError, UnverifiedError) as error:
             return CommandOutcome(ok=False, message=f"{_target(cluster, service)} was not rolled back: {error}")
 
     async def roll_back(self, cluster: str, service: str, to: str | None) -> CommandOutcome:
         """Do it. What ran until now goes to quarantine, or the next look would bring it back.
 
-        Raises `EngineError`, and `InvalidReferenceError` for a container whose image has no name.
+        Raises `EngineError`, `InvalidReferenceError` for a container whose image has no name, and `UnverifiedError` for
+        a digest that has not run here and is not signed as the policy asks.
         """
         unended = await self._recover()
         survey = await self._parts.surveyor().survey()
@@ -70,7 +72,10 @@ class Rollbacks:
 
     async def _move(self, survey: Survey, target: str, places: Sequence[Place], digest: str) -> CommandOutcome:
         why, image = "asked for by hand", self._image(places[0], digest)
-        decisions = [Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image) for place in places]
+        decisions = [
+            Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image, ran_here=image is not None)
+            for place in places
+        ]
         running = [each for place in places for each in _digests(survey, place)]
         result = await self._parts.updater.update(decisions, Round.of(survey), Hold.on(running, digest))
         if result.ending is not Ending.COMMITTED:

@@ -13,6 +13,7 @@ from tidegate.agent.settings_parse import Found, Given, read_arguments, read_env
 from tidegate.agent.settings_table import SETTINGS, Setting
 from tidegate.domain.policy import Cut, PolicyDefaults
 from tidegate.domain.selection import Filters
+from tidegate.domain.signature_policy import SignaturePolicy, SignaturePolicyError
 from tidegate.domain.transaction import Strategy
 
 
@@ -29,7 +30,8 @@ class Settings:
     """Everything the agent was told. What each means is in `settings_table`.
 
     `stop_timeout_s` None: each container's own. `strategy` None: auto. `keep_images` None: all. `scope` None:
-    no scope filter. `docker_api_version` None: negotiated. `warnings` are sentences to log at the start.
+    no scope filter. `docker_api_version` None: negotiated. `signatures` is what `signatures_file` says, None: nothing
+    is verified. `warnings` are sentences to log at the start.
     """
 
     docker_host: str
@@ -79,6 +81,8 @@ class Settings:
     allow_repositories: tuple[str, ...]
     registry_ca: Path | None
     insecure_registries: tuple[str, ...]
+    signatures_file: Path | None
+    signatures: SignaturePolicy | None
     state: Path
     log_format: str
     log_level: str
@@ -135,6 +139,7 @@ def load_settings(argv: Sequence[str], environ: Mapping[str, str], *, beneath: S
         _settle(setting, ours, values, found)
         given.update(one.setting.field for one in ours if one.text)
     _check_together(values, given, found)
+    _check_signatures(values, environ, found)
     if found.errors:
         raise SettingsError(found.errors)
     return Settings(**_finished(values), names=tuple(found.names), warnings=tuple(found.warnings))
@@ -211,6 +216,18 @@ def _check_schedule(values: dict[str, Any], found: Found) -> None:
     except ValueError as error:
         takes = next(s.kind.takes for s in SETTINGS if s.field == "schedule_text")
         found.errors.append(f"WATCHTOWER_SCHEDULE (--schedule) cannot be used: {error}; it takes {takes}.")
+
+
+def _check_signatures(values: dict[str, Any], environ: Mapping[str, str], found: Found) -> None:
+    values["signatures"] = None
+    if values["signatures_file"] is None:
+        return
+    from tidegate.agent.settings_signatures import load_signature_policy  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        values["signatures"] = load_signature_policy(values["signatures_file"], environ.get("PATH"))
+    except SignaturePolicyError as error:
+        found.errors.extend(error.sentences)
 
 
 def _finished(values: dict[str, Any]) -> dict[str, Any]:

@@ -205,6 +205,13 @@ REGISTRY = (
     _own("allow-repositories", kinds.REPOSITORIES, "", "Only install images of these repositories; empty: of all."),
     _own("registry-ca", kinds.AUTHORITIES, "", "Certificates to trust for registries, beside the system's."),
     _own("insecure-registries", kinds.HOSTS, "", "Registries that are spoken to without TLS."),
+    _own(
+        "signatures",
+        kinds.PATH,
+        "",
+        "The TOML file that says which images must be signed, and by whom; empty: none.",
+        field="signatures_file",
+    ),
 )
 
 PROCESS = (

@@ -20,6 +20,7 @@ from tidegate.agent.outcome import Ending, Inconclusive
 from tidegate.agent.prepare import Prepared
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
+from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.state import State, StateError
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
@@ -39,7 +40,7 @@ class Preparing(Protocol):
     """What builds the replacement."""
 
     async def prepare(self, txid: str, decisions: list[tuple[Decision, str]]) -> list[Prepared]:
-        """Images pulled, requests built. Raises `EngineError`."""
+        """Images pulled, requests built. Raises `EngineError`, `UnverifiedError`."""
 
 
 class Successor:
@@ -66,6 +67,9 @@ class Successor:
             raise
         except (EngineError, RegistryError) as error:
             self._updater.tell_failure([decision], str(error))
+            return Ending.FAILED
+        except UnverifiedError as error:
+            self._updater.tell_unverified([decision], str(error))
             return Ending.FAILED
         return await self._hand_over(txid, one, riders)
 

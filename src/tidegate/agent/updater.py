@@ -21,12 +21,14 @@ from tidegate.agent.recovery import recover
 from tidegate.agent.restarts import Restart, Restarts, start
 from tidegate.agent.retention import Retention
 from tidegate.agent.round import Round
+from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.state import State, StateError
 from tidegate.agent.stopping import brought_to_rest
 from tidegate.agent.survey import Survey
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.unfinished import Unfinished
+from tidegate.agent.unverified import Unverified
 from tidegate.agent.update_hooks import UpdateHooks
 from tidegate.domain.ordering import plan_units
 from tidegate.domain.policy import PolicyDefaults
@@ -77,6 +79,8 @@ class Updater:
         self._restarts = Restarts(tools.engine, state.journal, tools.past_events)
         self.forget_gone = self._books.forget_gone
         self.tell_failure = self._books.tell_failure
+        self._unverified = Unverified(self._books)
+        self.tell_unverified = self._unverified.tell
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision]) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
@@ -106,6 +110,7 @@ class Updater:
             tally.busy |= names
             return
         try:
+            await self._preparer.verify(_followed(members))  # no hook stops work for what is not let in
             if not await self._hooks_allow(members, tally):
                 return
             result = await self.update(members, round_)
@@ -117,6 +122,10 @@ class Updater:
         except (EngineError, RegistryError, StateError) as error:
             tally.failed += len(members)
             self._books.tell_failure(members, str(error))
+        except UnverifiedError as error:
+            tally.failed += len(members)
+            if self._unverified.tell(members, str(error)):
+                tally.busy |= names
         else:
             tally.updated += len(members) if result.ending is Ending.COMMITTED else 0
             tally.failed += len(members) if result.ending not in {Ending.COMMITTED, Ending.GAVE_WAY} else 0
@@ -132,11 +141,11 @@ class Updater:
     async def update(self, members: Sequence[Decision], round_: Round, hold: Hold | None = None) -> Result:
         """One transaction over these containers, and what a commit of it brings with it.
 
-        Raises `EngineError` where it could not begin, and `NotEndedError`. `hold` is what a rollback by hand leaves in
-        the quarantine.
+        Raises `EngineError` or `UnverifiedError` where it could not begin, and `NotEndedError`. `hold` is what a
+        rollback by hand leaves in the quarantine.
         """
         txid, began_ns = new_id(), time.time_ns()
-        prepared = await self._preparer.prepare(txid, [(one, one.place.followed) for one in members])
+        prepared = await self._preparer.prepare(txid, _followed(members))
         for one in prepared:
             it = one.replacement
             _log.info("update begins", container=it.name, strategy=str(it.strategy), why=it.why, to=it.new_digest)
@@ -155,6 +164,7 @@ class Updater:
         try:
             result = await transaction.run()
             self._hooks.forget(prepared)
+            self._unverified.forget(prepared)
             await self.conclude(transaction.id, result, prepared, began=began, hold=transaction.hold, round_=round_)
         except EngineUnavailableError:
             raise
@@ -226,3 +236,8 @@ class Updater:
     async def _restart(self, restarts: Mapping[str, Restart]) -> None:
         for txid, restart in restarts.items():
             await self._restarts.finish(txid, restart)
+
+
+def _followed(members: Sequence[Decision]) -> list[tuple[Decision, str]]:
+    """Decisions with the references that their containers follow."""
+    return [(one, one.place.followed) for one in members]

@@ -45,13 +45,20 @@ class ConfiguredCredentials:
     helper_timeout_s: float = 10.0
     _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
+    @property
+    def for_all(self) -> Credential | None:
+        """The account for every registry, if there is one."""
+        if not (self.username and self.password):
+            return None
+        return Credential(self.username, self.password, source="REPO_USER and REPO_PASS")
+
     async def credential(self, registry: str) -> Credential | None:
         """REPO_USER and REPO_PASS, then the registry's own helper, then the store, then the file.
 
         What cannot be used is logged once; it is raised where the file has no account either.
         """
-        if self.username and self.password:
-            return Credential(self.username, self.password, source="REPO_USER and REPO_PASS")
+        if self.for_all is not None:
+            return self.for_all
         if self.config_file is None:
             return None
         try:
