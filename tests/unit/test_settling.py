@@ -1,5 +1,6 @@
 """How a replacement that was cut short is brought to rest."""
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ TX = "20261125-120000-abcd.0"
 NOT_STARTED = {"Status": "created", "Running": False}
 RUNNING = {"Status": "running", "Running": True}
 EXITED = {"Status": "exited", "Running": False}
+NOW_NS = time.time_ns()
 LONG_AGO, TOMORROW = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
 
 
@@ -89,12 +91,13 @@ async def settled(
     *strangers: str,
     policy: Policy | None = None,
     done_to_old: Sequence[str] = (),
+    act_ns: int = NOW_NS,
 ) -> Settlement:
     guard = Guard(("shop", "web", "1"), "old", TX)
     for action in done_to_old:
-        guard.feed(Event("container", action, "old", {}, 0))
+        guard.feed(Event("container", action, "old", {}, act_ns))
     for stranger in strangers:
-        guard.feed(Event("container", "create", stranger, {PROJECT: "shop", SERVICE: "web"}, 0))
+        guard.feed(Event("container", "create", stranger, {PROJECT: "shop", SERVICE: "web"}, act_ns))
     settler = Settler(engine, engine, nothing)  # type: ignore[arg-type]
     policy = policy or resolve_policy({}, PolicyDefaults())
     return await settler.settle(it, policy, guard, decided=lambda _: None)
@@ -132,6 +135,19 @@ async def test_the_signals_of_an_engine_that_was_restarted_are_nobodys_wish_to_s
     with pytest.raises(EngineUnavailableError, match="started again"):
         await settled(engine, replacement(), done_to_old=["kill", "die", "stop"])
     assert engine.told == []
+
+
+async def test_what_an_engine_ended_as_it_started_is_nobodys_wish_either() -> None:
+    engine, act = Engine(old=EXITED), LONG_AGO - timedelta(seconds=1)
+    with pytest.raises(EngineUnavailableError, match="started again"):
+        await settled(engine, replacement(), done_to_old=["kill"], act_ns=int(act.timestamp() * 1e9))
+
+
+async def test_what_was_stopped_while_the_engine_ran_is_stopped() -> None:
+    engine, act = Engine(old=EXITED), LONG_AGO + timedelta(seconds=1)
+    done, act_ns = ["kill", "die", "stop"], int(act.timestamp() * 1e9)
+    ended = await settled(engine, replacement(), done_to_old=done, act_ns=act_ns)
+    assert ended is Settlement.INCUMBENT_STOPPED
 
 
 async def test_an_engine_without_a_bridge_that_remembers_the_act_was_not_restarted() -> None:

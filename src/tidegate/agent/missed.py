@@ -59,12 +59,13 @@ async def ensure_same_engine(engine: Engine, watched_from_ns: int, act_ns: int) 
     """Raise `EngineUnavailableError` where it is the engine's own end, or start, that looked like somebody's act.
 
     An engine on its way down sends its containers the same signals as `docker stop` does. It takes no new calls by
-    then: who asks is answered by the engine that comes after it, or by nobody. `act_ns` is when the act was seen.
+    then: who asks is answered by the engine that comes after it, or by nobody. And what outlived a killed engine is
+    ended by the next one before it makes its bridge. `act_ns` is when the act was seen.
     """
     started_ns = await _engine_started_ns(engine)
     # without a bridge to tell it by, a new engine gives itself away by what it does not remember
     forgotten = not started_ns and not [one async for one in engine.events(since_ns=act_ns, until_ns=act_ns + 1)]
-    if started_ns > watched_from_ns or forgotten:
+    if started_ns > min(watched_from_ns, act_ns) or forgotten:
         raise EngineUnavailableError("The engine was started again meanwhile: what it ended is taken up anew")
 
 
