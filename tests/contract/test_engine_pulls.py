@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from aiohttp import web
@@ -11,16 +11,25 @@ from tests.support.docker import docker
 from tests.support.engines import unique
 from tests.support.images import Pushed, build
 from tests.support.registry import MANIFEST, Registry
-from tests.support.registry_fake import FakeRegistry, on
+from tests.support.registry_fake import FakeRegistry, on, status
 
 from tidegate.engine.docker import DockerEngine
-from tidegate.engine.errors import ImageMissingError, PlatformMissingError, PullDeniedError, PullError
+from tidegate.engine.errors import (
+    ImageMissingError,
+    PlatformMissingError,
+    PullBrokenError,
+    PullDeniedError,
+    PullError,
+    PullLimitedError,
+)
 from tidegate.engine.model import PullProgress
 from tidegate.engine.port import Engine
 from tidegate.engine.pulls import pull
 from tidegate.engine.transport import Transport
 
 FOREIGN = "s390x"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
@@ -100,3 +109,44 @@ async def test_a_pull_that_stalls_is_given_up_and_the_next_one_ends_it(engine_ur
         await pull(link, pushed.reference, None, None, quiet_s=60)
     await link.close()
     assert docker("rmi", "-f", pushed.reference)
+
+
+async def cut(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def other_content(_: web.Request) -> web.Response:
+    return web.Response(body=b"something else")
+
+
+async def asks_for_patience(_: web.Request) -> web.Response:
+    return web.Response(status=429, text="Retry later")
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "kind"),
+    [
+        ("manifests", cut, PullBrokenError),
+        ("manifests", status(502), PullBrokenError),
+        ("manifests", status(429), PullLimitedError),
+        ("manifests", asks_for_patience, PullLimitedError),
+        ("/v2/", status(429), PullLimitedError),
+        ("blobs", status(429), PullLimitedError),
+        ("blobs", asks_for_patience, PullLimitedError),
+        ("blobs", status(403), PullDeniedError),
+        ("blobs", other_content, PullError),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_a_registry_in_trouble_is_told_by_what_it_means_for_the_next_try(
+    engine: Engine, part: str, answer: Answer, kind: type[PullError]
+) -> None:
+    async with FakeRegistry() as fake:
+        pushed = await asyncio.to_thread(build, Registry(fake.address), f"{unique('bad')}:one", version=unique("v"))
+        fake.faults.append(on("", part, answer))
+        with pytest.raises(PullError) as caught:
+            await engine.pull(pushed.pinned, auth=None)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)

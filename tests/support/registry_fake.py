@@ -1,11 +1,13 @@
 """A registry in memory that can be told to misbehave; a contract suite holds it to the real one otherwise."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.support.registry import Registry
 from tests.support.registry_push import digest_of
 from tests.support.registry_server import PASSWORD, USER
 from tests.support.registry_tokens import SERVICE, TokenService
@@ -14,6 +16,9 @@ from tidegate.registry.credential import basic_header
 
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Looks at a request first: answers in the registry's place, or gives None to let it pass."""
+
+_PASSED_ON = {"content-type", "content-length", "docker-content-digest", "etag"}
+_CODES = {401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS"}
 
 
 @dataclass
@@ -120,12 +125,47 @@ def on(method: str, part: str, answer: Callable[[web.Request], Awaitable[web.Str
     return fault
 
 
+def passed_on_to(registry: Registry) -> Fault:
+    """Everything that is read is answered by another registry; what comes before it in `faults` stands in front."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked = {"Accept": ", ".join(request.headers.getall("Accept", ()))}
+        code, headers, body = await asyncio.to_thread(registry.request, request.method, request.path_qs, headers=asked)
+        kept = {name: value for name, value in headers.items() if name in _PASSED_ON}
+        return web.Response(status=code, body=body, headers=kept)
+
+    return answer
+
+
+def from_the_engine(fault: Fault) -> Fault:
+    """A fault for what the engine asks, not the agent."""
+
+    async def asked(request: web.Request) -> web.StreamResponse | None:
+        return await fault(request) if request.headers.get("User-Agent", "").startswith("docker/") else None
+
+    return asked
+
+
+def times(count: int, fault: Fault) -> Fault:
+    """A fault that is over when it has answered so many times."""
+    left = [fault] * count
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        answered = await left[-1](request) if left else None
+        if answered is not None:
+            left.pop()
+        return answered
+
+    return answer
+
+
 def status(code: int, **headers: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Answers with a status and headers (underscores in their names become dashes)."""
 
     async def answer(_: web.Request) -> web.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.json_response({"errors": [{"message": "told to"}]}, status=code, headers=named)
+        error = {"code": _CODES.get(code, "UNKNOWN"), "message": "told to"}
+        return web.json_response({"errors": [error]}, status=code, headers=named)
 
     return answer
 

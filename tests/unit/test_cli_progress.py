@@ -41,10 +41,26 @@ def test_a_terminal_shows_how_a_pull_ended(error: str | None, shown: str) -> Non
     assert shown in screen.getvalue()
 
 
-def test_a_log_has_one_line_at_each_end_of_a_pull() -> None:
+def test_a_terminal_says_once_why_a_pull_begins_again_and_keeps_its_bar() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=120)
+    with PullBars(console=console) as bars:
+        bars.started("acme/web")
+        bars.retried("acme/web", "unexpected EOF [red]", 3.0)
+        bars.progressed("acme/web", line("a", "Downloading", 1, 2))
+        bars.ended("acme/web", None)
+    assert screen.getvalue().count("pull of acme/web broke off and is tried again in 3 s: unexpected EOF [red]\n") == 1
+
+
+def test_a_log_has_one_line_at_each_end_of_a_pull_and_one_for_each_time_that_it_broke_off() -> None:
     said: list[str] = []
     pulls = LoggedPulls(said.append)
     pulls.started("acme/web")
     pulls.progressed("acme/web", line("a", "Downloading", 1, 2))
+    pulls.retried("acme/web", "unexpected EOF", 3.0)
     pulls.ended("acme/web", "no space")
-    assert said == ["pulling acme/web", "pull of acme/web failed: no space"]
+    assert said == [
+        "pulling acme/web",
+        "pull of acme/web broke off and is tried again in 3 s: unexpected EOF",
+        "pull of acme/web failed: no space",
+    ]

@@ -7,7 +7,7 @@ import pytest
 from tests.support.registry_clock import Hands
 
 from tidegate.agent.detect import RELEASES_KEPT, Detector
-from tidegate.agent.patience import LeftAloneError
+from tidegate.agent.patience import LeftAloneError, Patience
 from tidegate.domain.reference import Reference
 from tidegate.engine import parse
 from tidegate.registry.errors import (
@@ -37,7 +37,7 @@ class Registry:
 
 async def test_a_release_is_asked_for_once_until_many_others_were() -> None:
     registry = Registry()
-    detector = Detector(registry)  # type: ignore[arg-type]
+    detector = Detector(registry, Patience(Hands().clock))  # type: ignore[arg-type]
     digests = [f"sha256:{number:064x}" for number in range(RELEASES_KEPT + 1)]
     for digest in (digests[0], digests[0], *digests[1:], digests[0]):
         assert await detector.release("web:live", digest, IMAGE) == digest  # type: ignore[comparison-overlap]
@@ -71,7 +71,7 @@ def limited(seconds: float | None = None) -> RateLimitedError:
 
 async def test_a_look_at_a_registry_that_is_away_counts_as_one_failure_however_many_images_it_has() -> None:
     registry, hands = Troubled(head=RegistryUnavailableError), Hands()
-    detector = Detector(registry, hands.clock)
+    detector = Detector(registry, Patience(hands.clock))
     for _ in range(2):
         await detector.look(MANY)
         hands.now += 30
@@ -83,7 +83,7 @@ async def test_a_look_at_a_registry_that_is_away_counts_as_one_failure_however_m
 
 async def test_an_image_that_cannot_be_read_is_no_reason_to_leave_its_registry_alone() -> None:
     registry = Troubled(head=ForbiddenError)
-    detector = Detector(registry, Hands().clock)
+    detector = Detector(registry, Patience(Hands().clock))
     await detector.look(MANY)
     await detector.look(MANY)
     assert len(registry.asked) == 2 * len(MANY)
@@ -91,7 +91,7 @@ async def test_an_image_that_cannot_be_read_is_no_reason_to_leave_its_registry_a
 
 async def test_a_limit_on_releases_is_remembered_and_leaves_the_digests_to_be_asked_for() -> None:
     registry, hands = Troubled(resolve=limited(77)), Hands()
-    detector = Detector(registry, hands.clock)
+    detector = Detector(registry, Patience(hands.clock))
     with pytest.raises(RateLimitedError):
         await detector.release(MANY[0], DIGEST, IMAGE)
     hands.now += 76
@@ -103,7 +103,7 @@ async def test_a_limit_on_releases_is_remembered_and_leaves_the_digests_to_be_as
 
 async def test_the_patience_with_releases_grows_though_digests_are_told() -> None:
     registry, hands = Troubled(resolve=limited()), Hands()
-    detector = Detector(registry, hands.clock)
+    detector = Detector(registry, Patience(hands.clock))
     for _ in range(3):
         await detector.look(MANY[:1])
         with pytest.raises(RateLimitedError):
@@ -117,7 +117,7 @@ async def test_the_patience_with_releases_grows_though_digests_are_told() -> Non
 
 async def test_a_release_that_could_not_be_had_is_asked_for_once_in_a_look() -> None:
     registry = Troubled(resolve=ForbiddenError(Reference("reg.example", "app0"), "no", "ask"))
-    detector = Detector(registry, Hands().clock)
+    detector = Detector(registry, Patience(Hands().clock))
     for _ in range(2):
         await detector.look(())
         for _ in range(100):
@@ -128,7 +128,7 @@ async def test_a_release_that_could_not_be_had_is_asked_for_once_in_a_look() -> 
 
 async def test_an_impatient_look_asks_for_releases_too() -> None:
     registry = Troubled(resolve=limited(77))
-    detector = Detector(registry, Hands().clock)
+    detector = Detector(registry, Patience(Hands().clock))
     for _ in range(2):
         await detector.look((), patient=False)
         with pytest.raises(RateLimitedError):

@@ -13,8 +13,10 @@ from tidegate.engine.errors import (
     NotRunnableError,
     PlatformMissingError,
     PortTakenError,
+    PullBrokenError,
     PullDeniedError,
     PullError,
+    PullLimitedError,
     SubnetTakenError,
 )
 from tidegate.engine.failures import failure, pull_failure
@@ -70,7 +72,15 @@ def test_a_refusal_becomes_its_own_kind_of_error(status: int, message: str, kind
         ('Head "https://host/v2/shop/manifests/two": unauthorized: authentication required', PullDeniedError),
         ("no basic auth credentials", PullDeniedError),
         ("write /var/lib/docker/tmp/GetImageBlob1: no space left on device", NoSpaceError),
-        ("unexpected EOF", PullError),
+        ("toomanyrequests: You have reached your unauthenticated pull rate limit.", PullLimitedError),
+        ('error parsing HTTP 429 response body: unexpected end of JSON input: ""', PullLimitedError),
+        ("filesystem layer verification failed for digest sha256:ab", PullError),
+        ("failed to register layer: Error processing tar file(exit status 1): unexpected EOF", PullError),
+        ("x509: certificate signed by unknown authority", PullError),
+        ("unexpected EOF", PullBrokenError),
+        ("received unexpected HTTP status: 503 Service Unavailable", PullBrokenError),
+        ('Get "https://host/v2/": dial tcp 192.0.2.1:443: connect: connection refused', PullBrokenError),
+        ('Get "https://host/v2/": net/http: TLS handshake timeout', PullBrokenError),
     ],
 )
 def test_a_broken_pull_becomes_its_own_kind_of_error(message: str, kind: type[PullError]) -> None:

@@ -65,6 +65,16 @@ def test_a_later_failure_does_not_shorten_what_was_promised() -> None:
     assert promised.failed(1.0, jitter=0.0).not_before == 5000
 
 
+def test_what_something_else_was_refused_holds_without_being_a_failure_more() -> None:
+    held = Backoff().held(until=40.0, now=10.0)
+    assert held.succeeded(asked_at=5.0).next_allowed(20.0) == 40
+    assert held.failed(50.0, jitter=0.0).not_before == 65
+
+
+def test_what_holds_for_longer_is_not_cut_short_by_what_something_else_was_refused() -> None:
+    assert Backoff(not_before=100.0).held(until=40.0, now=10.0).not_before == 100
+
+
 def test_registries_back_off_each_on_its_own() -> None:
     backoffs = Backoffs().failed("a", 0.0, jitter=0.0)
     assert (backoffs.next_allowed("a", 0.0), backoffs.next_allowed("b", 0.0)) == (15, 0)

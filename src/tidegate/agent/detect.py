@@ -1,8 +1,7 @@
 """What is new on the channels: one HEAD per image reference, however many containers use it."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,9 +45,10 @@ _Key = tuple[str, str, str]
 class Detector:
     """Asks registries, with one patience per registry."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, registry: Registry, patience: Patience) -> None:
+        """`patience` is also what the engine's pulls go by."""
         self._registry = registry
-        self._patience = Patience(clock)
+        self._patience = patience
         self._releases: dict[_Key, Release] = {}
         self._failures: dict[_Key, RegistryError] = {}
         self._patient = True

@@ -1,6 +1,7 @@
 """Puts the agent together from its settings."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from tidegate.agent.events import EventHub
 from tidegate.agent.gates import StateGates
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.missed import past_events
+from tidegate.agent.patience import Patience
 from tidegate.agent.prepare import Preparer
 from tidegate.agent.private import PrivateNetworks, networked
 from tidegate.agent.prove import HealthProver
 from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
+from tidegate.agent.pulling import Puller
 from tidegate.agent.settings import Settings
 from tidegate.agent.settling import Settler
 from tidegate.agent.signatures import Signatures
@@ -95,9 +98,9 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         past_events=lambda since_ns: past_events(engine, since_ns, hub.kept),
         slack_ns=0 if parse_address(settings.docker_host).local else _ANOTHER_CLOCK_NS,
     )
-    preparer = Preparer(
-        engine, credentials, state.unprovable, pulls or LoggedPulls(_log.info), _signatures(settings, credentials)
-    )
+    patience = Patience(time.monotonic)
+    puller = Puller(engine, patience, pulls or LoggedPulls(_log.info))
+    preparer = Preparer(engine, credentials, state.unprovable, puller, _signatures(settings, credentials))
     metrics = Metrics()
     updater = Updater(
         tools,
@@ -116,7 +119,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         hub=hub,
         private=private,
         preparer=preparer,
-        detector=Detector(registry),
+        detector=Detector(registry, patience),
         tools=tools,
         updater=updater,
         metrics=metrics,

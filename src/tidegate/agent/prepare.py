@@ -11,7 +11,6 @@ from tidegate.agent.decide import Decision
 from tidegate.agent.guard import NUMBER, PROJECT, SERVICE
 from tidegate.agent.moves import Move, with_riders
 from tidegate.agent.private import PRIVATE_FOR
-from tidegate.agent.pull_reporter import PullReporter
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.survey import Place
 from tidegate.domain.namespaces import homes_of
@@ -76,6 +75,13 @@ class Around:
         return [row for row in self.containers if names & self.homes.get(row.id, frozenset())]
 
 
+class Pulls(Protocol):
+    """What brings images to the engine."""
+
+    async def pull(self, wanted: str, reference: str, auth: str | None) -> None:
+        """Pull `wanted`, which people know as `reference`; `auth` is the X-Registry-Auth value. Raises `PullError`."""
+
+
 class Preparer:
     """Reads the engine, pulls images, and builds the requests of a transaction."""
 
@@ -84,7 +90,7 @@ class Preparer:
         engine: Engine,
         credentials: CredentialsProvider,
         needs_serving: Mapping[str, str],
-        pulls: PullReporter,
+        pulls: Pulls,
         signatures: Signatures | None = None,
     ) -> None:
         """`needs_serving` maps a container's name to why a private network was not enough for it, once.
@@ -175,15 +181,12 @@ class Preparer:
 
     async def _pull(self, wanted: str, reference: str) -> None:
         auth, trouble = await self._auth(parse_reference(reference).registry)
-        self._pulls.started(reference)
         try:
-            await self._engine.pull(wanted, auth=auth, progress=lambda line: self._pulls.progressed(reference, line))
-        except EngineError as error:
-            self._pulls.ended(reference, str(error))
-            if trouble is not None and isinstance(error, PullDeniedError):
+            await self._pulls.pull(wanted, reference, auth)
+        except PullDeniedError as error:
+            if trouble is not None:
                 raise PullDeniedError(f"{reference} was not pulled: {trouble}") from error
             raise
-        self._pulls.ended(reference, None)
 
     async def _auth(self, registry: str) -> tuple[str | None, CredentialsUnusableError | None]:
         """What the engine shows, if anything, and why there is nothing though there should be."""

@@ -7,6 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
+from tidegate.agent.pull_reporter import retry_line
 from tidegate.engine.model import PullProgress
 
 _ARRIVING = "Downloading"
@@ -66,6 +67,10 @@ class PullBars:
         arrived = self._bytes[reference]
         arrived.saw(progress)
         self._progress.update(self._tasks[reference], completed=arrived.done, total=arrived.total or None)
+
+    def retried(self, reference: str, why: str, delay_s: float) -> None:
+        """Leave the bar as it is, and say why above the bars."""
+        self._progress.console.print(retry_line(reference, why, delay_s), markup=False, highlight=False)
 
     def ended(self, reference: str, error: str | None) -> None:
         """Fill it, or say why it ended early."""

@@ -42,7 +42,19 @@ class NotRunnableError(EngineError):
 
 
 class PullError(EngineError):
-    """A pull broke off; what had arrived is kept by the engine and the next pull resumes."""
+    """A pull came to nothing. Of this kind itself: the same pull, made again at once, would end like this one."""
+
+
+class PullBrokenError(PullError):
+    """A pull broke off for a reason that can pass within seconds: `why`, in the engine's words."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class PullLimitedError(PullError):
+    """The registry limits how often it is asked, and wants to be left alone for a while."""
 
 
 class PullDeniedError(PullError):

@@ -14,8 +14,10 @@ from tidegate.engine.errors import (
     NotRunnableError,
     PlatformMissingError,
     PortTakenError,
+    PullBrokenError,
     PullDeniedError,
     PullError,
+    PullLimitedError,
     SubnetTakenError,
 )
 
@@ -41,6 +43,19 @@ _DENIED = (
     "401 unauthorized",
     "incorrect username or password",
 )
+_LIMITED = ("toomanyrequests", "too many requests", "http 429")
+_LASTING = (
+    "verification failed for digest",
+    "failed to register layer",
+    "unknown blob",
+    "unsupported manifest",
+    "invalid manifest",
+    "unsupported media type",
+    "invalid reference format",
+    "x509:",
+    "server gave http response to https client",
+)
+"""What the same pull would be told again: the content is not what its digest says, or no image, or TLS is not right."""
 _NO_IMAGE = ("manifest unknown", "not found: manifest", "name unknown", "repository name not known")
 
 
@@ -81,6 +96,10 @@ def pull_failure(reference: str, message: str) -> PullError:
     said = text.lower()
     if _has(said, _NO_SPACE):
         return NoSpaceError(f"Could not pull {reference}: the engine's disk is full: free some space ({text})")
+    if _has(said, _LIMITED):
+        return PullLimitedError(
+            f"Could not pull {reference}: the registry limits how often it is asked: log in for a higher limit ({text})"
+        )
     if _has(said, _NO_PLATFORM):
         return PlatformMissingError(
             f"Could not pull {reference}: it is not built for this platform: publish it for it ({text})"
@@ -91,7 +110,8 @@ def pull_failure(reference: str, message: str) -> PullError:
         return PullDeniedError(
             f"Could not pull {reference}: the registry refuses: check the credentials and the name ({text})"
         )
-    return PullError(f"Could not pull {reference}: {text}: it is tried again later")
+    told = f"Could not pull {reference}: {text}: it is tried again later"
+    return PullError(told) if _has(said, _LASTING) else PullBrokenError(told, text)
 
 
 def _has(said: str, phrases: tuple[str, ...]) -> bool:

@@ -91,7 +91,8 @@ class Engine(Protocol):
     ) -> None:
         """Pull `repository@digest` or `repository:tag`. `auth` is the X-Registry-Auth value.
 
-        Raises `NoSpaceError`, `PullDeniedError`, `PlatformMissingError`, `PullError`.
+        Raises `PullBrokenError`, `PullLimitedError`, `PullDeniedError`, `NoSpaceError`, `PlatformMissingError` and
+        other kinds of `PullError`.
         """
 
     async def tag(self, image: str, repository: str, tag: str) -> None:

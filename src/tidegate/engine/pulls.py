@@ -40,7 +40,10 @@ async def pull(
                 limit.reschedule(clock() + quiet_s)
                 _take(line, reference, progress)
     except TimeoutError as error:
-        raise pull_failure(reference, f"no progress within {quiet_s:g} s") from error
+        # it has held up everything else for long enough: it is not one to be tried again at once
+        raise PullError(
+            f"Could not pull {reference}: no progress within {quiet_s:g} s: it is tried again later"
+        ) from error
     except (EngineUnavailableError, PullError):
         raise
     except EngineError as error:

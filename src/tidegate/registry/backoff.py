@@ -39,6 +39,10 @@ class Backoff:
         full_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
         return Backoff(failures, now + max(full_s * (0.5 + 0.5 * jitter), floor_s), now)
 
+    def held(self, until: float, now: float) -> "Backoff":
+        """After a failure of something else that is to count here too, but not as one more of ours."""
+        return replace(self, not_before=max(self.not_before, until), failed_at=now)
+
     def succeeded(self, asked_at: float) -> "Backoff":
         """After an answer: its failures are forgotten, and the wait too unless it was asked for meanwhile."""
         return replace(self, failures=0) if asked_at < self.failed_at else Backoff()
@@ -66,6 +70,11 @@ class Backoffs:
         """After a failure of `registry`."""
         before = self.registries.get(registry, Backoff())
         after = before.failed(now, jitter=jitter, asked_at=asked_at, retry_after_s=retry_after_s)
+        return Backoffs({**self.registries, registry: after})
+
+    def held(self, registry: str, until: float, now: float) -> "Backoffs":
+        """After something else was refused by `registry` until then."""
+        after = self.registries.get(registry, Backoff()).held(until, now)
         return Backoffs({**self.registries, registry: after})
 
     def succeeded(self, registry: str, asked_at: float) -> "Backoffs":
