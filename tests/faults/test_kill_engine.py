@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from tests.conftest import Push
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon
+from tests.support.features import at_work, until, until_committed
 from tests.support.images import Pushed
 from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest
 from tests.support.recorder import recorded
-from tests.support.waiting import wait_for
 
 POINTS = {
     "start-first": ("create", "prove", "join", "stop", "name"),
@@ -63,13 +61,10 @@ async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
     before, _, new = running_project(compose, push, name)
     async with agent_here(tmp_path / "state") as agent:
         kill_at(agent, step, daemon.kill)
-        running = asyncio.create_task(agent.agent.run())
-        await in_thread(functools.partial(wait_for, lambda: not _up(daemon), "the engine is killed", limit_s=60))
-        await in_thread(daemon.start)
-        done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
-        await in_thread(functools.partial(done, limit_s=60))
-        running.cancel()
-        await asyncio.wait([running])
+        async with at_work(agent):
+            await until(lambda: not _up(daemon), "the engine is killed", limit_s=60)
+            await in_thread(daemon.start)
+            await until_committed(agent)
     assert_at_rest(compose, tmp_path / "state", before, new)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +12,8 @@ from tests.conftest import Push
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon
+from tests.support.features import at_work, until, until_committed
 from tests.support.kills import SERVICES, Before, assert_at_rest
-from tests.support.waiting import wait_for
 
 from tidegate.agent.guard import Guard
 
@@ -85,13 +83,10 @@ async def test_a_service_runs_again_after_the_engine_was_restarted_amid_its_upda
     new = push("2")
     async with agent_here(tmp_path / "state", TIDEGATE_SETTLE="4s", TIDEGATE_BAKE="4s") as agent:
         stopping = stop_at(agent, step, daemon)
-        running = asyncio.create_task(agent.agent.run())
-        await in_thread(wait_for, lambda: stopping.ident is not None, "the engine is stopped")
-        await in_thread(stopping.join)
-        await in_thread(daemon.start)
-        up.set()
-        done = functools.partial(wait_for, lambda: agent.outcomes()[-1:] == ["committed"], "the update is done")
-        await in_thread(functools.partial(done, limit_s=60))
-        running.cancel()
-        await asyncio.wait([running])
+        async with at_work(agent):
+            await until(lambda: stopping.ident is not None, "the engine is stopped")
+            await in_thread(stopping.join)
+            await in_thread(daemon.start)
+            up.set()
+            await until_committed(agent)
     assert_at_rest(compose, tmp_path / "state", before, new)
