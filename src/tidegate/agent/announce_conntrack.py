@@ -49,14 +49,14 @@ def forget_closed(addresses: Collection[str], ports: Collection[int], *, limit_s
     for one in connections(addresses, ports):
         if time.monotonic() > deadline:
             break
-        if one.closed and _concerns(one, addresses, ports):
+        if one.closed:
             done.append(one)
     tell((message(_DELETE, 0, _of_ipv4() + one.key) for one in done), family=NETFILTER)
     return len(done)
 
 
 def connections(addresses: Collection[str], ports: Collection[int]) -> Iterator[Connection]:
-    """What the kernel remembers of TCP connections in which one of these occurs, and maybe of some others.
+    """What the kernel remembers of TCP connections of containers at `addresses`, and of loopback to published `ports`.
 
     Raises OSError as `forget_closed`.
     """
@@ -64,7 +64,7 @@ def connections(addresses: Collection[str], ports: Collection[int]) -> Iterator[
     for kind, payload in talk(_GET, DUMP, _of_ipv4(), family=NETFILTER):
         if kind == _NEW and any(hint in payload for hint in hints):  # most are not worth taking apart
             found = _read(payload[_NFGENMSG.size :])
-            if found is not None:
+            if found is not None and _concerns(found, addresses, ports):
                 yield found
 
 
