@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -299,8 +300,9 @@ async def test_the_same_failure_is_told_of_each_image_that_waited(
     fake: FakeRegistry, client: RegistryClient, app: Reference
 ) -> None:
     fake.faults.append(on("", "/v2/", status(503)))
-    results = await asyncio.gather(client.head(app), client.head(app.with_tag("v2")), return_exceptions=True)
-    assert [str(error).split(": ", 1)[0] for error in results] == [app.familiar, app.with_tag("v2").familiar]
+    asked = [app, replace(app, tag="v2")]
+    results = await asyncio.gather(*(client.head(each) for each in asked), return_exceptions=True)
+    assert [str(error).split(": ", 1)[0] for error in results] == [each.familiar for each in asked]
 
 
 @pytest.mark.parametrize("part", ["/blobs/", "/manifests/"])
@@ -337,7 +339,7 @@ async def test_a_redirect_within_the_registry_is_followed(
         return web.Response(status=307, headers={"Location": "/v2/app/manifests/v1"})
 
     fake.faults.append(on("HEAD", "manifests/old", moved))
-    assert (await client.head(app.with_tag("old"))).digest == digest_of(fake.manifests["app", "v1"][0])
+    assert (await client.head(replace(app, tag="old"))).digest == digest_of(fake.manifests["app", "v1"][0])
 
 
 @pytest.mark.parametrize(

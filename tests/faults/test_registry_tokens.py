@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def app(fake: FakeRegistry) -> Reference:
 async def test_many_questions_at_once_share_one_challenge_and_one_token(
     client: RegistryClient, tokens: TokenService, app: Reference
 ) -> None:
-    await asyncio.gather(*(client.head(app.with_tag(tag)) for tag in ("v1", "v2") * 10))
+    await asyncio.gather(*(client.head(replace(app, tag=tag)) for tag in ("v1", "v2") * 10))
     counters = client.counters
     assert (counters.tokens, counters.heads, tokens.asked) == (1, 20, {"repository:app:pull": 1})
 

@@ -108,10 +108,6 @@ def test_with_digest_names_the_content_and_drops_the_tag() -> None:
     assert str(parse_reference("x:1").with_digest(DIGEST)) == f"docker.io/library/x@{DIGEST}"
 
 
-def test_with_tag_drops_the_digest() -> None:
-    assert str(parse_reference(f"h:1/x@{DIGEST}").with_tag("v2")) == "h:1/x:v2"
-
-
 def test_with_digest_refuses_what_is_no_digest() -> None:
     with pytest.raises(InvalidReferenceError, match="digest"):
         parse_reference("x").with_digest("v2")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_what_is_no_time_is_none(text: object) -> None:
 
 def test_an_error_is_told_of_another_image_with_all_its_facts() -> None:
     error = RateLimitedError(APP, "too much", "wait", 429, 7.0)
-    told = error.about(APP.with_tag("v2"))
+    told = error.about(replace(APP, tag="v2"))
     assert (str(told), told.retry_after_s, str(error)) == (
         "ghcr.io/acme/app:v2: too much; wait",
         7.0,

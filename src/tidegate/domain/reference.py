@@ -82,11 +82,6 @@ class Reference:
         _check_digest(digest, f"{self.name}@{digest}")
         return Reference(self.registry, self.repository, None, digest)
 
-    def with_tag(self, tag: str) -> "Reference":
-        """The same repository at another tag, without a digest. Raises `InvalidReferenceError`."""
-        _check_tag(tag, f"{self.name}:{tag}")
-        return Reference(self.registry, self.repository, tag, None)
-
     def _hub_name(self) -> str:
         return self.repository if _reads_back(self.repository, self.repository) else self.name
 
