@@ -97,7 +97,7 @@ class Bench:
         self.looks.append((self.now_s, "all" if only is None and not images else (*images, *sorted(only or ()))))
         if failure is not None:
             raise failure
-        tally = SimpleNamespace(scanned=0, updated=0, failed=0)
+        tally = SimpleNamespace(scanned=7 if only is None else len(only), updated=0, failed=0)
         return SimpleNamespace(tally=tally, names=frozenset(), waiting=lambda _: {})
 
     async def run(self, until_s: float) -> None:
@@ -150,6 +150,15 @@ async def test_what_may_be_ready_does_not_keep_a_failing_look_going_without_a_pa
     bench.agent._waiting = {"web": START + timedelta(seconds=5)}
     await bench.run(DAY_S)
     assert bench.looks == [(5, ("web",)), (65, ("web",)), (125, ("web",))]
+
+
+async def test_a_look_at_single_containers_is_counted_as_no_check_of_them_all(clock: Clock) -> None:
+    bench = Bench(clock)
+    await bench.agent._look()
+    bench.agent._on_event(STARTED)
+    await bench.agent._look()
+    assert bench.looks == [(0, "all"), (0, ("other",))]
+    assert (bench.metrics.containers_scanned, bench.metrics.scans_total) == (7, 1)
 
 
 @pytest.mark.parametrize("polls", [True, False])

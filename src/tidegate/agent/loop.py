@@ -173,7 +173,8 @@ class Agent:
         unended = await self._recover()
         looked = await self.cycle.run(images=images, only=only, unended=unended)
         tally = looked.tally
-        self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
+        if only is None:  # what Watchtower would call a scan; it looks at no container alone
+            self.metrics.scanned(scanned=tally.scanned, updated=tally.updated, failed=tally.failed)
         old = {} if only is None and not images else self._waiting
         seen = looked.names | (only or frozenset())
         kept = {name: at for name, at in old.items() if name not in seen}

@@ -27,6 +27,8 @@ class UpdateOutcome(StrEnum):
 class Metrics:
     """What the agent has done since it started; the first three are of the last check only.
 
+    A check is what Watchtower calls a scan: a poll, or what a call of `/v1/update` asked for. Looks in between, at
+    containers that started or are tried again, are none; the `updates` that come of them count.
     `unended` updates were cut off and could not be ended yet.
     """
 
