@@ -71,28 +71,29 @@ def swapped(compose: Compose, push: Push) -> Callable[..., None]:
     return up
 
 
+async def strategy_of_a_leaning_release(compose: Compose, push: Push, tmp_path: Path) -> str:
+    """Update to a release that turns sick away from its networks. It is committed and not blamed; by which strategy."""
+    new = push("2", healthcheck=CHECK)
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        assert (here.outcomes(), here.parts.state.quarantine.list()) == (["committed"], [])
+        strategy = str(here.last()["strategy"])
+    assert compose.container("web")["Image"] == new.image_id
+    return strategy
+
+
 async def test_one_that_turns_sick_away_from_its_networks_before_the_cut_is_heard_on_them(
     compose: Compose, push: Push, tmp_path: Path, swapped: Callable[..., None]
 ) -> None:
     swapped(labels={"tidegate.drain": "3s"})
-    new = push("2", healthcheck=CHECK)
-    async with agent_here(tmp_path / "state") as here:
-        await here.look()
-        assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", "stop-first")
-        assert here.parts.state.quarantine.list() == []
-    assert compose.container("web")["Image"] == new.image_id
+    assert await strategy_of_a_leaning_release(compose, push, tmp_path) == "stop-first"
 
 
 async def test_one_that_turns_sick_during_the_cut_is_given_the_time_to_recover(
     compose: Compose, push: Push, tmp_path: Path, swapped: Callable[..., None]
 ) -> None:
     swapped(environment={"IGNORE_TERM": "1"}, stop_grace_period="3s")
-    new = push("2", healthcheck=CHECK)
-    async with agent_here(tmp_path / "state") as here:
-        await here.look()
-        assert (here.last()["outcome"], here.last()["strategy"]) == ("committed", "swap")
-        assert here.parts.state.quarantine.list() == []
-    assert compose.container("web")["Image"] == new.image_id
+    assert await strategy_of_a_leaning_release(compose, push, tmp_path) == "swap"
 
 
 async def test_one_that_ends_during_the_cut_is_tried_where_it_serves_before_it_is_blamed(
