@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,10 +36,9 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
-    async def wait_for(self, awaitable: Any, timeout_s: float) -> None:
-        awaitable.close()
-        self.now += timedelta(seconds=timeout_s)
-        raise TimeoutError
+    async def within(self, _: asyncio.Event, limit_s: float) -> bool:
+        self.now += timedelta(seconds=limit_s)
+        return False
 
     async def sleep(self, delay_s: float) -> None:
         self.now += timedelta(seconds=delay_s)
@@ -118,7 +118,7 @@ async def _none(**_: Any) -> list[Any]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("tidegate.agent.loop.asyncio.wait_for", clock.wait_for)
+    monkeypatch.setattr("tidegate.agent.loop.within", clock.within)
     monkeypatch.setattr("tidegate.agent.loop.asyncio.sleep", clock.sleep)
     return clock
 

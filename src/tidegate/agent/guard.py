@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tidegate.agent.within import within
 from tidegate.domain.transaction import Party, Touch
 from tidegate.engine.model import Event
 
@@ -143,16 +144,12 @@ class Guard:
 
     async def news(self, limit_s: float = 0.5) -> None:
         """Wait a moment for word of somebody's doing: events come a little later than what they tell of."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._interfered.wait(), limit_s)
+        await within(self._interfered, limit_s)
 
     async def stirred(self, timeout_s: float) -> None:
         """Return at the next event of either container, or after `timeout_s`."""
         self._stirred.clear()
-        try:
-            await asyncio.wait_for(self._stirred.wait(), timeout_s)
-        except TimeoutError:
-            return
+        await within(self._stirred, timeout_s)
 
     def feed(self, event: Event) -> None:
         """Take one event of the engine."""

@@ -1,7 +1,6 @@
 """The agent as a process: looks when it is time or when something happens, one thing after another."""
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from tidegate.agent.stopping import Errands
 from tidegate.agent.successor import TAKE_OVER
 from tidegate.agent.unended import Unended
 from tidegate.agent.unfinished import UNREADABLE, read
+from tidegate.agent.within import within
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.engine.model import Event
 
@@ -186,8 +186,7 @@ class Agent:
     async def _wait(self) -> None:
         """Until the schedule says so, a container appears, or one that was held back may be ready."""
         until = min([self._next, *self._waiting.values(), *([self._again] if self._again else [])])
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stir.wait(), max(0.0, (until - self._parts.clock()).total_seconds()))
+        if await within(self._stir, max(0.0, (until - self._parts.clock()).total_seconds())):
             await asyncio.sleep(_SETTLE_EVENTS_S)
         self._stir.clear()
         now = self._parts.clock()

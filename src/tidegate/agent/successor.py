@@ -25,6 +25,7 @@ from tidegate.agent.state import State, StateError
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.updater import Updater
+from tidegate.agent.within import within
 from tidegate.domain.transaction import Step, Strategy, steps_of
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.registry.errors import RegistryError
@@ -118,7 +119,7 @@ class Successor:
             async with asyncio.timeout(limit_s):
                 while not self._asked.is_set():
                     await self._must_run(it)
-                    await _wait(self._asked, _LOOK_EVERY_S)
+                    await within(self._asked, _LOOK_EVERY_S)
         except TimeoutError as error:
             raise Unhealthy(f"the new agent did not ask to take over within {limit_s:.0f} s") from error
 
@@ -185,10 +186,3 @@ async def _let_in(state: State, own: str) -> bool:
             return False
         await asyncio.sleep(_LOOK_EVERY_S)
     return False
-
-
-async def _wait(event: asyncio.Event, limit_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), limit_s)
-    except TimeoutError:
-        return
