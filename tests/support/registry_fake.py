@@ -49,6 +49,11 @@ class FakeRegistry:
 
     async def __aexit__(self, *_: object) -> None:
         assert self.server is not None
+        # an engine may be connecting at this moment: what is accepted already is to be there when all is closed
+        for site in list(self.server.runner.sites if self.server.runner else ()):
+            await site.stop()
+        for _turn in range(5):
+            await asyncio.sleep(0)
         await self.server.close()
 
     @property

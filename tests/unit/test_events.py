@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tidegate.agent.events import EventHub
 from tidegate.agent.missed import past_events
 from tidegate.engine.errors import EngineUnavailableError, NotFoundError
@@ -79,14 +81,22 @@ async def test_what_happens_before_the_stream_stands_is_not_missed() -> None:
     assert engine.asked_since[0] is not None
 
 
-async def test_what_the_engine_has_forgotten_is_remembered_here_and_told_once_in_its_order() -> None:
+@pytest.mark.parametrize(
+    ("forgot_before_ns", "ids"), [(event(2).time_ns, ["c1", "c2", "c3"]), (0, ["c2", "c3"])], ids=["busy", "new"]
+)
+async def test_what_the_engine_has_forgotten_is_remembered_here_but_not_what_one_before_it_did(
+    forgot_before_ns: int, ids: list[str]
+) -> None:
     async def told(**_: Any) -> AsyncIterator[Event]:
         for each in (event(3), event(2)):
             yield each
 
-    engine = SimpleNamespace(events=told, network=no_bridge)
+    async def forgot() -> int:
+        return forgot_before_ns
+
+    engine = SimpleNamespace(events=told, network=no_bridge, forgot_before_ns=forgot)
     engine_and_agent = await past_events(engine, 0, lambda _: [event(1), event(2)])
-    assert [one.id for one in engine_and_agent] == ["c1", "c2", "c3"]
+    assert [one.id for one in engine_and_agent] == ids
 
 
 async def no_bridge(_: str) -> None:

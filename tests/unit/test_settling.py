@@ -31,7 +31,7 @@ class Engine:
 
     def __init__(self, *, started: datetime | None = LONG_AGO, **states: dict[str, Any]) -> None:
         """`states` are those of the containers that are there instead; `started` None: it has no bridge."""
-        self.started, self.remembers = started, False
+        self.started, self.remembers, self.forgot = started, False, 0
         self.told: list[str] = []
         self.stopped_by: Any = None
         self.listed: dict[str, tuple[str, dict[str, str]]] = {}
@@ -53,6 +53,9 @@ class Engine:
     async def events(self, **_: Any) -> AsyncIterator[Event]:
         if self.remembers:
             yield Event("container", "stop", "old", {}, 0)
+
+    async def forgot_before_ns(self) -> int:
+        return self.forgot
 
     async def stop(self, _: str, *, signal: str | None, timeout_s: int | None) -> None:
         self.stopped_by = (signal, timeout_s)
@@ -127,6 +130,13 @@ async def test_a_new_container_that_nobody_has_started_does_not_leave_the_servic
 async def test_a_new_container_that_runs_takes_the_place_of_both() -> None:
     engine, it = Engine(old=NOT_STARTED, new=NOT_STARTED, theirs=RUNNING), replacement()
     assert await settled(engine, it, "theirs") is Settlement.STRANGER
+
+
+async def test_an_act_that_a_busy_engine_without_a_bridge_has_forgotten_is_an_act() -> None:
+    engine = Engine(old=EXITED, started=None)
+    engine.forgot = NOW_NS + 1
+    ended = await settled(engine, replacement(), done_to_old=["kill", "die", "stop"])
+    assert ended is Settlement.INCUMBENT_STOPPED
 
 
 @pytest.mark.parametrize("engine_of", [{"started": TOMORROW}, {"started": None}])

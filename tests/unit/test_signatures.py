@@ -83,9 +83,12 @@ async def test_where_none_of_several_signers_has_signed_each_is_named() -> None:
     assert "(asked for: the key new.pub)" in said
 
 
-@pytest.mark.parametrize("trouble", [Trouble.UNSIGNED, Trouble.UNKNOWN])
-async def test_where_another_signer_would_make_no_difference_cosign_is_run_once(trouble: Trouble) -> None:
-    verifier = Verifier({"old.pub": trouble, "new.pub": trouble})
+async def test_a_signer_that_cannot_be_asked_about_does_not_stand_in_another_ones_way() -> None:
+    await held({"old.pub": Trouble.UNKNOWN, "new.pub": "ghcr.io/acme/web"}).check(WEB)
+
+
+async def test_where_another_signer_would_make_no_difference_cosign_is_run_once() -> None:
+    verifier = Verifier({"old.pub": Trouble.UNSIGNED, "new.pub": Trouble.UNSIGNED})
     rules = tuple(SignatureRule("*", "", key) for key in verifier.answers)
     await refusal(Signatures(SignaturePolicy(rules), verifier))
     assert verifier.asked == ["old.pub"]

@@ -30,7 +30,9 @@ async def past_events(engine: Engine, since_ns: int, heard: Callable[[int], list
     started_ns = await _engine_started_ns(engine)
     from_ns = max(since_ns, started_ns)
     told = [event async for event in engine.events(since_ns=from_ns, until_ns=time.time_ns())]
-    events = sorted({_key(event): event for event in [*heard(from_ns), *told]}.values(), key=lambda one: one.time_ns)
+    # an engine that has forgotten nothing tells all of it; what else was heard is of the one before
+    known = heard(from_ns) if await engine.forgot_before_ns() else []
+    events = sorted({_key(event): event for event in [*known, *told]}.values(), key=lambda one: one.time_ns)
     return without_starts_at_boot(events) if started_ns > since_ns else events
 
 
@@ -63,10 +65,17 @@ async def ensure_same_engine(engine: Engine, watched_from_ns: int, act_ns: int) 
     ended by the next one before it makes its bridge. `act_ns` is when the act was seen.
     """
     started_ns = await _engine_started_ns(engine)
-    # without a bridge to tell it by, a new engine gives itself away by what it does not remember
-    forgotten = not started_ns and not [one async for one in engine.events(since_ns=act_ns, until_ns=act_ns + 1)]
-    if started_ns > min(watched_from_ns, act_ns) or forgotten:
+    if started_ns > min(watched_from_ns, act_ns) or (not started_ns and await _never_knew(engine, act_ns)):
         raise EngineUnavailableError("The engine was started again meanwhile: what it ended is taken up anew")
+
+
+async def _never_knew(engine: Engine, act_ns: int) -> bool:
+    """Whether an engine without a bridge to tell it by has come after the one that told of an act.
+
+    It has forgotten nothing yet, and does not remember it.
+    """
+    told = [one async for one in engine.events(since_ns=act_ns, until_ns=act_ns + 1)]
+    return not told and await engine.forgot_before_ns() == 0
 
 
 async def _engine_started_ns(engine: Engine) -> int:

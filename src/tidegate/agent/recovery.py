@@ -103,21 +103,23 @@ async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: 
 
 
 async def _say_ours(watch: Watch, it: Replacement, unfinished: Unfinished, transaction: Transaction) -> None:
-    """What the agent itself did, or was about to do, when it was cut off."""
-    if it.candidate is not None:
-        candidate = await find(transaction.tools.engine, it.candidate)
-        watch.guard.candidate_is(it.candidate)
-        if candidate is not None:
-            watch.candidate(candidate)
-        watch.guard.ours(it.candidate, "start")
-        if unfinished.abandoning or unfinished.settling in {*TO_THE_INCUMBENT, Settlement.NOTHING}:
-            watch.guard.ours(it.candidate, *STOPPING, "destroy")
+    """What the agent itself did, or was about to do, when it was cut off: said before the first event is heard."""
+    guard = watch.guard
     if unfinished.was_stopping(it):
-        watch.guard.ours(it.incumbent, *STOPPING)
+        guard.ours(it.incumbent, *STOPPING)
     if unfinished.settling in TO_THE_INCUMBENT:
-        watch.guard.ours(it.incumbent, "start")
+        guard.ours(it.incumbent, "start")
     if unfinished.was_removing(it):
-        watch.guard.ours(it.incumbent, *STOPPING, "destroy")
+        guard.ours(it.incumbent, *STOPPING, "destroy")
+    if it.candidate is None:
+        return
+    guard.candidate_is(it.candidate)
+    guard.ours(it.candidate, "start")
+    if unfinished.abandoning or unfinished.settling in {*TO_THE_INCUMBENT, Settlement.NOTHING}:
+        guard.ours(it.candidate, *STOPPING, "destroy")
+    candidate = await find(transaction.tools.engine, it.candidate)
+    if candidate is not None:
+        watch.candidate(candidate)
 
 
 async def _bake_again(transaction: Transaction) -> Result:

@@ -47,7 +47,7 @@ class Signatures:
                 self._good[str(image)] = self._clock()
                 return
             faults.append(f"{why} (asked for: {rule.signer})")
-            if trouble is not Trouble.BY_OTHERS:  # another rule would come to the same
+            if trouble is Trouble.UNSIGNED:  # another rule would come to the same
                 break
         raise UnverifiedError(
             f"{_short(image)} was not pulled: {'; '.join(faults)}; {self._asked_by(rules)}{_remedy(trouble)}"

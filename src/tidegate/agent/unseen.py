@@ -12,10 +12,13 @@ from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
 _KEPT_UP = {"always", "unless-stopped"}
-_CODES_OF_A_SIGNAL = {130, 131, 137, 143}
-"""Of a program that is ended by SIGINT, SIGQUIT, SIGKILL or SIGTERM."""
-_CODES_OF_A_STOP = {0, *_CODES_OF_A_SIGNAL}
-"""The same, or of one that ends itself when it is told to. A release that was never proved may do that untold."""
+_CODES_OF_A_SIGNAL = {130, 131, 143}
+"""Of a program that is ended by SIGINT, SIGQUIT or SIGTERM."""
+_CODES_OF_A_STOP = {0, 137, *_CODES_OF_A_SIGNAL}
+"""The same, or of one that ends itself when it is told to, or is killed when it does not.
+
+A release that was never proved may end itself untold, or be killed by the host for its memory.
+"""
 
 
 async def find_out(guard: Guard, it: Replacement, unfinished: Unfinished, engine: Engine) -> None:
