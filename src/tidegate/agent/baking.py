@@ -48,7 +48,7 @@ class Bake:
                 await race(self._tools.prover.bake(it.candidate or "", self._policies[it.id]), guard, self._stop)
             except Interfered:
                 await guard.quiet()
-                await ensure_same_engine(self._tools.engine, guard.watched_from_ns, guard.first_act_ns or 0)
+                await ensure_same_engine(self._tools.engine, guard)
             except Unhealthy as verdict:
                 if await find(self._tools.engine, it.candidate) is None:
                     return  # whoever removed it did so unseen

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
+from tidegate.agent.guard import Guard
 from tidegate.engine.errors import EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
@@ -57,15 +58,18 @@ async def memory(engine: Engine, since_ns: int) -> Memory:
     return Memory.DROPPED if await engine.forgot_before_ns() > since_ns else Memory.WHOLE
 
 
-async def ensure_same_engine(engine: Engine, watched_from_ns: int, act_ns: int) -> None:
+async def ensure_same_engine(engine: Engine, guard: Guard) -> None:
     """Raise `EngineUnavailableError` where it is the engine's own end, or start, that looked like somebody's act.
 
     An engine on its way down sends its containers the same signals as `docker stop` does. It takes no new calls by
     then: who asks is answered by the engine that comes after it, or by nobody. And what outlived a killed engine is
-    ended by the next one before it makes its bridge. `act_ns` is when the act was seen.
+    ended by the next one before it makes its bridge.
     """
+    act_ns = guard.first_act_ns
+    if act_ns is None:  # no event told of an act
+        return
     started_ns = await _engine_started_ns(engine)
-    if started_ns > min(watched_from_ns, act_ns) or (not started_ns and await _never_knew(engine, act_ns)):
+    if started_ns > min(guard.watched_from_ns, act_ns) or (not started_ns and await _never_knew(engine, act_ns)):
         raise EngineUnavailableError("The engine was started again meanwhile: what it ended is taken up anew")
 
 

@@ -52,8 +52,7 @@ class Settler:
         """
         for _ in range(_TRIES):
             scene = await self._scene(it, guard)
-            if guard.first_act_ns is not None:
-                await ensure_same_engine(self._engine, guard.watched_from_ns, guard.first_act_ns)
+            await ensure_same_engine(self._engine, guard)
             end = Settlement.INCUMBENT if back and self._may_go_back(scene) else settle(scene)
             end, chosen = chosen or end, None
             decided(end)
