@@ -1,5 +1,8 @@
 """What the client relies on, told of a real registry and of the fake that fault tests use."""
 
+import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -183,3 +186,14 @@ async def test_wrong_credentials_are_told_by_their_source_and_not_shown(place: P
 class Wrong:
     async def credential(self, registry: str) -> Credential:  # noqa: ARG002  (the port's signature)
         return Credential(USER, "hunter2", source="a test")
+
+
+async def test_the_fake_loses_no_connection_that_comes_as_it_closes(recwarn: pytest.WarningsRecorder) -> None:
+    async with FakeRegistry() as fake:
+        with socket.create_connection(tuple(fake.address.split(":"))):  # type: ignore[arg-type]
+            for _turn in range(2):  # the first accepts it, the second attaches it; the registry closes in between
+                await asyncio.sleep(0)
+            assert fake.server is not None
+            await fake.server.close()
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import strangers
-from tests.support.docker import docker, inspect, listed, remove
+from tests.support.docker import docker, found, listed, remove
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -64,14 +64,14 @@ class Compose:
         return listed("container", f"label={PROJECT}={self.project}", *narrower)
 
     def containers(self, service: str) -> list[dict[str, Any]]:
-        """The engine's documents of a service's containers."""
-        return [inspect(one) for one in sorted(self.ids(service))]
+        """The engine's documents of a service's containers; one that goes away meanwhile is left out."""
+        return [document for one in sorted(self.ids(service)) for document in found(one)]
 
     def container(self, service: str) -> dict[str, Any]:
         """The engine's document of a service's only container."""
-        found = self.containers(service)
-        assert len(found) == 1, f"{service} has {len(found)} containers, expected one: {[c['Name'] for c in found]}"
-        return found[0]
+        here = self.containers(service)
+        assert len(here) == 1, f"{service} has {len(here)} containers, expected one: {[c['Name'] for c in here]}"
+        return here[0]
 
     def address(self, service: str, port: int = 8000) -> str:
         """`HOST:PORT` at which a published port of a service answers."""

@@ -21,6 +21,12 @@ def inspect(container: str) -> dict[str, Any]:
     return document
 
 
+def found(container: str) -> list[dict[str, Any]]:
+    """Return the engine's document of a container that may be gone: one, or none."""
+    documents: list[dict[str, Any]] = json.loads(docker("container", "inspect", container, check=False) or "[]")
+    return documents
+
+
 def listed(kind: str, *filters: str) -> set[str]:
     """IDs (volumes: names) of every `container`, `volume`, `image` or user-made `network` that matches."""
     words = [kind, "ls", "-q", *(w for f in filters for w in ("--filter", f))]

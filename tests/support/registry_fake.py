@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from tests.support.registry import Registry
 from tests.support.registry_push import digest_of
 from tests.support.registry_server import PASSWORD, USER
 from tests.support.registry_tokens import SERVICE, TokenService
+from tests.support.web_server import WebServer
 
 from tidegate.registry.credential import basic_header
 
@@ -32,7 +32,7 @@ class FakeRegistry:
     seen: list[dict[str, str]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
-    server: TestServer | None = None
+    server: WebServer | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**27)
@@ -43,17 +43,12 @@ class FakeRegistry:
         app.router.add_put("/v2/{name:.+}/manifests/{version}", self._put_manifest)
         app.router.add_get("/v2/{name:.+}/manifests/{version}", self._manifest)
         app.middlewares.append(self._gate)
-        self.server = TestServer(app)
+        self.server = WebServer(app)
         await self.server.start_server()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self.server is not None
-        # an engine may be connecting at this moment: what is accepted already is to be there when all is closed
-        for site in list(self.server.runner.sites if self.server.runner else ()):
-            await site.stop()
-        for _turn in range(5):
-            await asyncio.sleep(0)
         await self.server.close()
 
     @property

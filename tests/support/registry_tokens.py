@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from tests.support.registry_server import PASSWORD, USER, TokenAuth
 from tests.support.registry_tls import der, self_signed, sign
+from tests.support.web_server import WebServer
 
 from tidegate.registry.credential import basic_header
 
@@ -35,14 +35,14 @@ class TokenService:
     forms: list[dict[str, str]] = field(default_factory=list)
     issued: dict[str, str] = field(default_factory=dict)
     answer: web.Response | None = None
-    server: TestServer | None = None
+    server: WebServer | None = None
 
     async def __aenter__(self) -> Self:
         if not (self.folder / "token.key").exists():
             self_signed(self.folder / "token.pem", self.folder / "token.key", "token signer")
         app = web.Application()
         app.router.add_route("*", "/token", self._token)
-        self.server = TestServer(app)
+        self.server = WebServer(app)
         await self.server.start_server()
         return self
 

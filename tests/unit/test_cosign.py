@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import wait_for
 
 from tidegate.agent.cosign import Cosign, CosignError, Trouble, arguments
 from tidegate.domain.reference import parse_reference
@@ -100,7 +101,8 @@ async def test_one_that_hangs_is_ended_with_everything_it_has_started(tmp_path: 
     error = await failure(Cosign(environ, limit_s=1.5))
     assert error.trouble is Trouble.UNKNOWN
     assert error.why.startswith("cosign did not answer within 1.5 s: see that its registry")
-    assert not runs(int((tmp_path / "helper").read_text()))
+    helper = int((tmp_path / "helper").read_text())
+    wait_for(lambda: not runs(helper), "the helper has ended", limit_s=5, every_s=0.01)
 
 
 def runs(pid: int) -> bool:
