@@ -57,20 +57,34 @@ async def test_a_compose_service_made_for_watchtower_touches_its_own_cluster_onl
     assert versions(compose, *each) == dict.fromkeys(each, "1") | {"ours": "2"}
 
 
-async def test_an_agent_without_a_scope_leaves_the_updaters_of_scopes_alone(
-    compose: Compose, push: Push, tmp_path: Path
-) -> None:
+async def test_an_agent_leaves_other_updaters_alone(compose: Compose, push: Push, tmp_path: Path) -> None:
     image = push("1")
     each: dict[str, Any] = {
         "plain": one(image, labels=watch(scope="some")),
         "updater": one(image, labels={PREFIX: "true", **watch(scope="some")}),
+        "unscoped": one(image, labels={PREFIX: "true"}),
     }
     compose.write(services(**each))
     compose.up()
     push("2")
     async with agent_here(tmp_path / "state") as here:
         await here.look()
-    assert versions(compose, *each) == {"plain": "2", "updater": "1"}
+    assert versions(compose, *each) == {"plain": "2", "updater": "1", "unscoped": "1"}
+
+
+async def test_another_image_may_be_followed_than_the_compose_files_and_compose_agrees(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    label = "com.centurylinklabs.zodiac.original-image"
+    compose.write(services(web=one(push("1"), labels={label: push("2", "web-next").reference})))
+    compose.up()
+    async with agent_here(tmp_path / "state") as here:
+        for version in ("2", "3"):
+            release = push(version, "web-next")
+            await here.look()
+            container = compose.container("web")
+            assert (container["Image"], container["Config"]["Image"]) == (release.image_id, release.reference)
+            assert compose.changes() == []
 
 
 async def test_monitored_and_disabled_containers_are_not_touched_and_no_pull_takes_the_engines_tag(

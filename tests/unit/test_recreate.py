@@ -67,6 +67,22 @@ def test_a_changed_label_of_the_image_is_the_users() -> None:
     assert remade(old, image(Labels={"a": "1", "b": "2"})).body["Labels"] == {"b": "mine"}
 
 
+@pytest.mark.parametrize(
+    ("made_from", "named", "expected"),
+    [
+        ("shop:file", OLD_ID, OLD_ID),  # its first update
+        ("shop:live", "sha256:" + "c" * 64, "sha256:" + "c" * 64),  # a later one
+        ("shop:live", OLD_ID, NEW_ID),  # the label says what the Compose file says
+    ],
+)
+def test_composes_image_label_stays_where_another_image_is_followed_than_the_compose_files(
+    made_from: str, named: str, expected: str
+) -> None:
+    labels = {"com.centurylinklabs.zodiac.original-image": "shop:live", "com.docker.compose.image": named}
+    old = container({"Image": made_from, "Labels": labels})
+    assert remade(old).body["Labels"]["com.docker.compose.image"] == expected
+
+
 def test_the_images_command_and_entry_point_are_both_dropped() -> None:
     body = remade(container({"Entrypoint": ["e"], "Cmd": ["c"]}), image(Entrypoint=["e"], Cmd=["c"])).body
     assert "Entrypoint" not in body

@@ -170,10 +170,13 @@ def test_what_the_agent_lives_in_the_network_of_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("marker", [WATCHTOWER, "tidegate.instance"])
-def test_an_agent_without_scope_leaves_the_agents_of_other_scopes_alone(marker: str) -> None:
-    other = candidate({marker: "true", f"{WATCHTOWER}.scope": "theirs"})
-    assert chosen(other).reason == "it is an updater of scope theirs"
-    assert chosen(other, self_id="c1").selected
+def test_an_agent_leaves_other_updaters_alone_and_looks_after_itself(marker: str) -> None:
+    scoped, unscoped = candidate({marker: "true", f"{WATCHTOWER}.scope": "theirs"}), candidate({marker: "true"})
+    assert chosen(scoped).reason == "it is another updater, of scope theirs"
+    assert chosen(scoped, scope="theirs").reason == "it is another updater, of scope theirs"
+    assert chosen(unscoped).reason == "it is another updater"
+    assert chosen(scoped, scope="theirs", self_id="c1").selected
+    assert chosen(unscoped, self_id="c1").selected
 
 
 def test_a_bad_label_excludes_its_container_only() -> None:

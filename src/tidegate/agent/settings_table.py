@@ -182,7 +182,7 @@ HOW = (
     _own("window", kinds.WINDOWS, "", "When updates may begin: `CRON DURATION [ZONE]`.", field="windows"),
     _own("freeze", kinds.FREEZES, "", "When no update may begin: `FROM/TO [ZONE] [REASON]`.", field="freezes"),
     _own("cooldown", kinds.DURATION, "0s", "How long a release must have been known.", field="cooldown_s"),
-    _own("keep-images", kinds.COUNT, "", "Images of earlier releases kept for a rollback: all, or 1 with cleanup."),
+    _own("keep-images", kinds.COUNT, "", "Images of earlier releases kept for a rollback: 5, or 1 with cleanup."),
     _own("overlap", kinds.BOOL, "false", "Two containers may write to the same volumes at once."),
     _own("ingress-networks", kinds.LIST, "", "Networks that new containers join only once they are healthy."),
     _own(

@@ -119,7 +119,7 @@ LABELS: tuple[Label, ...] = (
     _own(
         "keep-images",
         "a whole number",
-        "all; 1 with `--cleanup`",
+        "5, and none is removed; 1 with `--cleanup`",
         "How many earlier images are kept for a rollback.",
     ),
     Label(
@@ -141,7 +141,7 @@ LABELS: tuple[Label, ...] = (
         WATCHTOWER,
         BOOL,
         "unset",
-        "Marks a Watchtower instance; one with another scope is left alone.",
+        "Marks a Watchtower instance, which is left alone.",
     ),
 )
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.domain.labels import ORIGINAL_IMAGE
 from tidegate.domain.recreate_config import COMPOSE_IMAGE, emptied_entrypoint, full_config, own_config
 from tidegate.domain.recreate_host import host_config
 from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of, primary_network
@@ -53,11 +54,24 @@ def create_request(
     emptied = emptied_entrypoint(old, old_image)
     if emptied is not None:
         config["Entrypoint"] = emptied
-    if COMPOSE_IMAGE in config["Labels"]:
+    if COMPOSE_IMAGE in config["Labels"] and not _follows_another(old, image_reference):
         config["Labels"][COMPOSE_IMAGE] = str(new_image["Id"])
     config["Image"] = image_reference
     config["HostConfig"] = host_config(old, names=names or {})
     return _with_networks(old, config, api)
+
+
+def _follows_another(old: Document, image_reference: str) -> bool:
+    """Whether a label lets it follow another image than the one in its Compose file.
+
+    Compose compares `com.docker.compose.image` with what the tag in its file names. That tag is not moved then, so the
+    label has to stay, now and at every later update: from the first one on, the container runs something else than it.
+    """
+    config = old["Config"]
+    labels = config.get("Labels") or {}
+    if ORIGINAL_IMAGE not in labels:
+        return False
+    return bool(config["Image"] != image_reference or labels.get(COMPOSE_IMAGE) != old["Image"])
 
 
 def incumbent_request(

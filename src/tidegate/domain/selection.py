@@ -93,7 +93,8 @@ def _select_one(candidate: Candidate, filters: Filters, defaults: PolicyDefaults
     why_not = (
         _excluded_by_nature(candidate)
         or _excluded_by_label(policy, filters)
-        or _excluded_by_scope(candidate, policy, filters)
+        or _excluded_by_scope(policy, filters)
+        or _excluded_as_updater(candidate, policy, filters)
         or _excluded_by_name(candidate, filters)
         or _excluded_by_repository(policy.image or candidate.image, filters)
         or _excluded_by_state(candidate.state, filters)
@@ -124,14 +125,18 @@ def _excluded_by_label(policy: Policy, filters: Filters) -> str | None:
     return None
 
 
-def _excluded_by_scope(candidate: Candidate, policy: Policy, filters: Filters) -> str | None:
+def _excluded_by_scope(policy: Policy, filters: Filters) -> str | None:
     own = policy.scope or NO_SCOPE
     if filters.scope is not None and own != filters.scope:
         return f"its scope is {own}, this agent's is {filters.scope}"
-    # An agent without a scope looks after every container, but not after the agents of other scopes.
-    if filters.scope is None and own != NO_SCOPE and _is_agent(candidate) and candidate.id != filters.self_id:
-        return f"it is an updater of scope {own}"
     return None
+
+
+def _excluded_as_updater(candidate: Candidate, policy: Policy, filters: Filters) -> str | None:
+    """Another agent, or a Watchtower, may be at work on other containers; it is for nobody but itself to end."""
+    if not _is_agent(candidate) or candidate.id == filters.self_id:
+        return None
+    return f"it is another updater, of scope {policy.scope}" if policy.scope else "it is another updater"
 
 
 def _is_agent(candidate: Candidate) -> bool:
