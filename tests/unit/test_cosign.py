@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.waiting import wait_for
@@ -30,6 +32,10 @@ def program(folder: Path, script: str) -> dict[str, str]:
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
     return {"PATH": f"{file.parent}:{os.environ['PATH']}"}
+
+
+def cosign_for(tmp_path: Path, environ: Mapping[str, str], **options: Any) -> Cosign:
+    return Cosign(environ, tmp_path / "scratch", **options)
 
 
 async def failure(cosign: Cosign, image: str = str(WEB)) -> CosignError:
@@ -74,7 +80,7 @@ def test_only_a_registry_that_is_listed_as_insecure_is_asked_without_tls(
 
 
 async def test_it_returns_what_cosign_prints(tmp_path: Path) -> None:
-    cosign = Cosign(program(tmp_path, 'echo "$@"; echo a warning >&2'))
+    cosign = cosign_for(tmp_path, program(tmp_path, 'echo "$@"; echo a warning >&2'))
     assert (await cosign.verify(BY_KEY, WEB)).split() == arguments(BY_KEY, WEB, ())
 
 
@@ -83,12 +89,12 @@ async def test_it_returns_what_cosign_prints(tmp_path: Path) -> None:
 )
 async def test_exit_codes_tell_what_the_trouble_is(tmp_path: Path, code: int, trouble: Trouble) -> None:
     script = f"echo 'Error: no' >&2; echo 'main.go:74: error during command execution: no\n at all' >&2; exit {code}"
-    error = await failure(Cosign(program(tmp_path, script)))
+    error = await failure(cosign_for(tmp_path, program(tmp_path, script)))
     assert (error.trouble, error.why) == (trouble, "cosign says: no at all")
 
 
 async def test_a_program_that_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:
-    error = await failure(Cosign({"PATH": str(tmp_path)}))
+    error = await failure(cosign_for(tmp_path, {"PATH": str(tmp_path)}))
     assert (error.trouble, error.why) == (
         Trouble.UNKNOWN,
         "cosign cannot be run (No such file or directory): install it where the agent runs",
@@ -98,11 +104,17 @@ async def test_a_program_that_is_not_there_is_told_with_the_remedy(tmp_path: Pat
 @pytest.mark.parametrize("then", ["wait", "exit"])
 async def test_one_that_hangs_is_ended_with_everything_it_has_started(tmp_path: Path, then: str) -> None:
     environ = program(tmp_path, f"sleep 300 & echo $! > {tmp_path}/helper; {then}")
-    error = await failure(Cosign(environ, limit_s=1.5))
+    error = await failure(cosign_for(tmp_path, environ, limit_s=1.5))
     assert error.trouble is Trouble.UNKNOWN
     assert error.why.startswith("cosign did not answer within 1.5 s: see that its registry")
     helper = int((tmp_path / "helper").read_text())
     wait_for(lambda: not runs(helper), "the helper has ended", limit_s=5, every_s=0.01)
+
+
+async def test_in_a_hurry_it_is_given_less_time(tmp_path: Path) -> None:
+    cosign = cosign_for(tmp_path, program(tmp_path, "exec sleep 300"), limit_s=300, hurried_limit_s=0.2)
+    with pytest.raises(CosignError, match=r"did not answer within 0.2 s"):
+        await cosign.verify(BY_KEY, WEB, hurry=True)
 
 
 def runs(pid: int) -> bool:
@@ -115,8 +127,8 @@ def runs(pid: int) -> bool:
 
 async def test_dockers_configuration_is_the_agents(tmp_path: Path) -> None:
     environ = program(tmp_path, "echo $DOCKER_CONFIG") | {"DOCKER_CONFIG": "/from/environment"}
-    assert (await Cosign(environ).verify(BY_KEY, WEB)).strip() == "/from/environment"
-    assert (await Cosign(environ, docker_config=Path("/mine")).verify(BY_KEY, WEB)).strip() == "/mine"
+    assert (await cosign_for(tmp_path, environ).verify(BY_KEY, WEB)).strip() == "/from/environment"
+    assert (await cosign_for(tmp_path, environ, docker_config=Path("/mine")).verify(BY_KEY, WEB)).strip() == "/mine"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +138,7 @@ async def test_the_account_for_all_registries_is_in_a_private_file_that_is_gone_
     tmp_path: Path, image: str, server: str
 ) -> None:
     script = 'stat -c "%a %n" $DOCKER_CONFIG $DOCKER_CONFIG/config.json; cat $DOCKER_CONFIG/config.json'
-    cosign = Cosign(program(tmp_path, script), account=ROBOT, docker_config=Path("/mine"))
+    cosign = cosign_for(tmp_path, program(tmp_path, script), account=ROBOT, docker_config=Path("/mine"))
     said = (await cosign.verify(BY_KEY, parse_reference(image).with_digest(DIGEST))).splitlines()
     assert [line.split()[0] for line in said[:2]] == ["700", "600"]
     assert json.loads(said[2]) == {"auths": {server: {"auth": "cm9ib3Q6dGlkZS1hbmQtdGltZQ=="}}}
@@ -135,7 +147,7 @@ async def test_the_account_for_all_registries_is_in_a_private_file_that_is_gone_
 
 async def test_the_private_file_is_gone_also_where_cosign_fails(tmp_path: Path) -> None:
     script = f"echo $DOCKER_CONFIG > {tmp_path}/folder; exit 1"
-    await failure(Cosign(program(tmp_path, script), account=ROBOT))
+    await failure(cosign_for(tmp_path, program(tmp_path, script), account=ROBOT))
     assert not Path((tmp_path / "folder").read_text().strip()).exists()
 
 
@@ -147,31 +159,38 @@ async def test_the_agents_secrets_are_neither_in_the_arguments_nor_in_the_enviro
         "TIDEGATE_HTTP_API_TOKEN": "tide-and-time",
         "HTTPS_PROXY": "http://proxy.test:3128",
     }
-    said = await Cosign(environ, account=ROBOT).verify(BY_KEY, WEB)
+    said = await cosign_for(tmp_path, environ, account=ROBOT).verify(BY_KEY, WEB)
     assert "tide-and-time" not in said
     assert "HTTPS_PROXY=http://proxy.test:3128" in said
-    assert "tide-and-time" not in repr(Cosign(environ, account=ROBOT))
+    assert "tide-and-time" not in repr(cosign_for(tmp_path, environ, account=ROBOT))
 
 
 async def test_the_registries_authority_is_trusted_too(tmp_path: Path) -> None:
-    cosign = Cosign(program(tmp_path, "echo $SSL_CERT_FILE"), ca_file=Path("/ca.pem"))
+    cosign = cosign_for(tmp_path, program(tmp_path, "echo $SSL_CERT_FILE"), ca_file=Path("/ca.pem"))
     assert (await cosign.verify(BY_KEY, WEB)).strip() == "/ca.pem"
 
 
-async def test_an_account_that_cannot_be_put_by_is_told_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    error = await failure(Cosign(program(tmp_path, "exit 0"), account=ROBOT))
-    assert (
-        error.why
-        == "the account for cosign cannot be put by (No such file or directory): make /tmp writable for the agent"
+async def test_an_account_that_cannot_be_put_by_is_told_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "scratch").write_text("a file")
+    error = await failure(cosign_for(tmp_path, program(tmp_path, "exit 0"), account=ROBOT))
+    assert error.why == (
+        f"the account for cosign cannot be put by (File exists): make {tmp_path}/scratch writable for the agent"
     )
+
+
+async def test_what_a_killed_agent_left_of_an_account_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    for name, age_s in (("cosign-old", 3600), ("cosign-young", 0), ("other", 3600)):
+        (scratch / name).mkdir(parents=True)
+        (scratch / name / "config.json").write_text("{}")
+        os.utime(scratch / name, (time.time() - age_s,) * 2)
+    await cosign_for(tmp_path, program(tmp_path, "exit 0"), account=ROBOT).verify(BY_KEY, WEB)
+    assert {folder.name for folder in scratch.iterdir()} == {"cosign-young", "other"}
 
 
 async def test_an_agent_that_is_stopped_ends_it_too(tmp_path: Path) -> None:
     environ = program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 300")
-    task = asyncio.create_task(Cosign(environ).verify(BY_KEY, WEB))
+    task = asyncio.create_task(cosign_for(tmp_path, environ).verify(BY_KEY, WEB))
     file = tmp_path / "pid"
     while not (file.exists() and file.read_text().strip()):
         await asyncio.sleep(0.01)

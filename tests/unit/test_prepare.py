@@ -9,10 +9,10 @@ from tidegate.agent.plan_row import Action
 from tidegate.agent.prepare import Preparer
 from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.survey import Place
-from tidegate.domain.reference import Reference
+from tidegate.domain.reference import Reference, parse_reference
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.engine import parse
-from tidegate.engine.errors import NotFoundError
+from tidegate.engine.errors import NotFoundError, PullLimitedError
 from tidegate.engine.model import Image
 
 BUILT = "sha256:" + "b" * 64
@@ -52,6 +52,23 @@ class Policy:
         self.asked.append(f"local {image}")
 
 
+class Pulls:
+    """Pulls nothing; may be told that the registry wants to be left alone."""
+
+    def __init__(self, *, limited: bool = False) -> None:
+        self.limited = limited
+        self.asked: list[str] = []
+
+    def check(self, reference: str) -> Reference:
+        self.asked.append(reference)
+        if self.limited:
+            raise PullLimitedError("it is left alone")
+        return parse_reference(reference)
+
+    async def pull(self, *what: str | None) -> None:
+        raise AssertionError(f"{what} was pulled")
+
+
 def decided(labels: dict[str, str] | None = None, digest: str = PUSHED, **more: Any) -> Decision:
     chosen = select([Candidate("c", "web", "web:live", "running", labels or {})], Filters())[0]
     place = Place("c", "web", "web:live", "sha256:1", "running", labels or {}, chosen)
@@ -73,8 +90,25 @@ async def test_the_policy_is_asked_about_exactly_the_digest_that_would_be_pulled
     decision: Decision, asked: list[str]
 ) -> None:
     policy = Policy()
-    await Preparer(Engine(), Engine(), {}, Engine(), policy).verify([(decision, "web:live")])
+    await Preparer(Engine(), Engine(), {}, Pulls(), policy).admit([(decision, "web:live")])
     assert policy.asked == asked
+
+
+async def test_while_a_registry_is_left_alone_it_is_asked_for_no_signature_either() -> None:
+    policy = Policy()
+    with pytest.raises(PullLimitedError):
+        await Preparer(Engine(), Engine(), {}, Pulls(limited=True), policy).admit([(decided(), "web:live")])
+    assert policy.asked == []
+
+
+async def test_what_need_not_be_pulled_is_let_in_while_its_registry_is_left_alone() -> None:
+    class Stocked(Engine):
+        async def image(self, ref: str) -> Image:
+            return parse.image({"Id": ref})
+
+    pulls = Pulls(limited=True)
+    await Preparer(Stocked(), Engine(), {}, pulls).admit([(decided(), "web:live")])
+    assert pulls.asked == []
 
 
 async def test_nothing_is_pulled_before_every_release_of_a_transaction_is_let_in() -> None:
@@ -85,7 +119,7 @@ async def test_nothing_is_pulled_before_every_release_of_a_transaction_is_let_in
                 raise UnverifiedError("api was not pulled")
 
     policy = Refusing()
-    preparer = Preparer(Engine(), Engine(), {}, Engine(), policy)  # an engine that is asked for nothing
+    preparer = Preparer(Engine(), Engine(), {}, Pulls(), policy)  # an engine that is asked for nothing
     with pytest.raises(UnverifiedError):
         await preparer.prepare("1", [(decided(), "web:live"), (decided(), "api:live")])
     assert len(policy.asked) == 2

@@ -95,6 +95,7 @@ async def settled(
     policy: Policy | None = None,
     done_to_old: Sequence[str] = (),
     act_ns: int = NOW_NS,
+    chosen: Settlement | None = None,
 ) -> Settlement:
     guard = Guard(("shop", "web", "1"), "old", TX)
     for action in done_to_old:
@@ -103,7 +104,7 @@ async def settled(
         guard.feed(Event("container", "create", stranger, {PROJECT: "shop", SERVICE: "web"}, act_ns))
     settler = Settler(engine, engine, nothing)  # type: ignore[arg-type]
     policy = policy or resolve_policy({}, PolicyDefaults())
-    return await settler.settle(it, policy, guard, decided=lambda _: None)
+    return await settler.settle(it, policy, guard, decided=lambda _: None, chosen=chosen)
 
 
 @pytest.mark.parametrize("was_running", [True, False])
@@ -130,6 +131,20 @@ async def test_a_new_container_that_nobody_has_started_does_not_leave_the_servic
 async def test_a_new_container_that_runs_takes_the_place_of_both() -> None:
     engine, it = Engine(old=NOT_STARTED, new=NOT_STARTED, theirs=RUNNING), replacement()
     assert await settled(engine, it, "theirs") is Settlement.STRANGER
+
+
+async def test_an_end_that_was_chosen_before_a_kill_gives_way_to_what_was_made_since() -> None:
+    engine = Engine(old=EXITED, new=RUNNING, theirs=RUNNING)
+    place = {PROJECT: "shop", SERVICE: "web", NUMBER: "1"}
+    engine.listed = {"theirs": ("2026-11-25T13:00:00Z", place)}
+    assert await settled(engine, replacement(), chosen=Settlement.INCUMBENT) is Settlement.STRANGER
+    assert "start" not in engine.told
+
+
+async def test_an_end_that_was_chosen_before_a_kill_is_carried_out() -> None:
+    assert await settled(Engine(old=EXITED, new=RUNNING), replacement(), chosen=Settlement.INCUMBENT) is (
+        Settlement.INCUMBENT
+    )
 
 
 async def test_an_act_that_a_busy_engine_without_a_bridge_has_forgotten_is_an_act() -> None:

@@ -47,6 +47,10 @@ def test_a_signature_for_this_repository_and_digest_is_good() -> None:
     assert fault(payload("ghcr.io/acme/api", OTHER), payload("ghcr.io/acme/web")) is None
 
 
+def test_another_spelling_of_the_registry_is_the_same_repository() -> None:
+    assert fault(payload("GHCR.io:443/acme/web")) is None
+
+
 def test_a_tag_in_the_name_that_was_signed_says_nothing() -> None:
     assert fault(payload("ghcr.io/acme/web:1.2")) is None
 

@@ -24,9 +24,13 @@ class Verifier:
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         self.answers = dict(answers)
         self.asked: list[str] = []
+        self.hurried: list[bool] = []
+        self.now, self.takes_s = 1000.0, 0.0
 
-    async def verify(self, rule: SignatureRule, image: Reference) -> str:
+    async def verify(self, rule: SignatureRule, image: Reference, *, hurry: bool = False) -> str:
         self.asked.append(rule.key)
+        self.hurried.append(hurry)
+        self.now += self.takes_s
         answer = self.answers[rule.key]
         if isinstance(answer, Trouble):
             raise CosignError(answer, "cosign says: no")
@@ -129,3 +133,37 @@ async def test_a_no_is_asked_for_again_at_once_and_a_yes_is_for_one_digest_only(
     await signatures.check(WEB)
     verifier.answers["acme.pub"] = Trouble.UNSIGNED
     await refusal(signatures, WEB.with_digest("sha256:" + "b" * 64))
+
+
+@pytest.mark.parametrize(
+    ("answer", "takes_s", "later_s", "image", "hurried"),
+    [
+        (Trouble.UNKNOWN, 60, 0, "ghcr.io/acme/api", True),
+        (Trouble.UNKNOWN, 5, 100, "ghcr.io/acme/api", True),
+        (Trouble.UNKNOWN, 60, 121, "ghcr.io/acme/api", False),
+        (Trouble.UNKNOWN, 60, 0, "elsewhere.test/acme/api", False),
+        (Trouble.UNKNOWN, 1, 0, "ghcr.io/acme/api", False),
+        (Trouble.UNSIGNED, 60, 0, "ghcr.io/acme/api", False),
+    ],
+)
+async def test_a_registry_that_took_long_to_give_no_answer_is_hurried_for_a_while(
+    answer: Trouble, takes_s: float, later_s: float, image: str, *, hurried: bool
+) -> None:
+    verifier = Verifier({"acme.pub": answer})
+    verifier.takes_s = takes_s
+    signatures = Signatures(SignaturePolicy((SignatureRule("*", "", "acme.pub"),)), verifier, lambda: verifier.now)
+    await refusal(signatures)
+    verifier.now += later_s
+    await refusal(signatures, parse_reference(image).with_digest(DIGEST))
+    assert verifier.hurried == [False, hurried]
+
+
+async def test_one_answer_in_time_ends_the_hurry() -> None:
+    verifier = Verifier({"acme.pub": Trouble.UNKNOWN})
+    verifier.takes_s = 60
+    signatures = Signatures(SignaturePolicy((SignatureRule("*", "", "acme.pub"),)), verifier, lambda: verifier.now)
+    await refusal(signatures)
+    verifier.answers["acme.pub"], verifier.takes_s = "ghcr.io/acme/web", 1
+    await signatures.check(WEB)
+    await refusal(signatures, parse_reference("ghcr.io/acme/api").with_digest(DIGEST))
+    assert verifier.hurried == [False, True, False]

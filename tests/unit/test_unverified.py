@@ -60,6 +60,15 @@ def test_another_reason_and_another_release_are_told_anew() -> None:
     assert [reason for _, _, reason in books.noted] == ["no signature", "by another", "by another"]
 
 
+def test_other_numbers_in_the_same_words_are_not_told_again() -> None:
+    books = Books()
+    unverified = Unverified(books)
+    unverified.tell([due()], "no answer: read 127.0.0.1:51000 after 3ms")
+    unverified.tell([due()], "no answer: read 127.0.0.1:51044 after 12ms")
+    unverified.tell([due()], "no answer: 503")
+    assert [reason for _, _, reason in books.noted] == ["no answer: read 127.0.0.1:51000 after 3ms", "no answer: 503"]
+
+
 def test_a_new_release_is_asked_for_again_soon_for_ten_minutes_whatever_is_wrong() -> None:
     now = [0.0]
     unverified = Unverified(Books(), lambda: now[0])

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import tempfile
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ _LONGEST = 300
 _PLAIN = ("--allow-http-registry=true", "--allow-insecure-registry=true")
 """The first is what is meant; `cosign verify` of 2.5 goes by the second only."""
 _ENDS_WITHIN_S = 5.0
+_PREFIX = "cosign-"
+_LEFT_BEHIND_S = 600.0
 _REACH = "see that its registry, and for the transparency log the Internet, can be reached from the agent"
 
 
@@ -54,33 +58,39 @@ class Cosign:
 
     `account` is shown to every registry; without one, Docker's configuration in `docker_config` counts, or its usual
     place. `ca_file` is trusted beside the system's; `insecure` are the registries that are spoken to without TLS.
+    `scratch` is the folder, made where it is not there, in which the account is put by while cosign runs.
     """
 
     environ: Mapping[str, str] = field(repr=False)
+    scratch: Path
     account: Credential | None = None
     docker_config: Path | None = None
     ca_file: Path | None = None
     insecure: Collection[str] = ()
     limit_s: float = 60.0
+    hurried_limit_s: float = 5.0
 
-    async def verify(self, rule: SignatureRule, image: Reference) -> str:
+    async def verify(self, rule: SignatureRule, image: Reference, *, hurry: bool = False) -> str:
         """What it prints of an image, given by digest: JSON, with one payload for each good signature.
 
-        Raises `CosignError`.
+        Raises `CosignError`, also where it takes longer than `limit_s`, or `hurried_limit_s` in a hurry.
         """
+        limit_s = self.hurried_limit_s if hurry else self.limit_s
+        words = arguments(rule, image, self.insecure)
         try:
             with self._config(image.registry) as config:
-                code, said, complained = await self._run(arguments(rule, image, self.insecure), self._environ(config))
+                code, said, complained = await self._run(words, self._environ(config), limit_s)
         except OSError as error:
             raise CosignError(
                 Trouble.UNKNOWN,
-                f"the account for {PROGRAM} cannot be put by ({error.strerror}): make /tmp writable for the agent",
+                f"the account for {PROGRAM} cannot be put by ({error.strerror}): "
+                f"make {self.scratch} writable for the agent",
             ) from error
         if code != 0:
             raise CosignError(_trouble(code), f"{PROGRAM} says: {_gist(complained)}")
         return said
 
-    async def _run(self, words: list[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
+    async def _run(self, words: list[str], environ: Mapping[str, str], limit_s: float) -> tuple[int, str, str]:
         """Exit code, output and error output. It leads a group of its own, so that its helpers end with it."""
         try:
             process = await asyncio.create_subprocess_exec(
@@ -91,16 +101,14 @@ class Cosign:
                 Trouble.UNKNOWN, f"{PROGRAM} cannot be run ({error.strerror}): install it where the agent runs"
             ) from error
         try:
-            async with asyncio.timeout(self.limit_s):
+            async with asyncio.timeout(limit_s):
                 said, complained = await process.communicate()
         except asyncio.CancelledError:
             await _end(process)
             raise
         except TimeoutError:
             await _end(process)
-            raise CosignError(
-                Trouble.UNKNOWN, f"{PROGRAM} did not answer within {self.limit_s:g} s: {_REACH}"
-            ) from None
+            raise CosignError(Trouble.UNKNOWN, f"{PROGRAM} did not answer within {limit_s:g} s: {_REACH}") from None
         return process.returncode or 0, said.decode(errors="replace"), complained.decode(errors="replace")
 
     @contextlib.contextmanager
@@ -109,9 +117,18 @@ class Cosign:
         if self.account is None:
             yield self.docker_config
             return
-        with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
+        self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._tidy()
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self.scratch) as folder:
             _write_account(Path(folder) / "config.json", self.account, registry)
             yield Path(folder)
+
+    def _tidy(self) -> None:
+        """Remove what an agent that was killed meanwhile has left behind; others may be at work beside this one."""
+        for folder in self.scratch.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _environ(self, config: Path | None) -> dict[str, str]:
         environ = {name: value for name, value in self.environ.items() if not name.startswith(_OURS)}

@@ -142,6 +142,7 @@ def _signatures(settings: Settings, credentials: ConfiguredCredentials) -> Signa
         return None
     cosign = Cosign(
         os.environ,
+        settings.state / "scratch",
         account=credentials.for_all,
         docker_config=settings.docker_config,
         ca_file=settings.registry_ca,

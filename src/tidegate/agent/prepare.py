@@ -78,6 +78,9 @@ class Around:
 class Pulls(Protocol):
     """What brings images to the engine."""
 
+    def check(self, reference: str) -> Reference:
+        """The reference, taken apart. Raises `PullLimitedError` while its registry wants to be left alone."""
+
     async def pull(self, wanted: str, reference: str, auth: str | None) -> None:
         """Pull `wanted`, which people know as `reference`; `auth` is the X-Registry-Auth value. Raises `PullError`."""
 
@@ -146,12 +149,16 @@ class Preparer:
             needs_serving_network=self._needs_serving.get(container.name),
         )
 
-    async def verify(self, decisions: Sequence[tuple[Decision, str]]) -> None:
-        """Return if all of these releases are signed as the policy asks. Raises `UnverifiedError`."""
-        if self._signatures is None:
-            return
+    async def admit(self, decisions: Sequence[tuple[Decision, str]]) -> None:
+        """Return if all of these releases may be pulled now, and are signed as the policy asks.
+
+        Raises `PullLimitedError`, `UnverifiedError`, `EngineError`.
+        """
         for decision, reference in decisions:
-            if decision.ran_here:
+            if not _from_engine(decision) and not await self._has(_wanted(decision, reference)):
+                self._pulls.check(reference)
+        for decision, reference in decisions:
+            if self._signatures is None or decision.ran_here:
                 continue
             if _from_engine(decision):
                 self._signatures.check_local(parse_reference(reference))
@@ -162,14 +169,19 @@ class Preparer:
         """Bring the new image to the engine by digest; its id. Raises `PullError`, `EngineError`."""
         if _from_engine(decision):
             return (await self._engine.image(decision.new_image or reference)).id
-        wanted = _wanted(decision, reference).familiar
-        try:
-            image = await self._engine.image(wanted)
-        except NotFoundError:
+        wanted = _wanted(decision, reference)
+        if not await self._has(wanted):
             await self._room(reference)
-            await self._pull(wanted, reference)
-            image = await self._engine.image(wanted)
-        return image.id
+            await self._pull(wanted.familiar, reference)
+        return (await self._engine.image(wanted.familiar)).id
+
+    async def _has(self, image: Reference) -> bool:
+        """Whether the engine has an image already."""
+        try:
+            await self._engine.image(image.familiar)
+        except NotFoundError:
+            return False
+        return True
 
     async def _room(self, reference: str) -> None:
         free = await self._engine.free_bytes()
@@ -198,7 +210,7 @@ class Preparer:
 
     async def prepare(self, txid: str, decisions: Sequence[tuple[Decision, str]]) -> list[Prepared]:
         """Replacements for containers and their references, images pulled. Raises `EngineError`, `UnverifiedError`."""
-        await self.verify(decisions)
+        await self.admit(decisions)
         # every pull comes first: what is looked at before one may be another by its end
         images = [await self.pull(decision, reference) for decision, reference in decisions]
         moves = [

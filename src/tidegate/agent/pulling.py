@@ -49,8 +49,7 @@ class Puller:
         Raises `PullLimitedError` where the registry wants to be left alone, now or since earlier; `PullError` and its
         other kinds, `EngineUnavailableError`.
         """
-        channel = parse_reference(reference)
-        self._check(channel)
+        channel = self.check(reference)
         self._reporter.started(reference)
         asked_at = self._patience.now()
         try:
@@ -65,11 +64,14 @@ class Puller:
         self._patience.succeeded(Question.PULL, channel, asked_at)
         self._reporter.ended(reference, None)
 
-    def _check(self, channel: Reference) -> None:
+    def check(self, reference: str) -> Reference:
+        """The reference, taken apart. Raises `PullLimitedError` while its registry wants to be left alone."""
+        channel = parse_reference(reference)
         try:
             self._patience.check(Question.PULL, channel)
         except LeftAloneError as error:
             raise PullLimitedError(f"{channel.familiar} was not pulled: {error.what}; {error.remedy}") from error
+        return channel
 
     def _limited(self, channel: Reference, error: PullLimitedError, asked_at: float) -> PullLimitedError:
         wait_s = self._patience.limited(channel, asked_at)

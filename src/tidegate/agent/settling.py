@@ -54,7 +54,8 @@ class Settler:
             scene = await self._scene(it, guard)
             await ensure_same_engine(self._engine, guard)
             end = Settlement.INCUMBENT if back and self._may_go_back(scene) else settle(scene)
-            end, chosen = chosen or end, None
+            # what was decided before a kill holds, unless somebody turns out to have acted since
+            end, chosen = end if guard.interfered else chosen or end, None
             decided(end)
             try:
                 await self._carry_out(end, it, policy, guard)

@@ -13,6 +13,10 @@ _HOLDS_S = 300.0
 """An update asks before its hook and again before its pull; the second time, a yes no older than this counts."""
 
 
+_SLOW_S = 4.0
+_REMEMBERED_S = 120.0
+
+
 class UnverifiedError(Exception):
     """A release that the policy does not let in, as far as can be told now; a sentence with the remedy."""
 
@@ -20,8 +24,8 @@ class UnverifiedError(Exception):
 class Verifier(Protocol):
     """What asks the registry for signatures and checks them."""
 
-    async def verify(self, rule: SignatureRule, image: Reference) -> str:
-        """Cosign's JSON about an image, given by digest. Raises `CosignError`."""
+    async def verify(self, rule: SignatureRule, image: Reference, *, hurry: bool = False) -> str:
+        """Cosign's JSON about an image, given by digest; in a `hurry` it is given little time. Raises `CosignError`."""
 
 
 class Signatures:
@@ -34,6 +38,7 @@ class Signatures:
         self._verifier = verifier
         self._clock = clock
         self._good: dict[str, float] = {}
+        self._slow: dict[str, float] = {}
 
     async def check(self, image: Reference) -> None:
         """Return if an image, given by digest, may be installed. Raises `UnverifiedError`."""
@@ -72,10 +77,18 @@ class Signatures:
         return rules
 
     async def _fault(self, rule: SignatureRule, image: Reference) -> tuple[Trouble | None, str]:
-        """What is wrong under one rule, and how; None if nothing is."""
+        """What is wrong under one rule, and how; None if nothing is.
+
+        A look waits for each answer. Where a registry lately took long to give none, it is hurried.
+        """
+        asked_at, registry = self._clock(), image.registry
+        hurry = asked_at < self._slow.pop(registry, asked_at)
         try:
-            answer = await self._verifier.verify(rule, image)
+            answer = await self._verifier.verify(rule, image, hurry=hurry)
         except CosignError as error:
+            now = self._clock()
+            if error.trouble is Trouble.UNKNOWN and now - asked_at >= _SLOW_S:
+                self._slow[registry] = now + _REMEMBERED_S
             return error.trouble, f"{error.trouble.value}, {error.why}"
         why = fault_of(answer, image)
         return (Trouble.BY_OTHERS, why) if why else (None, "")

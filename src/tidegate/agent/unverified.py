@@ -1,5 +1,6 @@
 """Releases that are not signed as the policy asks: told once, and asked for again soon while they are new."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from tidegate.agent.state import StateError
 
 _NEW_S = 600.0
 """A signature comes moments after the push; one that has not come by then is waited for at the ordinary looks."""
+_VARIES = re.compile(r"[0-9a-f]*[0-9][0-9a-f]*")
+"""Ports, times and ids in what cosign says, which differ from one try to the next."""
 _log = structlog.get_logger(__name__)
 
 
@@ -45,7 +48,7 @@ class Unverified:
         name, now = one.place.name, self._clock()
         before = self._told.get(name)
         same = before if before is not None and before.digest == one.latest_digest else None
-        if same is None or same.reason != reason:
+        if same is None or _gist(same.reason) != _gist(reason):
             _log.warning("a release is not verified; what runs stays", container=name, reason=reason)
             self._note(one, reason)
         since = same.since if same else now
@@ -57,3 +60,7 @@ class Unverified:
             self._books.note(one.place, "unverified", reason, one)
         except StateError as error:
             _log.error("that could not be noted in the history", reason=str(error))
+
+
+def _gist(reason: str) -> str:
+    return _VARIES.sub("", reason)

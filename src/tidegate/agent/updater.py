@@ -110,7 +110,7 @@ class Updater:
             tally.busy |= names
             return
         try:
-            await self._preparer.verify(_followed(members))  # no hook stops work for what is not let in
+            await self._preparer.admit(_followed(members))  # no hook stops work for what is not let in
             if not await self._hooks_allow(members, tally):
                 return
             result = await self.update(members, round_)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tidegate.domain.reference import InvalidReferenceError, Reference, parse_reference
+from tidegate.domain.signature_policy import repository_of
 
 _FEW = 3
 
@@ -21,13 +22,14 @@ def fault_of(answer: str, wanted: Reference) -> str | None:
     except (ValueError, RecursionError):
         return "cosign's answer is not JSON; use cosign 2"
     signed = [pair for payload in (document if isinstance(document, list) else []) for pair in _signed(payload)]
-    if any(name == wanted.name and digest == wanted.digest for name, digest in signed):
+    repository = repository_of(wanted)
+    if any(name == repository and digest == wanted.digest for name, digest in signed):
         return None
     others = sorted({name for name, digest in signed if digest == wanted.digest})
     if not others:
         return "cosign's answer names no image with this digest; use cosign 2"
     more = f" and {len(others) - _FEW} more" if len(others) > _FEW else ""
-    return f"its signature was made for {', '.join(others[:_FEW])}{more}, not for {wanted.name}"
+    return f"its signature was made for {', '.join(others[:_FEW])}{more}, not for {repository}"
 
 
 def _signed(payload: Any) -> Iterator[tuple[str, str]]:
@@ -37,7 +39,7 @@ def _signed(payload: Any) -> Iterator[tuple[str, str]]:
     digest = _mapping(critical.get("image")).get("docker-manifest-digest")
     if isinstance(reference, str) and isinstance(digest, str):
         with contextlib.suppress(InvalidReferenceError):
-            yield parse_reference(reference).name, digest
+            yield repository_of(parse_reference(reference)), digest
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidegate.domain.reference import Reference, parse_reference
+from tidegate.domain.reference import DEFAULT_REGISTRY, Reference, parse_reference
 
 ALL = "*"
 _BENEATH = "/*"
+_HUB_HOSTS = {DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io"}
+_TLS_PORT = ":443"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class SignatureRule:
 
     def covers(self, reference: Reference) -> bool:
         """Whether the image is of one of its repositories."""
-        return reference.name == self.scope or (_is_prefix(self.scope) and reference.name.startswith(self.scope))
+        name = repository_of(reference)
+        return name == self.scope or (_is_prefix(self.scope) and name.startswith(self.scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,20 @@ def scope_of(repository: str) -> str:
         return ""
     if repository.endswith(_BENEATH):
         # Two components: one alone after docker.io would be read as an official image.
-        return parse_reference(repository.removesuffix(ALL) + "x/x").name.removesuffix("x/x")
+        return repository_of(parse_reference(repository.removesuffix(ALL) + "x/x")).removesuffix("x/x")
     reference = parse_reference(repository)
     if reference.tag or reference.digest:
         raise ValueError(repository)
-    return reference.name
+    return repository_of(reference)
+
+
+def repository_of(reference: Reference) -> str:
+    """Registry and repository, the registry spelled one way, so that no other spelling steps round a rule.
+
+    Host names have no capitals, TLS is on port 443 where no port is written, and Docker Hub has several names.
+    """
+    host = reference.registry.lower().removesuffix(_TLS_PORT)
+    return f"{DEFAULT_REGISTRY if host in _HUB_HOSTS else host}/{reference.repository}"
 
 
 def _is_prefix(scope: str) -> bool:
