@@ -164,6 +164,8 @@ def test_a_stop_signal_has_a_name_or_a_number(signal: str) -> None:
         ("tidegate.settle", "soon", "a duration"),
         ("tidegate.window", "at night", "CRON DURATION"),
         ("tidegate.freeze", "next week", "FROM/TO"),
+        ("tidegate.freeze", "2026-12-24/2026-12-20", "ends before it begins: put the earlier date first"),
+        ("tidegate.window", "0 2 * * * 4h Mars/Phobos", "names the time zone 'Mars/Phobos', which is not known"),
         ("tidegate.keep-images", "-1", "a whole number"),
         ("tidegate.probe.http", "http://x/", ":PORT/PATH"),
         ("tidegate.probe.tcp", "70000", ":PORT"),

@@ -181,6 +181,12 @@ def test_a_bad_value_is_refused_with_its_variable_and_what_it_takes(name: str, v
     assert takes in said
 
 
+def test_a_window_or_a_freeze_that_cannot_be_read_says_what_is_wrong_with_it() -> None:
+    zone = "names the time zone 'Mars/Phobos', which is not known: use a name such as Europe/Berlin or UTC."
+    assert zone in refusal(TIDEGATE_WINDOW="0 2 * * * 4h Mars/Phobos")
+    assert "put the earlier date first" in refusal("--freeze", "2026-12-24/2026-12-20")
+
+
 def test_every_fault_is_told_at_once() -> None:
     said = refusal("--no-such", WATCHTOWER_CLEANUP="yes", TIDEGATE_BAKE="long")
     assert len(said.splitlines()) == 3

@@ -15,6 +15,7 @@ from tidegate.domain.policy import Cut, PolicyDefaults
 from tidegate.domain.selection import Filters
 from tidegate.domain.signature_policy import SignaturePolicy, SignaturePolicyError
 from tidegate.domain.transaction import Strategy
+from tidegate.domain.windows import WindowError
 
 
 class SettingsError(Exception):
@@ -170,9 +171,10 @@ def _read(given: Given, found: Found) -> Any:
         return _default(given.setting)  # `--scope "$UNSET"` says nothing
     try:
         return kind.read(given.text)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
         shown = "has a value that cannot be used" if given.setting.secret else f"is {given.text!r}"
-        found.errors.append(f"{given.origin} {shown}; it takes {kind.takes}.")
+        why = f" {error}" if isinstance(error, WindowError) else ""
+        found.errors.append(f"{given.origin} {shown}; it takes {kind.takes}.{why}")
         return None
 
 

@@ -116,14 +116,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class BadLabel:
-    """A label whose value cannot be used; `takes` says what can."""
+    """A label whose value cannot be used; `takes` says what can, `why` what is wrong with it where that is known."""
 
     label: str
     value: str
     takes: str
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"label {self.label} is {self.value!r}; it takes {self.takes}"
+        return f"label {self.label} is {self.value!r}; it takes {self.takes}" + (f" ({self.why})" if self.why else "")
 
 
 class PolicyError(Exception):

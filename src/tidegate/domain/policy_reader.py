@@ -32,7 +32,7 @@ from tidegate.domain.reference import parse_reference
 from tidegate.domain.signals import parse_signal
 from tidegate.domain.transaction import Strategy
 from tidegate.domain.values import near_miss, parse_bool, split_list
-from tidegate.domain.windows import parse_freezes, parse_windows
+from tidegate.domain.windows import WindowError, parse_freezes, parse_windows
 
 T = TypeVar("T")
 
@@ -89,8 +89,8 @@ class LabelReader:
             return None
         try:
             return read(text)
-        except (ValueError, OverflowError):
-            self.bad.append(BadLabel(name, text, takes))
+        except (ValueError, OverflowError) as error:
+            self.bad.append(BadLabel(name, text, takes, str(error) if isinstance(error, WindowError) else ""))
             return None
 
 
