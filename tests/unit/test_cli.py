@@ -23,6 +23,8 @@ DIGEST = "sha256:" + "ab" * 32
 PLAN = PlanRow(
     "web [1]", "shop", "web", "acme/web:1", True, "it is running", DIGEST, None, Action.UPDATE, "swap", "port 80"
 )
+STATUS = StatusRow("web", "shop", "web", "acme/web:1", "running", "healthy", DIGEST, None, None, (DIGEST,), None)
+HISTORY = HistoryRow("2026-01-01", "shop", "web", "web", "acme/web:1", None, DIGEST, "swap", "committed", 2.34, "")
 ENTRY = QuarantineEntry("acme/web", DIGEST, "shop", "web", "never healthy", "2026-01-01T00:00:00Z")
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -107,6 +109,29 @@ def test_a_row_of_a_table_is_one_line_where_there_is_room_and_a_list_where_there
     lines = re.sub(r"\x1b\[[0-9;]*m", "", cli("agent", "plan")[1]).splitlines()
     assert any("web [1]" in line and "port 80" in line for line in lines) is whole
     assert all(len(line) <= int(columns) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "variable", "coloured"),
+    [([], "", True), (["--no-color"], "", False), ([], "1", False), ([], "false", True)],
+)
+@pytest.mark.parametrize("command", ["plan", "status", "history"])
+def test_tables_have_colours_on_a_terminal_unless_none_are_wanted(
+    cli: Cli,
+    commands: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    command: str,
+    flags: list[str],
+    variable: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", variable)
+    commands.plan, commands.status, commands.history = answers([PLAN]), answers([STATUS]), answers([HISTORY])
+    green = re.search(r"\x1b\[[0-9;]*32m", cli("agent", command, *flags)[1])
+    assert bool(green) is coloured
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
@@ -232,12 +257,7 @@ def test_quarantine_is_listed_and_released_by_name(cli: Cli, commands: SimpleNam
 
 
 def test_status_and_history_are_tables_and_json(cli: Cli, commands: SimpleNamespace) -> None:
-    commands.status = answers(
-        [StatusRow("web", "shop", "web", "acme/web:1", "running", "healthy", DIGEST, None, None, (DIGEST,), None)]
-    )
-    commands.history = answers(
-        [HistoryRow("2026-01-01", "shop", "web", "web", "acme/web:1", None, DIGEST, "swap", "committed", 2.34, "")]
-    )
+    commands.status, commands.history = answers([STATUS]), answers([HISTORY])
     assert "healthy" in cli("agent", "status")[1]
     assert json.loads(cli("agent", "status", "--json")[1])[0]["quarantined"] == [DIGEST]
     assert "shop/web" in cli("agent", "history")[1]

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -39,6 +40,22 @@ def test_a_terminal_shows_how_a_pull_ended(error: str | None, shown: str) -> Non
         bars.progressed("acme/web", line("a", "Downloading", 1, 2))
         bars.ended("acme/web", error)
     assert shown in screen.getvalue()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_bars_have_colours_on_a_terminal_unless_none_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, wanted: bool
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "false")
+    with PullBars(no_color=not wanted) as bars:
+        bars.started("acme/web")
+        bars.progressed("acme/web", line("a", "Downloading", 1, 2))
+        bars.ended("acme/web", None)
+    shown = capsys.readouterr().err
+    assert "pulled acme/web" in shown
+    assert bool(re.search(r"\x1b\[[0-9;]*3\d", shown)) is wanted
 
 
 def test_a_terminal_says_once_why_a_pull_begins_again_and_keeps_its_bar() -> None:

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,16 @@ def test_pretty_lines_have_no_colours_where_there_is_no_terminal(capsys: pytest.
     lines = logged(capsys, "--log-format=pretty")
     assert "pulled" in lines[0]
     assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("flags", "coloured"), [([], True), (["--no-color"], False)])
+def test_lines_are_for_people_on_a_terminal_and_have_colours_unless_none_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], coloured: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    first = logged(capsys, *flags)[0]
+    assert "level=" not in first
+    assert ("\x1b" in first) is coloured
 
 
 @pytest.mark.parametrize(

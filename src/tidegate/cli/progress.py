@@ -44,7 +44,7 @@ class PullBars:
 
     def __init__(self, *, no_color: bool = False, console: Console | None = None) -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(*columns, console=console or Console(stderr=True, no_color=no_color or None))
+        self._progress = Progress(*columns, console=console or Console(stderr=True, no_color=no_color))
         self._bytes: dict[str, PullBytes] = {}
         self._tasks: dict[str, TaskID] = {}
 

@@ -137,8 +137,7 @@ def short_time(at: str | None) -> str:
 
 def _print(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color: bool, empty: str) -> None:
     """A table whose last column is prose; on a narrow terminal the prose goes on lines of its own."""
-    # None leaves the choice to NO_COLOR and to whether the output is a terminal
-    console = Console(no_color=no_color or None)
+    console = Console(no_color=no_color)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
     cells = [[_text(cell) for cell in row] for row in rows]
