@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from structlog.testing import capture_logs
 from tests.conftest import Push
 from tests.support.agent import agent_here
 from tests.support.compose import Compose
@@ -67,6 +68,29 @@ async def test_check_hooks_and_the_post_update_hook_run_where_they_belong(
         assert here.outcomes() == ["committed"]
     read = docker("exec", compose.container("web")["Name"].lstrip("/"), "sh", "-c", "cat /state/p*")
     assert read.split() == ["2", "2", "1"]  # post-check, post-update, pre-check
+
+
+async def test_hooks_that_fail_once_an_update_has_begun_are_told_of_and_the_update_stands(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    labels = {
+        "tidegate.hook.drain": "echo still busy; exit 3",
+        "tidegate.hook.post-update": "echo no smoke; exit 4",
+    }
+    compose.write(services(web=one(push("1"), labels=labels)))
+    compose.up()
+    new = push("2")
+    with capture_logs() as logs:
+        async with agent_here(tmp_path / "state") as here:
+            looked = await here.look()
+            assert (looked.tally.failed, here.outcomes(), here.parts.state.quarantine.list()) == (0, ["committed"], [])
+    told = {line["event"]: line["output"] for line in logs if line["log_level"] == "error"}
+    name = f"{compose.project}-web-1"
+    assert told == {
+        "drain hook": f"'echo still busy; exit 3' ended with exit code 3 in {name}: still busy",
+        "post-update hook": f"'echo no smoke; exit 4' ended with exit code 4 in {name}: no smoke",
+    }
+    assert (image_of(compose, "web"), running(compose, "web"), compose.changes()) == (new.image_id, True, [])
 
 
 async def test_watchtowers_hook_labels_count_only_where_lifecycle_hooks_are_switched_on(

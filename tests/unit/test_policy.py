@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.domain.labels import INTERNAL
+from tidegate.domain.labels import INTERNAL, LABELS
 from tidegate.domain.policy import (
     Cut,
     Hook,
@@ -116,6 +116,55 @@ def test_watchtowers_hooks_run_only_when_lifecycle_hooks_are_enabled() -> None:
 def test_our_own_hooks_always_run() -> None:
     found = policy({"tidegate.hook.drain": "sleep 3", "tidegate.hook.drain-timeout": "5s"})
     assert found.drain_hook == Hook("sleep 3", 5.0)
+
+
+HOOKS = {
+    "pre-check": "pre_check",
+    "post-check": "post_check",
+    "pre-update": "pre_update",
+    "post-update": "post_update",
+    "drain": "drain_hook",
+}
+TIMED = ("pre-update", "post-update", "drain")
+
+
+@pytest.mark.parametrize(("key", "field"), HOOKS.items())
+def test_every_hook_label_reaches_its_field_and_no_other(key: str, field: str) -> None:
+    found = policy({f"tidegate.hook.{key}": "mine"})
+    assert {name: getattr(found, name) for name in HOOKS.values()} == dict.fromkeys(HOOKS.values()) | {
+        field: Hook("mine", 60.0)
+    }
+
+
+@pytest.mark.parametrize("key", TIMED)
+def test_every_hook_timeout_label_holds_for_its_hook_and_no_other(key: str) -> None:
+    found = policy({**{f"tidegate.hook.{each}": "mine" for each in TIMED}, f"tidegate.hook.{key}-timeout": "90s"})
+    timeouts = {each: getattr(found, HOOKS[each]).timeout_s for each in TIMED}
+    assert timeouts == dict.fromkeys(TIMED, 60.0) | {key: 90.0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "field", "hook"),
+    [
+        ({"pre-check": "theirs"}, "pre_check", Hook("theirs", 60.0)),
+        ({"post-check": "theirs"}, "post_check", Hook("theirs", 60.0)),
+        ({"pre-update": "theirs", "pre-update-timeout": "3"}, "pre_update", Hook("theirs", 180.0)),
+        ({"post-update": "theirs", "post-update-timeout": "3"}, "post_update", Hook("theirs", 180.0)),
+    ],
+)
+def test_every_lifecycle_label_of_watchtowers_reaches_its_field_and_ours_beats_it(
+    labels: dict[str, str], field: str, hook: Hook
+) -> None:
+    theirs = {f"{WATCHTOWER}.lifecycle.{key}": value for key, value in labels.items()}
+    assert getattr(policy(theirs, lifecycle_hooks=True), field) == hook
+    ours = {f"tidegate.hook.{key}": "90s" if key.endswith("timeout") else "ours" for key in labels}
+    beaten = getattr(policy({**theirs, **ours}, lifecycle_hooks=True), field)
+    assert beaten == Hook("ours", 90.0 if len(labels) > 1 else 60.0)
+
+
+def test_no_hook_label_is_left_out_of_these() -> None:
+    keys = {f"hook.{key}" for key in HOOKS} | {f"hook.{key}-timeout" for key in TIMED}
+    assert {label.key for label in LABELS if label.key.startswith("hook.")} == keys
 
 
 @pytest.mark.parametrize(("minutes", "timeout_s"), [("3", 180.0), ("0", None)])

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from tidegate.agent.guard import TRANSACTION, Guard
-from tidegate.agent.hooks import run_hook
+from tidegate.agent.hooks import HookOutcome, run_hook
 from tidegate.agent.injected import Kept, hand_on
 from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
@@ -206,7 +206,8 @@ class Hands:
         if hook is not None:
             incumbent = await self._engine.container(self._it.incumbent)
             result = await run_hook(self._engine, incumbent, hook.command, hook.timeout_s)
-            _log.info("drain hook", container=self._it.name, outcome=str(result.outcome))
+            level = _log.error if result.outcome is HookOutcome.FAILED else _log.info
+            level("drain hook", container=self._it.name, outcome=str(result.outcome), output=result.output)
         if self._policy.drain_s > 0:
             await asyncio.sleep(self._policy.drain_s)
 
