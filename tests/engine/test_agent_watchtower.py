@@ -15,6 +15,8 @@ from tests.support.docker import docker
 from tests.support.features import at_work, image_of, one, running, services, until
 from tests.support.waiting import wait_for
 
+from tidegate.engine.model import Event
+
 PREFIX = "com.centurylinklabs.watchtower"
 OURS = {f"{PREFIX}.enable": "true", f"{PREFIX}.scope": "autonomy-cluster"}
 # the environment of a Compose service as people have it; its interval has no say in a single run
@@ -149,17 +151,19 @@ async def test_a_container_that_keeps_ending_is_replaced_although_the_engine_sta
 
 
 async def test_the_stop_signal_label_and_the_timeout_are_used(compose: Compose, push: Push, tmp_path: Path) -> None:
-    said = "trap 'echo HUP >/marks/got; exit 0' HUP; trap '' TERM; while :; do sleep 0.1; done"
-    image = push("1", Entrypoint=["sh", "-c", said], Cmd=None)
-    marks = {"volumes": ["marks:/marks"], "labels": {**watch(stop_signal="SIGHUP"), "tidegate.overlap": "true"}}
-    compose.write(services(web=one(image, **marks)) | {"volumes": {"marks": None}})
+    compose.write(services(web=one(push("1", env={"IGNORE_TERM": "1"}), labels=watch(stop_signal="SIGHUP"))))
     compose.up()
+    old = compose.container("web")["Id"]
     push("2")
-    async with agent_here(tmp_path / "state", WATCHTOWER_TIMEOUT="30s") as here:
-        await here.look()
-        assert here.outcomes() == ["committed"]
-    web = compose.container("web")["Id"]
-    assert wait_for(lambda: docker("exec", web, "cat", "/marks/got", check=False), "the mark") == "HUP"
+    seen: list[Event] = []
+    async with agent_here(tmp_path / "state", WATCHTOWER_TIMEOUT="1s") as here:
+        with here.parts.hub.listening(seen.append):
+            await here.look()
+            assert here.outcomes() == ["committed"]
+            await until(lambda: any(one.action == "rename" for one in seen), "the last event of the update")
+    asked, killed = (one for one in seen if one.action == "kill" and one.id == old)
+    assert [one.attributes["signal"] for one in (asked, killed)] == ["1", "9"]
+    assert 0.9 < (killed.time_ns - asked.time_ns) / 1e9 < 9  # the engine's own grace is 10 s
 
 
 async def test_positional_names_are_exact_or_match_as_a_whole(compose: Compose, push: Push, tmp_path: Path) -> None:
