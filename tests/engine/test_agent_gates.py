@@ -57,19 +57,42 @@ async def test_a_release_is_held_back_until_its_time_has_come(
     assert image_of(compose, "web") == new.image_id
 
 
-async def test_a_running_agent_looks_again_when_the_window_opens_and_not_before(
+async def test_a_running_agent_looks_again_when_a_window_opens_or_a_cool_down_is_over_and_not_before(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
-    compose.write(services(web=one(push("1"), labels={"tidegate.cooldown": "3s"})))
+    names = ("windowed", "cooling")
+    labels = ({"tidegate.window": "30 2 * * * 1h UTC"}, {"tidegate.cooldown": "2s"})
+    each = {name: one(push("1", name), labels=its) for name, its in zip(names, labels, strict=True)}
+    compose.write(services(**each))
+    compose.up()
+    cooling = [push("2", name) for name in names][1]
+    async with agent_here(tmp_path / "state", TIDEGATE_SETTLE="0s", TIDEGATE_BAKE="0s") as here:
+        ahead = NIGHT - timedelta(seconds=2) - datetime.now(UTC)
+        here.parts.clock = lambda: datetime.now(UTC) + ahead
+        async with at_work(here, busy_retry_s=3600):
+            await until(lambda: here.outcomes() == ["committed"] * 2, "both are rolled in when their time has come")
+        known = here.parts.state.seen.known(cooling.reference, cooling.digest)
+        done = {str(record["service"]): record for record in here.parts.state.history.tail(2)}
+    assert known is not None
+    for name, ready in zip(names, (NIGHT, known + timedelta(seconds=2)), strict=True):
+        began = datetime.fromisoformat(done[name]["time"]) - timedelta(seconds=done[name]["duration_s"])
+        assert began + ahead >= ready, name
+
+
+async def test_an_update_that_began_within_its_window_is_finished_after_it_has_closed(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    compose.write(services(web=one(push("1"), labels={"tidegate.window": "30 2 * * * 1h UTC"})))
     compose.up()
     new = push("2")
-    async with agent_here(tmp_path / "state") as here, at_work(here, busy_retry_s=3600):
-        await until(lambda: here.outcomes() == ["committed"], "rolled in after its cool-down")
-        noted = here.parts.state.seen.known(new.reference, new.digest)
-    assert noted is not None
-    committed = here.parts.state.history.tail(1)[0]
-    began = datetime.fromisoformat(committed["time"]) - timedelta(seconds=committed["duration_s"])
-    assert began - noted >= timedelta(seconds=3)
+    async with agent_here(tmp_path / "state") as here:
+        begun = here.parts.state.journal.peek
+        here.parts.clock = lambda: NIGHT + timedelta(hours=2 if begun() or here.outcomes() else 0)
+        looked = await here.look()
+        assert (looked.tally.updated, here.outcomes()) == (1, ["committed"])
+        push("3")
+        assert (await here.decided(compose.project))["web"].action == "skip"  # it has closed
+    assert image_of(compose, "web") == new.image_id
 
 
 async def test_a_window_that_cannot_be_read_skips_its_container_with_a_sentence_and_no_other(
