@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.conftest import Push
@@ -14,10 +15,10 @@ from tests.support.features import at_work, forget, image_of, on_engine, one, ru
 from tests.support.people import Held, holding, ready_to_hold
 
 
-async def updated(compose: Compose, push: Push, state: Path) -> tuple[str, str, str, str]:
+async def updated(compose: Compose, push: Push, state: Path, **labels: str) -> tuple[str, str, str, str]:
     """A service that this agent has moved from one release to the next: both image ids and digests."""
     old = push("1")
-    compose.write(services(web=one(old)))
+    compose.write(services(web=one(old, labels={f"tidegate.{key}": value for key, value in labels.items()})))
     compose.up()
     new = push("2")
     async with agent_here(state) as here:
@@ -26,12 +27,18 @@ async def updated(compose: Compose, push: Push, state: Path) -> tuple[str, str, 
     return old.image_id, new.image_id, old.digest, new.digest
 
 
-async def test_the_release_before_is_put_back_and_the_newer_one_held(
+def closed_now() -> str:
+    """An update window that opens in about half a day."""
+    return f"0 {(datetime.now(UTC).hour + 12) % 24} * * * 1h UTC"
+
+
+async def test_the_release_before_is_put_back_whatever_the_window_and_the_hook_say_and_the_newer_one_held(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
     state, target = tmp_path / "state", f"{compose.project}/web"
-    old, new, old_digest, new_digest = await updated(compose, push, state)
-    done = await in_thread(tidegate, state, "agent", "rollback", target)
+    busy = {"hook.pre-update": '[ "$$VERSION" = 1 ] || exit 75'}
+    old, new, old_digest, new_digest = await updated(compose, push, state, **busy)
+    done = await in_thread(lambda: tidegate(state, "agent", "rollback", target, TIDEGATE_WINDOW=closed_now()))
     assert target in done.stdout
     assert (image_of(compose, "web"), compose.changes()) == (old, [])
     listed = json.loads((await in_thread(tidegate, state, "agent", "quarantine", "list", "--json")).stdout)
