@@ -95,4 +95,4 @@ def test_cleaning_up_takes_what_is_the_demos_and_nothing_else(registry: Registry
 
 @pytest.mark.usefixtures("engine_url")
 def test_cleaning_up_after_a_demo_that_never_ran_is_no_error() -> None:
-    subprocess.run([*DEMO, "--clean"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["make", "--silent", "demo-clean"], cwd=ROOT, check=True, capture_output=True)

@@ -1,0 +1,67 @@
+"""What `make` would do is what the README says of it; make itself is asked, and nothing is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+from tests.support.pages import PAGES, ROOT
+
+LINT = (".venv/bin/ruff check", ".venv/bin/ruff format --check", ".venv/bin/mypy")
+SETUP = ("python3 -m venv --without-pip .venv", "--require-hashes -r requirements-dev.txt", "-e .")
+TESTS, GROUND = "exec python3 scripts/test.py", "exec python3 scripts/ground.py run"
+DEMO, BENCH = "-- .venv/bin/python scripts/demo.py", "-- .venv/bin/python bench/agent.py"
+NEWER = '--engine=trixie -m "engine and not long"'
+
+WHAT_IS_SAID = {
+    "demo": (*SETUP, f"{GROUND} {DEMO}"),
+    "demo-clean": ("python3 scripts/demo.py --clean",),
+    "setup": SETUP,
+    "test": (*SETUP, *LINT, f"{TESTS} --engine="),
+    "test ENGINE=bookworm": (*SETUP, *LINT, f"{TESTS} --engine=bookworm"),
+    "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
+    "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
+    "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),
+    "test-people": (*SETUP, f"{TESTS} --engine= -m long tests/people"),
+    "bench": (*SETUP, f"{GROUND} {BENCH}"),
+    "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
+    "lock": ("--generate-hashes",),
+    "help": ("grep",),
+}
+
+
+def would_run(words: str) -> list[str]:
+    """The lines that `make WORDS` would run where nothing has been made yet."""
+    env = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME"}}
+    command = ["make", "--dry-run", "--always-make", *words.split()]
+    asked = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    return [" ".join(line.split()) for line in asked.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("words", WHAT_IS_SAID)
+def test_a_target_would_do_what_is_said_of_it_in_that_order(words: str) -> None:
+    lines = iter(would_run(words))
+    missing = [part for part in WHAT_IS_SAID[words] if not any(f" {part} " in f" {line} " for line in lines)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("words", WHAT_IS_SAID)
+def test_every_program_that_a_target_would_run_is_there(words: str) -> None:
+    named = {word for line in would_run(words) for word in shlex.split(line) if re.fullmatch(r"[\w./-]+\.py", word)}
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_target_that_the_pages_name_is_among_these() -> None:
+    named = {
+        " ".join([target, *engine.split()])
+        for page in PAGES
+        for engine, target in re.findall(
+            r"(?:^|`)(ENGINE=\w+ )?make ([a-z-]+)(?:`|\s|$)", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert {"demo", "test", "bench ENGINE=trixie"} <= named
+    assert named <= set(WHAT_IS_SAID)
