@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_at_the_pull_is_told_and_the_container_goes_on(
         ).stdout.split()
         subprocess.run([*engine, "rm", "-f", "web"], check=True, capture_output=True)
     assert (done.returncode, state) == (FAILED, ["true", old.image_id])
-    said = [line for line in done.stderr.splitlines() if "web" in line and "disk" in line]
+    said = [line for line in done.stderr.splitlines() if "web" in line and "disk" in line and "free some" in line]
     assert said, done.stderr
 
 

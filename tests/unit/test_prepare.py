@@ -12,11 +12,12 @@ from tidegate.agent.survey import Place
 from tidegate.domain.reference import Reference, parse_reference
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.engine import parse
-from tidegate.engine.errors import NotFoundError, PullLimitedError
+from tidegate.engine.errors import NoSpaceError, NotFoundError, PullLimitedError
 from tidegate.engine.model import Image
 
 BUILT = "sha256:" + "b" * 64
 PUSHED = "sha256:" + "a" * 64
+MIB = 2**20
 
 
 class Engine:
@@ -123,3 +124,47 @@ async def test_nothing_is_pulled_before_every_release_of_a_transaction_is_let_in
     with pytest.raises(UnverifiedError):
         await preparer.prepare("1", [(decided(), "web:live"), (decided(), "api:live")])
     assert len(policy.asked) == 2
+
+
+class Disk(Engine):
+    """Has so much room, where it can be told, and no credentials; `pulled` are the images that came onto it."""
+
+    def __init__(self, free_bytes: int | None) -> None:
+        self.free = free_bytes
+        self.pulled: list[str] = []
+
+    async def free_bytes(self) -> int | None:
+        return self.free
+
+    async def credential(self, _: str) -> None:
+        return None
+
+    async def image(self, ref: str) -> Image:
+        if ref not in self.pulled:
+            raise NotFoundError(ref)
+        return parse.image({"Id": BUILT})
+
+
+class Onto(Pulls):
+    """Pulls onto this disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__()
+        self._disk = disk
+
+    async def pull(self, *what: str | None) -> None:
+        self._disk.pulled.append(str(what[0]))
+
+
+async def test_without_room_on_the_engines_disk_nothing_is_pulled_and_the_way_to_get_some_is_told() -> None:
+    disk = Disk(64 * MIB - 1)
+    with pytest.raises(NoSpaceError, match=r"web:live was not pulled.* 63 MiB left.*`docker image prune`"):
+        await Preparer(disk, disk, {}, Onto(disk)).pull(decided(), "web:live")
+    assert disk.pulled == []
+
+
+@pytest.mark.parametrize("free_bytes", [64 * MIB, None], ids=["enough", "not known"])
+async def test_with_room_or_where_that_cannot_be_told_it_is_pulled(free_bytes: int | None) -> None:
+    disk = Disk(free_bytes)
+    assert await Preparer(disk, disk, {}, Onto(disk)).pull(decided(), "web:live") == BUILT
+    assert disk.pulled == [f"web@{PUSHED}"]
