@@ -89,6 +89,13 @@ async def test_an_image_that_cannot_be_read_is_no_reason_to_leave_its_registry_a
     assert len(registry.asked) == 2 * len(MANY)
 
 
+async def test_an_image_that_is_pinned_to_a_digest_is_asked_about_nowhere() -> None:
+    registry = Troubled()
+    wanted = f"reg.example/app0:live@{DIGEST}"
+    found = await Detector(registry, Patience(Hands().clock)).look([wanted])
+    assert (found[wanted].pinned, registry.asked) == (True, [])
+
+
 async def test_a_limit_on_releases_is_remembered_and_leaves_the_digests_to_be_asked_for() -> None:
     registry, hands = Troubled(resolve=limited(77)), Hands()
     detector = Detector(registry, Patience(hands.clock))
