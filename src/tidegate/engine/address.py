@@ -75,10 +75,12 @@ def base_url(address: Address, *, secure: bool) -> str:
     return f"{'https' if secure or address.url.startswith('https:') else 'http'}://{rest}"
 
 
-def explain_unreachable(address: Address, reason: str) -> EngineUnavailableError:
+def explain_unreachable(address: Address, reason: str, *, secure: bool) -> EngineUnavailableError:
     """One line on why nothing answered at this address, and what to do about it."""
     if address.socket_path is None:
         remedy = "check DOCKER_HOST, and that the engine listens there"
+        if secure:
+            remedy += " with TLS, and the certificates in DOCKER_CERT_PATH"
         return EngineUnavailableError(f"No engine answers at {address.text} ({reason}): {remedy}")
     path = Path(address.socket_path)
     if not _exists(path):

@@ -40,9 +40,10 @@ class Transport:
     def __init__(self, address: Address) -> None:
         tls = None if address.local else tls_context()
         self.address = address
+        self._secure = tls is not None
         self._session = aiohttp.ClientSession(connector=connector_for(address, tls))
         self._docker = aiodocker.Docker(
-            url=base_url(address, secure=tls is not None),
+            url=base_url(address, secure=self._secure),
             connector=self._session.connector,
             session=self._session,
             api_version="v0.0",  # replaced once a version is agreed on; "auto" would adopt the engine's
@@ -145,7 +146,7 @@ class Transport:
 
     def _refused(self, error: aiodocker.DockerError, action: str) -> EngineError:
         if error.status == UNREACHABLE:
-            return explain_unreachable(self.address, _reason(error))
+            return explain_unreachable(self.address, _reason(error), secure=self._secure)
         return failure(error.status, error.message, action)
 
     def _late(self, action: str, limit_s: float | None) -> EngineUnavailableError:
