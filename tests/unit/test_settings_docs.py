@@ -136,6 +136,19 @@ def test_the_documented_tables_are_those_of_the_program(page: str, table: Callab
     assert table() in (DOCS / page).read_text(), f"docs/{page} has not what {table} writes"
 
 
+def test_only_the_variables_that_are_told_have_no_twin_of_our_own() -> None:
+    alone = [
+        env
+        for setting in SETTINGS
+        if not setting.refused and not any(env.startswith("TIDEGATE_") for env in setting.envs)
+        for env in setting.envs
+        if env.startswith("WATCHTOWER_")
+    ]
+    but = " and ".join(f"`{env}`" for env in alone)
+    said = f"Every `WATCHTOWER_` variable that is honoured, but {but}, has a `TIDEGATE_` twin"
+    assert said in (DOCS / "watchtower.md").read_text()
+
+
 def test_every_label_is_documented() -> None:
     text = (DOCS / "settings.md").read_text()
     for label in LABELS:
