@@ -76,6 +76,11 @@ def test_every_own_label_reaches_its_field() -> None:
     assert (found.depends_on, found.keep_images) == (("db", "cache"), 3)
 
 
+def test_freezes_of_the_settings_and_of_the_label_both_hold() -> None:
+    ours, theirs = "2026-12-24/2027-01-02", "2026-11-27/2026-11-30 Europe/Rome Black Friday"
+    assert policy({"tidegate.freeze": theirs}, freezes=(ours,)).freezes == (ours, theirs)
+
+
 def test_strategy_auto_on_a_container_beats_the_agents_strategy() -> None:
     assert policy({"tidegate.strategy": "auto"}, strategy=Strategy.STOP_FIRST).strategy is None
 
