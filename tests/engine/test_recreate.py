@@ -226,12 +226,21 @@ async def test_an_emptied_entry_point_comes_back_empty(engine: Engine, box: str,
 
 @pytest.mark.parametrize(
     "options",
-    ["--network host", "--network none", "--uts host", "--privileged", "--pid host --ipc host", "-P", "--rm"],
+    [
+        "--network host",
+        "--network none",
+        "--uts host",
+        "--privileged",
+        "--pid host --ipc host",
+        "-P",
+        "--rm",
+        "--gpus all",
+    ],
 )
 async def test_containers_of_every_mode_come_back(
     engine: Engine, box: str, images: dict[str, str], options: str
 ) -> None:
-    run(box, f"{images['name']}:one", options, start=False)  # not every machine may run a privileged one
+    run(box, f"{images['name']}:one", options, start=False)  # not every machine may run a privileged one, or has a GPU
     old = await engine.container(box)
     new = await replace(engine, old, await next_release(engine, images, old))
     assert differences(lasting(old), lasting(new)) == {}
