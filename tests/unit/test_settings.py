@@ -6,6 +6,7 @@ import pytest
 
 from tidegate.agent.schedule import Cron, Every
 from tidegate.agent.settings import Settings, SettingsError, load_settings
+from tidegate.agent.settings_table import REFUSED
 from tidegate.domain.policy import Cut
 from tidegate.domain.transaction import Strategy
 
@@ -139,9 +140,9 @@ def test_debug_and_trace_set_the_log_level() -> None:
     assert load("--trace", "--debug").log_level == "trace"
 
 
-def test_no_color_counts_whatever_its_value() -> None:
-    assert load(NO_COLOR="yes").no_color
-    assert not load().no_color
+@pytest.mark.parametrize(("value", "counts"), [("yes", True), ("1", True), ("false", False), ("0", False), ("", False)])
+def test_no_color_counts_whatever_its_value_unless_that_means_no(value: str, counts: bool) -> None:
+    assert load(NO_COLOR=value).no_color is counts
 
 
 @pytest.mark.parametrize(
@@ -220,16 +221,19 @@ def test_an_empty_schedule_says_nothing_beside_an_interval() -> None:
     assert load("--schedule", "", WATCHTOWER_INTERVAL="300").schedule == Every(300.0)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("WATCHTOWER_NOTIFICATIONS", "WATCHTOWER_NOTIFICATION_URL", "WATCHTOWER_NOTIFICATION_EMAIL_SERVER_PASSWORD"),
-        "WATCHTOWER_NOTIFICATION_MSTEAMS_HOOK_URL",
-    ],
-)
-def test_notifications_are_refused_by_name_and_their_values_are_not_shown(name: str) -> None:
-    said = refusal(**{name: "slack://hidden"})
+REFUSED_BY_NAME = {
+    name: setting
+    for setting in REFUSED
+    for name in (*setting.envs, f"--{setting.flag}", *([f"-{setting.short}"] if setting.short else []))
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_NAME)
+def test_what_cannot_be_had_is_refused_by_name_with_what_to_do_and_its_value_is_not_shown(name: str) -> None:
+    value = "true" if REFUSED_BY_NAME[name].is_bool else "slack://hidden"
+    said = refusal(f"{name}={value}") if name.startswith("-") else refusal(**{name: value})
     assert said.startswith(f"{name} is refused: ")
+    assert "unset it" in said
     assert "hidden" not in said
 
 
@@ -300,6 +304,7 @@ AT = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
         ("@daily", datetime(2026, 3, 2, tzinfo=UTC)),
         ("@hourly", datetime(2026, 3, 1, 13, tzinfo=UTC)),
         ("@every 1h30m", datetime(2026, 3, 1, 13, 30, 0, 500_000, tzinfo=UTC)),
+        ("@every 10", datetime(2026, 3, 1, 12, 0, 10, 500_000, tzinfo=UTC)),
         ("TZ=Asia/Tokyo 0 0 0 * * *", datetime(2026, 3, 1, 15, tzinfo=UTC)),
     ],
 )
@@ -314,12 +319,9 @@ def test_the_schedule_is_in_the_time_zone_of_tz() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0 4 * * *", "never", "0 0 0 31 2 *", "61 * * * * *", "@every 10", "@every 0s", "TZ=X 0 0 0 * * *"]
+    "text", ["0 4 * * *", "never", "0 0 0 31 2 *", "61 * * * * *", "@every 0s", "TZ=X 0 0 0 * * *"]
 )
 def test_a_schedule_that_cannot_be_followed_is_refused(text: str) -> None:
-    if text == "@every 10":
-        assert load("-s", text).schedule == Every(10.0)
-        return
     said = refusal("--schedule", text)
     assert "WATCHTOWER_SCHEDULE" in said
     assert "six cron fields" in said
