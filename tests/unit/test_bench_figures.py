@@ -1,9 +1,11 @@
-"""The longest silence is what the bench says it is."""
+"""The bench says the longest silence, and whether the goals are met."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from bench import goals
+from bench import agent, goals, machine
 from bench.figures import longest_silence
 
 
@@ -35,3 +37,21 @@ def test_a_goal_is_met_up_to_its_limit(rss_mib: float, *, met: bool) -> None:
     judged = {goal["figure"]: (goal["found"], goal["met"]) for goal in goals.judged(figures(rss_mib))}
     cpu = {f"idle.{which}.cpu_percent_of_a_core": (0.5, True) for which in ("few", "many")}
     assert judged == {**{f"idle.{which}.rss_mib": (rss_mib, met) for which in ("few", "many")}, **cpu}
+
+
+@pytest.mark.parametrize(
+    ("rss_mib", "status", "complaint"),
+    [
+        (48.0, 0, ""),
+        (48.1, 1, "".join(f"missed: idle.{which}.rss_mib is 48.1, not at most 48\n" for which in ("few", "many"))),
+    ],
+)
+def test_the_bench_fails_where_a_goal_is_missed_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rss_mib: float, status: int, complaint: str
+) -> None:
+    monkeypatch.setattr(machine, "describe", dict)
+    monkeypatch.setitem(agent.PARTS, "idle", lambda _: dict(figures(rss_mib)["idle"]))
+    assert agent.main(["idle"]) == status
+    out, err = capsys.readouterr()
+    assert json.loads(out)["met"] is (status == 0)
+    assert err == f"idle...\n{complaint}"
