@@ -94,7 +94,7 @@ async def _main(point: Point) -> int:
     _mine(point)
     if target := os.environ.get("ROLL_BACK"):
         cluster, _, service = target.partition("/")
-        outcome = await commands.rollback(settings, cluster, service, to=None)
+        outcome = await commands.rollback(settings, cluster, service, to=None, pulls=None)
         return 0 if outcome.ok else 1
     if point.moment == "term":
         return await commands.run(settings, pulls=None)

@@ -177,9 +177,7 @@ def test_a_bad_setting_is_told_in_a_sentence_with_exit_code_2(
     assert err == "tidegate: WATCHTOWER_CLEANUP is 'yes'; it takes true or false.\n"
 
 
-def test_run_answers_with_the_agents_exit_code_and_no_bars_where_there_is_no_terminal(
-    cli: Cli, commands: SimpleNamespace
-) -> None:
+def test_run_answers_with_the_agents_exit_code(cli: Cli, commands: SimpleNamespace) -> None:
     async def run(settings: Settings, *, pulls: object) -> int:
         assert settings.run_once
         assert pulls is None
@@ -187,6 +185,47 @@ def test_run_answers_with_the_agents_exit_code_and_no_bars_where_there_is_no_ter
 
     commands.run = run
     assert cli("agent", "run", "--once")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "terminal", "bars"),
+    [
+        (["run", "--once"], True, True),
+        (["run", "--once"], False, False),
+        (["run"], True, False),
+        (["rollback", "shop/web"], True, True),
+        (["rollback", "shop/web"], False, False),
+    ],
+)
+def test_a_person_who_waits_at_a_terminal_sees_how_a_pull_goes_on(
+    cli: Cli,
+    commands: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    arguments: list[str],
+    terminal: bool,
+    bars: bool,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+
+    def pull(pulls: Any) -> None:
+        assert bool(pulls) is bars
+        if pulls:
+            pulls.started("acme/web")
+            pulls.ended("acme/web", None)
+
+    async def run(_: Settings, *, pulls: Any) -> int:
+        pull(pulls)
+        return 0
+
+    async def rollback(*_: Any, to: str | None, pulls: Any) -> CommandOutcome:
+        pull(pulls)
+        return CommandOutcome(ok=True, message=f"went back to {to}")
+
+    commands.run, commands.rollback = run, rollback
+    code, out, err = cli("agent", *arguments)
+    assert (code, out) == (0, "went back to None\n" if "rollback" in arguments else "")
+    assert ("pulled acme/web" in err) is bars
 
 
 def test_the_flag_for_tls_reaches_the_engines_client(cli: Cli, commands: SimpleNamespace) -> None:
@@ -227,7 +266,10 @@ def test_health_check_succeeds_only_while_an_agent_holds_the_state(cli: Cli, tmp
 def test_rollback_takes_a_target_and_a_digest(cli: Cli, commands: SimpleNamespace) -> None:
     seen: list[tuple[str, str, str | None]] = []
 
-    async def rollback(settings: Settings, cluster: str, service: str, *, to: str | None) -> CommandOutcome:
+    async def rollback(
+        settings: Settings, cluster: str, service: str, *, to: str | None, pulls: object
+    ) -> CommandOutcome:
+        assert pulls is None
         assert settings.names == ()  # they would narrow the look to containers of that name
         seen.append((cluster, service, to))
         return CommandOutcome(ok=to is not None, message="done")

@@ -3,8 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from tidegate.agent import commands
 from tidegate.agent.command_rows import CommandOutcome
 from tidegate.agent.rollback import Rollbacks
+from tidegate.agent.settings import load_settings
 from tidegate.agent.store.journal import JournalFile
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.unended import Unended
@@ -56,3 +60,27 @@ async def test_a_target_whose_update_could_not_be_ended_is_not_rolled_back_on_to
 async def test_an_engine_that_went_away_is_told_of_in_the_answer() -> None:
     outcome = await rolled_back("a" * 64, unended=EngineUnavailableError("it does not answer"))
     assert (outcome.ok, outcome.message) == (False, "web was not rolled back: it does not answer")
+
+
+async def test_where_no_agent_runs_the_command_shows_its_own_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    done = CommandOutcome(ok=True, message="done")
+
+    async def nothing(*_: Any, **__: Any) -> None:
+        return
+
+    async def assemble(_: Any, pulls: object) -> Any:
+        given.append(pulls)
+        lock = SimpleNamespace(acquire=nothing)
+        state = SimpleNamespace(check_writable=lambda: None, lock=lock)
+        return SimpleNamespace(state=state, hub=SimpleNamespace(start=lambda: None), close=nothing)
+
+    async def roll_back(_: Any) -> CommandOutcome:
+        return done
+
+    monkeypatch.setattr(commands, "ask", nothing)
+    monkeypatch.setattr(commands, "assemble", assemble)
+    monkeypatch.setattr(commands, "Agent", lambda _: SimpleNamespace(roll_back=roll_back))
+    bars: Any = object()
+    assert await commands.rollback(load_settings([], {}), "shop", "web", to=None, pulls=bars) is done
+    assert given == [bars]

@@ -26,8 +26,10 @@ class AgentCommands(Protocol):
     async def status(self, settings: Settings) -> list[StatusRow]:
         """The selected containers."""
 
-    async def rollback(self, settings: Settings, cluster: str, service: str, *, to: str | None) -> CommandOutcome:
-        """Put back the release before, or the one with digest `to`."""
+    async def rollback(
+        self, settings: Settings, cluster: str, service: str, *, to: str | None, pulls: PullReporter | None
+    ) -> CommandOutcome:
+        """Put back the release before, or the one with digest `to`. `pulls` None, or an agent runs: log them."""
 
     async def quarantine_list(self, settings: Settings) -> list[QuarantineEntry]:
         """The digests that are not tried again, the oldest first."""

@@ -139,13 +139,15 @@ def _moving(state: State) -> dict[str, str]:
     return found
 
 
-async def rollback(settings: Settings, cluster: str, service: str, *, to: str | None) -> CommandOutcome:
+async def rollback(
+    settings: Settings, cluster: str, service: str, *, to: str | None, pulls: PullReporter | None
+) -> CommandOutcome:
     """Put back the release before, or the one with digest `to`: by the running agent, else by ourselves."""
     request = {"verb": "rollback", "cluster": cluster, "service": service, "to": to}
     outcome = await ask(settings.state, request)
     if outcome is not None:
         return outcome
-    async with _parts(settings) as parts:
+    async with _parts(settings, pulls) as parts:
         parts.state.check_writable()
         await parts.state.lock.acquire(timeout_s=5)
         parts.hub.start()

@@ -13,7 +13,7 @@ from tidegate.agent.settings import Settings, SettingsError
 from tidegate.cli import tables
 from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
-from tidegate.cli.run import prepare, run_agent
+from tidegate.cli.run import prepare, pulls_shown, run_agent
 
 # Flags of `agent run` (--host, --scope, ...) hold for every command; they are read by `load_settings`, as there.
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
@@ -125,7 +125,8 @@ def rollback(
     settings = replace(settings, names=())  # the target is no name of a container that narrows the look
 
     async def work(commands: AgentCommands, settings: Settings) -> int:
-        outcome = await commands.rollback(settings, cluster, service, to=to)
+        with pulls_shown(settings) as pulls:
+            outcome = await commands.rollback(settings, cluster, service, to=to, pulls=pulls)
         if not outcome.ok:
             complain(outcome.message)
             return FAILED

@@ -37,7 +37,7 @@ def run_agent(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     prepare(settings)
     for warning in settings.warnings:
         _log.warning(warning)
-    with _pulls(settings) as pulls:
+    with pulls_shown(settings) if settings.run_once else nullcontext() as pulls:
         return ended(lambda: agent_commands().run(settings, pulls=pulls))
 
 
@@ -71,9 +71,9 @@ def _health_check(settings: Settings) -> int:
     return FAILED
 
 
-def _pulls(settings: Settings) -> AbstractContextManager[PullReporter | None]:
-    """Progress bars where a person waits for one check on a terminal; else the log has a line for each pull."""
-    if settings.run_once and sys.stderr.isatty():
+def pulls_shown(settings: Settings) -> AbstractContextManager[PullReporter | None]:
+    """Progress bars for a person who waits at a terminal; else None, and the log has lines for each pull."""
+    if sys.stderr.isatty():
         from tidegate.cli.progress import PullBars  # noqa: PLC0415 - only for people
 
         return PullBars(no_color=settings.no_color)
