@@ -95,6 +95,21 @@ async def test_an_update_that_began_within_its_window_is_finished_after_it_has_c
     assert image_of(compose, "web") == new.image_id
 
 
+async def test_an_update_does_not_begin_once_its_window_has_closed_though_it_was_due_at_the_beginning_of_the_look(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    names, window = ("first", "second"), {"tidegate.window": "30 2 * * * 1h UTC"}
+    compose.write(services(**{name: one(push("1", name), labels=window) for name in names}))
+    compose.up()
+    new = [push("2", name) for name in names]
+    async with agent_here(tmp_path / "state", TIDEGATE_SETTLE="0s", TIDEGATE_BAKE="0s") as here:
+        here.parts.clock = lambda: NIGHT + timedelta(hours=2 if here.outcomes() else 0)
+        looked = await here.look()
+        moved = [image_of(compose, name) == image.image_id for name, image in zip(names, new, strict=True)]
+        assert (sorted(moved), here.outcomes()) == ([False, True], ["committed"])
+        assert list(looked.waiting(NIGHT).values()) == [NIGHT + timedelta(days=1)]
+
+
 async def test_a_window_that_cannot_be_read_skips_its_container_with_a_sentence_and_no_other(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:

@@ -17,11 +17,12 @@ from tidegate.agent.outcome import Ending
 from tidegate.agent.plan_row import Action
 from tidegate.agent.store.journal import JournalFile
 from tidegate.agent.survey import Place, Survey
+from tidegate.agent.tally import Closed, Tally, held
 from tidegate.agent.unended import Unended
-from tidegate.agent.updater import Tally
 from tidegate.domain.selection import Candidate, Filters, select
+from tidegate.domain.windows import Gate
 
-NOW = datetime(2026, 11, 25, tzinfo=UTC)
+NOW, TOMORROW = datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
 WEB = Place(
     "web",
     "web",
@@ -43,6 +44,7 @@ class Parts:
         self.settings = SimpleNamespace(run_once=False, **settings)
         self.own: str | None = None
         self.own_ending = Ending.COMMITTED
+        self.closes = TOMORROW
         self.decisions = list(decisions)
         self.updater = self.successor = self
 
@@ -65,10 +67,14 @@ class Parts:
     async def forget_gone(self, *_: Any) -> None:
         """There is nothing to forget."""
 
-    async def carry_out(self, survey: Survey, decisions: list[Decision]) -> Tally:
+    def closed(self, _: Decision, now: datetime) -> Gate | None:
+        return None if now < self.closes else Gate(open=False, reason="it has closed", next_open=TOMORROW)
+
+    async def carry_out(self, survey: Survey, decisions: list[Decision], closed: Closed) -> Tally:
         self.whole = tuple(place.name for place in survey.places)
-        self.acted = [one.place.name for one in decisions if one.action is Action.UPDATE]
-        return Tally(updated=sum(one.action is Action.UPDATE for one in decisions))
+        due = [one for one in decisions if one.action is Action.UPDATE]
+        self.acted = [one.place.name for one in due if closed(one) is None]
+        return Tally(updated=len(self.acted))
 
     async def hand_over(self, _: Decision) -> Ending:
         return self.own_ending
@@ -193,3 +199,19 @@ async def test_an_update_of_the_agent_itself_that_it_outlived_is_counted(
     parts.own, parts.own_ending = WEB.id, ending
     tally = (await look(parts)).tally
     assert (tally.updated, tally.failed) == counted
+
+
+async def test_the_agent_does_not_begin_its_own_update_once_its_window_has_closed() -> None:
+    parts = Parts(Decision(WEB, Action.UPDATE, "a newer release is on its channel"))
+    parts.own, parts.closes = WEB.id, NOW
+    looked = await look(parts)
+    assert (looked.tally.updated, looked.tally.failed) == (0, 0)
+    assert looked.waiting(NOW) == {WEB.name: TOMORROW}
+
+
+def test_what_is_one_transaction_waits_together_until_the_window_opens() -> None:
+    opens = {"a": None, "b": Gate(open=False, reason="it has closed", next_open=TOMORROW)}
+    members, tally = [due("a", "web"), due("b", "web")], Tally()
+    assert held(members, tally, lambda one: opens[one.place.name])
+    assert tally.held == {"a": TOMORROW, "b": TOMORROW}
+    assert not held(members[:1], Tally(), lambda one: opens[one.place.name])

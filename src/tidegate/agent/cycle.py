@@ -12,11 +12,12 @@ from tidegate.agent.outcome import Ending
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.survey import Place, Survey
+from tidegate.agent.tally import Tally, held
 from tidegate.agent.unended import Unended
-from tidegate.agent.updater import Tally
 from tidegate.domain.policy import Hook
 from tidegate.domain.policy_reader import label_warnings
 from tidegate.domain.selection import image_matches
+from tidegate.domain.windows import Gate
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 
 Tie = tuple[str, str | tuple[str, str] | None]
@@ -38,7 +39,7 @@ class Looked:
     def waiting(self, busy_until: datetime) -> dict[str, datetime]:
         """Containers that could not be moved to their newest release yet, and when to look at them again."""
         held = {one.place.name: one.until for one in self.decisions if one.until is not None}
-        return held | dict.fromkeys(self.tally.busy, busy_until)
+        return held | self.tally.held | dict.fromkeys(self.tally.busy, busy_until)
 
 
 class Cycle:
@@ -83,17 +84,20 @@ class Cycle:
         """Others first, the agent itself last: its own update ends this process."""
         own = [one for one in decisions if one.place.id == self._parts.own]
         others = [one for one in decisions if one.place.id != self._parts.own]
-        tally = await self._parts.updater.carry_out(survey, others)
+        tally = await self._parts.updater.carry_out(survey, others, self._closed)
         tally.scanned = sum(one.place.selection.selected for one in decisions)
         tally.failed += sum(one.trouble for one in decisions if one.place.selection.selected)
         for one in own:
             if one.action is Action.UPDATE and self._parts.settings.run_once:
                 _log.info("an agent that looks once does not update itself", container=one.place.name)
-            elif one.action is Action.UPDATE:
+            elif one.action is Action.UPDATE and not held([one], tally, self._closed):
                 ending = await self._parts.successor.hand_over(one)
                 tally.updated += ending is Ending.COMMITTED
                 tally.failed += ending not in {Ending.COMMITTED, Ending.GAVE_WAY}
         return tally
+
+    def _closed(self, decision: Decision) -> Gate | None:
+        return self._decider.closed(decision, self._parts.clock())
 
     async def _hooks(self, places: Iterable[Place], which: str) -> None:
         """Check hooks run around every look; what they say changes nothing, as with Watchtower."""

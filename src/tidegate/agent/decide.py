@@ -64,6 +64,13 @@ class Decider:
         each = [await self._one(survey, place, findings, now) for place in survey.places]
         return wait_for_groups(wait_for_the_tag(each))
 
+    def closed(self, decision: Decision, now: datetime) -> Gate | None:
+        """Why it is no longer the time for an update that was due when it was decided, or None."""
+        place = decision.place
+        if place.policy is None:
+            return None
+        return self._gates.closed(place, place.policy, decision.latest_digest or "", now)
+
     async def _one(self, survey: Survey, place: Place, findings: Mapping[str, Finding], now: datetime) -> Decision:
         if not place.selection.selected:
             return Decision(place, Action.NONE, place.selection.reason, trouble=place.policy is None)

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -25,6 +24,7 @@ from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.state import State, StateError
 from tidegate.agent.stopping import brought_to_rest
 from tidegate.agent.survey import Survey
+from tidegate.agent.tally import Closed, Tally, held
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.unfinished import Unfinished
@@ -41,16 +41,6 @@ _log = structlog.get_logger(__name__)
 
 class NotEndedError(EngineError):
     """The engine refused what would have brought an update to rest; its journal is open, and tells how to go on."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one cycle came to, in containers; Watchtower's metrics count the same. `busy` ones are asked again."""
-
-    scanned: int = 0
-    updated: int = 0
-    failed: int = 0
-    busy: set[str] = field(default_factory=set)
 
 
 class Updater:
@@ -82,10 +72,11 @@ class Updater:
         self._unverified = Unverified(self._books)
         self.tell_unverified = self._unverified.tell
 
-    async def carry_out(self, survey: Survey, decisions: Sequence[Decision]) -> Tally:
+    async def carry_out(self, survey: Survey, decisions: Sequence[Decision], closed: Closed) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
 
-        `survey` is of everything: what depends on what is due starts again though it is not due itself.
+        `survey` is of everything: what depends on what is due starts again though it is not due itself. `closed` is
+        asked of each when its turn comes: the updates before it may have taken hours.
         """
         due = [one for one in decisions if one.action is Action.UPDATE]
         tally = Tally()
@@ -97,7 +88,7 @@ class Updater:
             _log.warning(complaint)
         units = [[one for target in unit.targets for one in due if one.place.target == target] for unit in plan.units]
         for number, members in enumerate(units):
-            if members:
+            if members and not held(members, tally, closed):
                 round_.to_come = {one.place.target for later in units[number + 1 :] for one in later}
                 await self._unit(members, tally, round_)
         # what was to have its turn, and had not
