@@ -411,3 +411,93 @@ def test_a_rollout_that_nobody_ends_ends_itself() -> None:
     fleet.rollout = replace(fleet.rollout, targets={})
     fleet.go(timedelta(days=30))
     assert fleet.state is State.CANCELLED
+
+
+def test_a_wave_passes_only_where_enough_of_it_is_healthy() -> None:
+    policy = RolloutPolicy(waves=(), failure_threshold=Share(3), success_percent=75)
+    fleet = Fleet("a", "b", "c", policy=policy)
+    fleet.tell(Outcome.FAILED, "a")
+    fleet.tell(Outcome.HEALTHY, "b", "c")
+    fleet.soak()
+    assert (fleet.state, fleet.rollout.reason) == (State.PAUSED, "too few of wave 1 could be updated")
+
+
+def completed_without(*offline: str) -> Fleet:
+    """A completed rollout that these were not there for."""
+    fleet = Fleet("a", *offline, policy=RolloutPolicy(waves=(), parallel=Share(1)))
+    fleet.online -= set(offline)
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=10))
+    fleet.soak()
+    assert fleet.state is State.COMPLETED
+    fleet.online |= set(offline)
+    return fleet
+
+
+def test_what_returns_after_the_end_catches_up_one_after_another() -> None:
+    fleet = completed_without("b", "c")
+    assert offered(fleet.go()) == [("b", NEW)]
+    assert offered(fleet.tell(Outcome.HEALTHY, "b")) == [("c", NEW)]
+
+
+def test_what_returns_after_the_end_is_not_given_a_release_that_is_bad_or_outdated_by_then() -> None:
+    bad, old = completed_without("b"), completed_without("b")
+    bad.quarantined, old.superseded_by = True, "8"
+    assert (bad.go(), old.go()) == ([], [])
+
+
+def test_one_that_went_offline_in_its_update_may_run_the_release_and_goes_back_with_the_others() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.BEGUN, "a")
+    fleet.online.remove("a")
+    fleet.go(timedelta(minutes=9))
+    fleet.tell(Outcome.BEGUN, "b")
+    fleet.go(MINUTE)
+    fleet.tell(Outcome.FAILED, "b", blame=True)
+    assert (fleet.state, fleet.progress()["a"]) == (State.ROLLED_BACK, "offline")
+    fleet.online.add("a")
+    assert offered(fleet.go()) == [("a", OLD)]
+
+
+def test_a_target_is_forced_once_and_then_skipped() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FORCE))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(hours=1))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=1))
+    assert fleet.progress()["a"] == "skipped"
+
+
+def test_the_wait_for_a_busy_target_begins_when_it_was_busy_first() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FAIL))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=59))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(MINUTE)
+    assert fleet.progress()["a"] == "failed"
+
+
+def test_a_wave_that_was_opened_by_hand_soaks_for_its_own_time() -> None:
+    fleet = Fleet("a", "b", "c", policy=RolloutPolicy(waves=(WaveRule(Share(1)), WaveRule(Share(1)))))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(seconds=10))
+    fleet.do(Verb.ADVANCE)
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.go(timedelta(seconds=10))
+    assert offered(fleet.go(timedelta(minutes=4, seconds=59))) == []
+    assert offered(fleet.go(timedelta(seconds=1))) == [("c", NEW)]
+
+
+def test_retry_touches_no_wave_that_is_still_to_come() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(on_failure=OnFailure.PAUSE))
+    fleet.tell(Outcome.FAILED, "a")
+    fleet.do(Verb.RETRY)
+    assert [one.wave for one in fleet.rollout.targets.values()] == [0, 1]
+
+
+def test_a_pause_before_the_approval_does_not_stand_in_for_it() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
+    fleet.do(Verb.PAUSE)
+    assert (fleet.do(Verb.RESUME), fleet.state) == ([], State.AWAITING_APPROVAL)
+    fleet.do(Verb.PAUSE)
+    assert (fleet.do(Verb.RETRY), fleet.state) == ([], State.AWAITING_APPROVAL)

@@ -121,8 +121,7 @@ def _resume(rollout: Rollout, now: datetime, why: str) -> Rollout:
 
 def _retry(rollout: Rollout, now: datetime, why: str) -> Rollout:
     targets = {
-        id_: _waiting(one, rollout.wave, now) if one.progress in _AGAIN and one.wave <= rollout.wave else one
-        for id_, one in rollout.targets.items()
+        id_: _waiting(one, rollout.wave, now) if one.progress in _AGAIN else one for id_, one in rollout.targets.items()
     }
     return replace(rollout, state=_goes_on(rollout), targets=targets, passed_at=None, reason=why)
 
