@@ -75,7 +75,7 @@ class Fleet:
         return self.go(timedelta(seconds=10)) + self.go(self.rollout.policy.soak)
 
     @property
-    def state(self) -> State:
+    def state(self) -> str:
         return self.rollout.state
 
     def progress(self) -> Mapping[str, str]:
@@ -100,7 +100,7 @@ def test_the_canary_comes_first_and_the_rest_after_its_soak() -> None:
     assert offered(fleet.go(timedelta(seconds=1))) == [("b", NEW), ("c", NEW)]
     fleet.tell(Outcome.HEALTHY, "b", "c")
     fleet.soak()
-    assert fleet.state is State.COMPLETED
+    assert fleet.state == State.COMPLETED
     assert told(fleet.effects) == [Notice.STARTED, Notice.WAVE, Notice.COMPLETED]
 
 
@@ -118,7 +118,7 @@ def test_what_runs_it_already_is_left_alone() -> None:
 def test_a_failed_canary_goes_back_and_nobody_else_sees_the_release(*, blame: bool) -> None:
     fleet = Fleet("a", "b", "c")
     effects = fleet.tell(Outcome.FAILED, "a", reason="never healthy", blame=blame)
-    assert fleet.state is State.ROLLED_BACK
+    assert fleet.state == State.ROLLED_BACK
     assert [one.digest for one in effects if isinstance(one, Quarantine)] == ([NEW] if blame else [])
     assert (fleet.rollout.reason, offered(effects)) == ("a: never healthy", [])
     assert told(effects) == [Notice.ROLLING_BACK, Notice.ROLLED_BACK]
@@ -134,9 +134,9 @@ def test_a_failure_in_a_later_wave_puts_back_all_that_were_updated_and_waits_for
     assert [one.target for one in effects if isinstance(one, Withdraw)] == ["d"]
     assert offered(fleet.tell(Outcome.HEALTHY, "b")) == [("b", OLD)]
     fleet.tell(Outcome.WITHDRAWN, "d")
-    assert fleet.state is State.ROLLING_BACK
+    assert fleet.state == State.ROLLING_BACK
     fleet.tell(Outcome.HEALTHY, "a", "b")
-    assert fleet.state is State.ROLLED_BACK
+    assert fleet.state == State.ROLLED_BACK
     assert fleet.progress() == {"a": "went_back", "b": "went_back", "c": "failed", "d": "waiting"}
 
 
@@ -145,7 +145,7 @@ def test_one_that_goes_sick_in_the_soak_stops_the_rollout() -> None:
     fleet.tell(Outcome.HEALTHY, "a")
     fleet.go(timedelta(seconds=10))
     fleet.tell(Outcome.FAILED, "a", reason="sick in its bake", blame=True)
-    assert fleet.state is State.ROLLED_BACK
+    assert fleet.state == State.ROLLED_BACK
 
 
 def test_a_target_that_cannot_be_put_back_is_tried_twice_and_told() -> None:
@@ -160,7 +160,7 @@ def test_a_target_that_cannot_be_put_back_is_tried_twice_and_told() -> None:
 def test_a_rollback_is_never_rolled_back() -> None:
     fleet = Fleet("a", "b", kind=Kind.ROLLBACK)
     effects = fleet.tell(Outcome.FAILED, "a", blame=True, reason="never healthy")
-    assert fleet.state is State.PAUSED
+    assert fleet.state == State.PAUSED
     assert not [one for one in effects if isinstance(one, Quarantine)]
 
 
@@ -188,10 +188,10 @@ def test_a_threshold_takes_so_many_failures_of_a_wave() -> None:
     policy = RolloutPolicy(waves=(), failure_threshold=Share(50, percent=True), success_percent=70)
     fleet = Fleet("a", "b", "c", "d", policy=policy)
     fleet.tell(Outcome.FAILED, "a", blame=True)
-    assert fleet.state is State.RUNNING
+    assert fleet.state == State.RUNNING
     fleet.tell(Outcome.HEALTHY, "b", "c", "d")
     fleet.soak()
-    assert fleet.state is State.COMPLETED
+    assert fleet.state == State.COMPLETED
 
 
 def test_an_inconclusive_verdict_waits_for_a_person_and_is_asked_again() -> None:
@@ -205,7 +205,7 @@ def test_no_result_by_the_deadline_is_a_failure_where_the_host_is_there() -> Non
     fleet = Fleet("a", "b")
     fleet.tell(Outcome.BEGUN, "a")
     effects = fleet.go(timedelta(minutes=10))
-    assert fleet.state is State.ROLLING_BACK
+    assert fleet.state == State.ROLLING_BACK
     assert offered(effects) == [("a", OLD)]  # it may run the release
     assert not [one for one in effects if isinstance(one, Quarantine)]
 
@@ -229,7 +229,7 @@ def test_a_wave_of_which_nobody_could_be_reached_proves_nothing() -> None:
     fleet = Fleet("a", "b")
     fleet.online.clear()
     fleet.go(timedelta(minutes=10))
-    assert fleet.state is State.PAUSED
+    assert fleet.state == State.PAUSED
     assert fleet.rollout.reason == "too few of wave 1 could be updated"
     assert fleet.progress() == {"a": "offline", "b": "waiting"}
 
@@ -251,7 +251,7 @@ def test_nothing_is_offered_outside_of_its_window() -> None:
     fleet.gates = {"a": Gate(open=False, reason="its window is closed", next_open=opens)}
     assert offered(fleet.go(MINUTE)) == [("b", NEW)]
     fleet.tell(Outcome.HEALTHY, "b")
-    assert fleet.state is State.RUNNING
+    assert fleet.state == State.RUNNING
     fleet.go(timedelta(hours=1))
     assert (fleet.state, fleet.wake_at) == (State.RUNNING, opens)
     fleet.gates = {}
@@ -320,14 +320,14 @@ def test_an_approval_that_does_not_come_ends_the_rollout() -> None:
     fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
     assert fleet.wake_at == T0 + timedelta(days=7)
     fleet.go(timedelta(days=7))
-    assert fleet.state is State.CANCELLED
+    assert fleet.state == State.CANCELLED
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.ABORT])
 def test_a_rejected_rollout_is_over(verb: Verb) -> None:
     fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
     fleet.do(verb)
-    assert fleet.state is State.CANCELLED
+    assert fleet.state == State.CANCELLED
 
 
 def test_a_pause_offers_nothing_more_and_lets_what_began_end() -> None:
@@ -410,7 +410,7 @@ def test_a_rollout_that_nobody_ends_ends_itself() -> None:
     fleet.do(Verb.PAUSE)
     fleet.rollout = replace(fleet.rollout, targets={})
     fleet.go(timedelta(days=30))
-    assert fleet.state is State.CANCELLED
+    assert fleet.state == State.CANCELLED
 
 
 def test_a_wave_passes_only_where_enough_of_it_is_healthy() -> None:
@@ -429,7 +429,7 @@ def completed_without(*offline: str) -> Fleet:
     fleet.tell(Outcome.HEALTHY, "a")
     fleet.go(timedelta(minutes=10))
     fleet.soak()
-    assert fleet.state is State.COMPLETED
+    assert fleet.state == State.COMPLETED
     fleet.online |= set(offline)
     return fleet
 

@@ -43,7 +43,7 @@ class Rollouts(RuleBasedStateMachine):
         """`known`: what runs on each target is known, so that it can go back."""
         planned = [Planned(name, running=OLD if known else "") for name in "abcdef"[:count]]
         self.now = T0
-        self.online, self.closed, self.taken = set(planned and "abc"), set[str](), set[str]()
+        self.online, self.closed, self.taken = set("abc"), set[str](), set[str]()
         self.quarantined, self.later = False, ""
         self.rollout = plan_rollout("7", "app", NEW, planned, policy, requested_by="ann", now=T0, kind=kind)
 
