@@ -1,0 +1,128 @@
+"""What registries send, what is understood of it, and that nothing else comes of anything."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.domain.webhook import Kind, Pushed, WebhookError, is_signed, read_webhook
+
+DIGEST = "sha256:" + "a" * 64
+GITHUB = {
+    "action": "published",
+    "package": {
+        "name": "Orchestrator",
+        "namespace": "Acme",
+        "package_type": "CONTAINER",
+        "owner": {"login": "Acme"},
+        "package_version": {
+            "version": DIGEST,
+            "container_metadata": {"tag": {"name": "autonomy-latest", "digest": DIGEST}},
+        },
+    },
+}
+REGISTRY_PACKAGE = {"action": "updated", "registry_package": GITHUB["package"]}
+DISTRIBUTION = {
+    "events": [
+        {"action": "pull", "target": {"repository": "a", "tag": "x"}, "request": {"host": "reg.test:5000"}},
+        {
+            "action": "push",
+            "target": {"repository": "acme/web", "digest": DIGEST},
+            "request": {"host": "reg.test:5000"},
+        },
+        {
+            "action": "push",
+            "target": {"repository": "acme/web", "tag": "live", "digest": DIGEST},
+            "request": {"host": "reg.test:5000"},
+        },
+    ]
+}
+DOCKER_HUB = {"push_data": {"tag": "live"}, "repository": {"repo_name": "acme/web", "name": "web"}}
+HARBOR = {
+    "type": "PUSH_ARTIFACT",
+    "event_data": {
+        "resources": [{"digest": DIGEST, "tag": "live", "resource_url": "harbor.test:8443/acme/web:live"}],
+        "repository": {"repo_full_name": "acme/web"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "pushed"),
+    [
+        (Kind.GITHUB, GITHUB, Pushed("ghcr.io/acme/orchestrator", "autonomy-latest", DIGEST)),
+        (Kind.GITHUB, REGISTRY_PACKAGE, Pushed("ghcr.io/acme/orchestrator", "autonomy-latest", DIGEST)),
+        (Kind.DISTRIBUTION, DISTRIBUTION, Pushed("reg.test:5000/acme/web", "live", DIGEST)),
+        (Kind.DOCKER_HUB, DOCKER_HUB, Pushed("docker.io/acme/web", "live")),
+        (Kind.HARBOR, HARBOR, Pushed("harbor.test:8443/acme/web", "live", DIGEST)),
+        (Kind.GENERIC, {"image": "redis:7", "digest": DIGEST}, Pushed("docker.io/library/redis", "7", DIGEST)),
+        (Kind.GENERIC, {"image": f"reg.test:5000/web:live@{DIGEST}"}, Pushed("reg.test:5000/web", "live", DIGEST)),
+    ],
+)
+def test_a_push_is_told_by_repository_tag_and_digest(kind: Kind, document: Any, pushed: Pushed) -> None:
+    assert read_webhook(kind, document) == (pushed,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        (Kind.GITHUB, {"zen": "Keep it logically awesome.", "hook_id": 1}),
+        (Kind.GITHUB, GITHUB | {"action": "deleted"}),
+        (Kind.HARBOR, HARBOR | {"type": "DELETE_ARTIFACT"}),
+        (Kind.DISTRIBUTION, {"events": []}),
+    ],
+)
+def test_what_is_no_push_is_none(kind: Kind, document: Any) -> None:
+    assert read_webhook(kind, document) == ()
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("document", [{}, [], "text", None, {"else": 1}])
+def test_a_request_of_another_kind_is_refused_with_what_such_a_one_has(kind: Kind, document: Any) -> None:
+    with pytest.raises(WebhookError, match=r"it has no|it has neither|it takes|not a JSON object"):
+        read_webhook(kind, document)
+
+
+def test_a_digest_that_is_none_is_left_out_and_one_push_is_told_once() -> None:
+    event = DISTRIBUTION["events"][2]
+    bad = event | {"target": event["target"] | {"digest": "latest"}}  # type: ignore[operator]
+    assert read_webhook(Kind.DISTRIBUTION, {"events": [bad, bad]}) == (Pushed("reg.test:5000/acme/web", "live"),)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10) | st.just(DIGEST),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(
+            ["package", "owner", "login", "package_version", "container_metadata", "tag", "name", "events", "target",
+             "request", "host", "repository", "push_data", "repo_name", "event_data", "resources", "resource_url",
+             "image", "digest", "action", "type"]
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.sampled_from(Kind), JSON)
+def test_whatever_is_sent_is_understood_or_refused(kind: Kind, document: Any) -> None:
+    try:
+        pushed = read_webhook(kind, document)
+    except WebhookError:
+        return
+    assert all(one.tag and "/" in one.repository for one in pushed)
+
+
+def test_githubs_signature_is_that_of_the_whole_body() -> None:
+    body, secret = b'{"action": "published"}', "tide"
+    header = "sha256=" + hmac.new(b"tide", body, hashlib.sha256).hexdigest()
+    assert is_signed(body, header, secret)
+    for other in (is_signed(body + b" ", header, secret), is_signed(body, header, "ebb"), is_signed(body, "", secret)):
+        assert not other
+    assert not is_signed(body, header.removeprefix("sha256="), secret)
+    assert not is_signed(body, "sha256=é", secret)
