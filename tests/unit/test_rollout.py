@@ -234,6 +234,33 @@ def test_a_wave_of_which_nobody_could_be_reached_proves_nothing() -> None:
     assert fleet.progress() == {"a": "offline", "b": "waiting"}
 
 
+def test_a_rollout_whose_first_wave_was_never_there_says_so_and_a_person_may_go_on_without_it() -> None:
+    fleet = Fleet("a", "b", not_before=T0 + MINUTE)
+    fleet.online.remove("a")
+    fleet.go(MINUTE)
+    fleet.go(timedelta(minutes=10))
+    assert fleet.state == State.PAUSED
+    fleet.do(Verb.RESUME)
+    assert offered(fleet.soak()) == [("b", NEW)]
+
+
+def test_who_returns_during_a_pause_takes_part_when_it_goes_on() -> None:
+    fleet = Fleet("a", "b")
+    fleet.online.clear()
+    fleet.go(timedelta(minutes=10))
+    fleet.online |= {"a", "b"}
+    assert offered(fleet.do(Verb.RESUME)) == [("a", NEW)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.WITHDRAWN, Outcome.FAILED])
+def test_the_way_back_is_tried_twice_whatever_is_said_of_it(outcome: Outcome) -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    effects = fleet.tell(Outcome.FAILED, "b") + fleet.tell(outcome, "a") + fleet.tell(outcome, "a")
+    assert offered(effects) == [("a", OLD)] * 2
+    assert (fleet.state, fleet.progress()["a"]) == (State.FAILED, "not_put_back")
+
+
 def test_what_was_offline_when_all_went_back_goes_back_when_it_returns() -> None:
     fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
     fleet.tell(Outcome.HEALTHY, "a")

@@ -38,9 +38,16 @@ class Rollouts(RuleBasedStateMachine):
 
     rollout: Rollout
 
-    @initialize(policy=POLICIES, count=st.integers(1, 6), kind=st.sampled_from(Kind), known=st.booleans())
-    def plan(self, policy: RolloutPolicy, count: int, kind: Kind, *, known: bool) -> None:
-        """`known`: what runs on each target is known, so that it can go back."""
+    @initialize(
+        policy=POLICIES,
+        count=st.integers(1, 6),
+        kind=st.sampled_from(Kind),
+        known=st.booleans(),
+        habit=st.none() | st.sampled_from(Outcome),
+    )
+    def plan(self, policy: RolloutPolicy, count: int, kind: Kind, *, known: bool, habit: Outcome | None) -> None:
+        """`known`: what runs on each target is known, so that it can go back. `habit`: what agents say in the end."""
+        self.habit = habit
         planned = [Planned(name, running=OLD if known else "") for name in "abcdef"[:count]]
         self.now = T0
         self.online, self.closed, self.taken = set("abc"), set[str](), set[str]()
@@ -156,6 +163,10 @@ class Rollouts(RuleBasedStateMachine):
             self.quarantined |= any(isinstance(effect, Quarantine) for effect in decision.effects)
             if self.rollout.state in ENDED:
                 return
+            for offer in decision.effects if self.habit else ():
+                if isinstance(offer, Offer):
+                    said = Report(offer.target, offer.generation, self.habit or Outcome.BEGUN)
+                    self.rollout = report(self.rollout, said, self.now)
             assert decision.wake_at is not None, f"it sleeps for ever, {self.rollout.state}"
             self.now = decision.wake_at
         raise AssertionError(f"it does not end: {self.rollout.state}, {self.rollout.reason}")

@@ -64,7 +64,7 @@ class TargetProgress:
     `generation` is that of its latest assignment, `back` whether that was the way back. `touched`: the new release is,
     or may be, what runs. `since` is when it came to be where it is, `deadline` when it must have left.
     `failed_in` is the wave that a failure counts in; a person's resume takes it out of all counts. `blamed`: the
-    failure was the release's, and not its surroundings'.
+    failure was the release's, and not its surroundings'. `excused`: a person has said to go on without it.
     """
 
     id: str
@@ -81,6 +81,7 @@ class TargetProgress:
     busy_since: datetime | None = None
     failed_in: int | None = None
     blamed: bool = False
+    excused: bool = False
     attempts: int = 0
     reason: str = ""
 

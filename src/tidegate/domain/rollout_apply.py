@@ -56,6 +56,7 @@ _ALLOWED = {
     Verb.ROLL_BACK: {State.RUNNING, State.PAUSED},
 }
 _AGAIN = {Progress.FAILED, Progress.INCONCLUSIVE, Progress.SKIPPED, Progress.OFFLINE}
+_EXCUSED = {Progress.FAILED, Progress.OFFLINE, Progress.SKIPPED}
 _SETTLED = {Progress.HEALTHY, Progress.FAILED, Progress.SKIPPED, Progress.INCONCLUSIVE, *_AGAIN}
 
 
@@ -112,8 +113,8 @@ def _resume(rollout: Rollout, now: datetime, why: str) -> Rollout:
     """A person has looked: failures so far do not count any more, and what could not be told is asked again."""
     targets = dict(rollout.targets)
     for id_, one in targets.items():
-        if one.progress is Progress.FAILED:
-            targets[id_] = replace(one, failed_in=None)
+        if one.progress in _EXCUSED:
+            targets[id_] = replace(one, failed_in=None, excused=True)
         if one.progress is Progress.INCONCLUSIVE:
             targets[id_] = _waiting(one, rollout.wave, now)
     return replace(rollout, state=_goes_on(rollout), targets=targets, reason=why)
@@ -160,6 +161,7 @@ def _waiting(one: TargetProgress, wave: int, now: datetime) -> TargetProgress:
         busy_since=None,
         failed_in=None,
         blamed=False,
+        excused=False,
         attempts=0,
         withdrawn=False,
         forced=False,

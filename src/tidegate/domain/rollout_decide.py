@@ -101,18 +101,27 @@ class _Work:
             self._change(State.CANCELLED, f"not approved within {it.policy.approval_expires}", Notice.EXPIRED)
 
     def _begin(self) -> None:
-        """It runs once its first target may be offered the release."""
+        """It runs once its first wave's time has come, also where nobody of it is there: that is then told."""
         if self.rollout.not_before is not None and self.world.now < self.rollout.not_before:
             return
-        if any(self._may_be_offered(one) for one in self.rollout.members()):
+        if any(self._gate(one).open for one in self.rollout.members()):
             self._change(State.RUNNING, "", Notice.STARTED)
 
     def _run(self) -> None:
         self._time_out()
         if self._stops():
             return
-        if self.rollout.state is State.RUNNING and not self._passes():
+        if self.rollout.state is not State.RUNNING:
+            return
+        self._welcome_back()
+        if not self._passes():
             self._offer_more()
+
+    def _welcome_back(self) -> None:
+        """Who was offline and has returned takes part again."""
+        for one in list(self.rollout.targets.values()):
+            if one.progress is Progress.OFFLINE and one.wave <= self.rollout.wave and one.id in self.world.online:
+                self._put(replace(one, wave=self.rollout.wave, excused=False), Progress.WAITING, "")
 
     # failures
 
@@ -216,9 +225,8 @@ class _Work:
         healthy = sum(one.progress is Progress.HEALTHY for one in counted)
         if policy.on_failure is OnFailure.CONTINUE:
             return True
-        forgiven = any(one.progress is Progress.FAILED and one.failed_in is None for one in members)
         if not counted:  # nobody has proved anything, unless a person has said to go on
-            return forgiven
+            return all(one.excused for one in members)
         return healthy * 100 >= policy.success_percent * len(counted)
 
     def _offer_more(self) -> None:
@@ -227,8 +235,7 @@ class _Work:
         parallel = self.rollout.policy.parallel
         free = (parallel.of(len(members)) if parallel else len(members)) - self._in_flight()
         for one in members:
-            back_again = one.progress is Progress.OFFLINE and one.id in self.world.online
-            if one.progress is not Progress.WAITING and not back_again:
+            if one.progress is not Progress.WAITING:
                 continue
             if free > 0 and self._may_be_offered(one):
                 self._offer(one, self.rollout.digest, back=False)
@@ -257,14 +264,15 @@ class _Work:
             if one.in_flight:
                 if not one.back and one.progress is not Progress.UPDATING and not one.withdrawn:
                     self._withdraw(one)
-            elif one.touched and (one.progress is not Progress.NOT_PUT_BACK or one.attempts < _TRIES_BACK):
+            elif one.touched:
                 self._put_back(one, late=late)
         if not any(self._is_still_to_go_back(one) for one in self.rollout.targets.values()):
             self._went_back()
 
     def _put_back(self, one: TargetProgress, *, late: bool) -> None:
-        if not one.before:
-            self._put(replace(one, attempts=_TRIES_BACK), Progress.NOT_PUT_BACK, "what ran before is not known")
+        if one.attempts >= _TRIES_BACK or not one.before:
+            why = one.reason if one.before else "what ran before is not known"
+            self._put(replace(one, attempts=_TRIES_BACK), Progress.NOT_PUT_BACK, why)
         elif one.id in self.world.online and one.id not in self.world.taken:
             self._offer(replace(one, attempts=one.attempts + 1), one.before, back=True)
         elif late and one.progress is not Progress.OFFLINE:
