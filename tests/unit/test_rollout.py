@@ -201,6 +201,19 @@ def test_an_inconclusive_verdict_waits_for_a_person_and_is_asked_again() -> None
     assert offered(fleet.do(Verb.RESUME)) == [("a", NEW)]
 
 
+def test_an_assignment_that_an_agent_refuses_is_a_failure_that_is_not_the_releases() -> None:
+    fleet = Fleet("a", "b")
+    effects = fleet.tell(Outcome.REFUSED, "a", reason="its repository is not let in")
+    assert (fleet.state, fleet.rollout.reason) == (State.ROLLED_BACK, "a: its repository is not let in")
+    assert not [one for one in effects if isinstance(one, (Quarantine, Offer))]
+
+
+def test_no_agent_withdraws_what_was_not_taken_back() -> None:
+    fleet = Fleet("a")
+    assert fleet.tell(Outcome.WITHDRAWN, "a") == []
+    assert fleet.progress() == {"a": "offered"}
+
+
 def test_no_result_by_the_deadline_is_a_failure_where_the_host_is_there() -> None:
     fleet = Fleet("a", "b")
     fleet.tell(Outcome.BEGUN, "a")
@@ -252,7 +265,7 @@ def test_who_returns_during_a_pause_takes_part_when_it_goes_on() -> None:
     assert offered(fleet.do(Verb.RESUME)) == [("a", NEW)]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.WITHDRAWN, Outcome.FAILED])
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.REFUSED, Outcome.FAILED])
 def test_the_way_back_is_tried_twice_whatever_is_said_of_it(outcome: Outcome) -> None:
     fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
     fleet.tell(Outcome.HEALTHY, "a")

@@ -21,13 +21,14 @@ class Verb(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What an agent tells of an assignment."""
+    """What an agent tells of an assignment. `refused`: it will not carry it out, and has touched nothing."""
 
     BEGUN = "begun"
     BUSY = "busy"
     HEALTHY = "healthy"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
+    REFUSED = "refused"
     WITHDRAWN = "withdrawn"
 
 
@@ -193,8 +194,12 @@ def _told(rollout: Rollout, one: TargetProgress, said: Report, now: datetime) ->
             return _failed(rollout, one, at, said)
         case Outcome.INCONCLUSIVE if one.in_flight or one.progress is Progress.OFFLINE:
             return replace(at, progress=Progress.INCONCLUSIVE, touched=one.back)
-        case Outcome.WITHDRAWN if one.in_flight:
-            return replace(at, progress=Progress.WAITING, touched=one.back)
+        case Outcome.REFUSED if one.in_flight and not one.back:
+            return replace(at, progress=Progress.FAILED, failed_in=rollout.wave)
+        case Outcome.REFUSED if one.in_flight:
+            return replace(at, progress=Progress.NOT_PUT_BACK)
+        case Outcome.WITHDRAWN if one.in_flight and one.withdrawn:
+            return replace(at, progress=Progress.WAITING)
         case _:
             return one
 
