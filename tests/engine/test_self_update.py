@@ -208,6 +208,17 @@ def test_a_stop_ends_the_agent_well_within_its_grace(compose: Compose, channel: 
     assert inspect(agent["Id"])["State"]["ExitCode"] == 0
 
 
+def test_the_agents_image_has_nothing_left_to_compile_at_its_start(channel: Channel) -> None:
+    channel.release("1")
+    script = (
+        "import os, sys, tidegate.agent.commands; "
+        "print([name for name, module in sys.modules.items() if getattr(module, '__cached__', None) "
+        "and not name.startswith('__') and not os.path.exists(module.__cached__)])"
+    )
+    words = ("--rm", "--read-only", "--env", "PYTHONDONTWRITEBYTECODE=1", "--entrypoint", "/opt/tidegate/bin/python")
+    assert docker("run", *words, BUILT, "-c", script) == "[]"
+
+
 def test_debians_cosign_runs_in_the_agents_image_where_it_is_mounted(channel: Channel, tmp_path: Path) -> None:
     assert channel.name
     Signer.new(tmp_path / "keys")
