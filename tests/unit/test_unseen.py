@@ -65,7 +65,9 @@ class Engine:
         return 1_000
 
 
-async def touches(doing: Step, *done: Step, containers: list[Container], last_ns: int = 10) -> tuple[Touch, Touch]:
+async def touches(
+    doing: Step, *done: Step, containers: list[Container], last_ns: int = 10, drains: bool = False
+) -> tuple[Touch, Touch]:
     """What was done to incumbent and candidate of an update that was cut off before a step had ended."""
     it = Replacement(
         id=f"{TX}.0", cluster="shop", service="web", number="1", name="shop-web-1", incumbent="old",
@@ -79,7 +81,7 @@ async def touches(doing: Step, *done: Step, containers: list[Container], last_ns
     guard.candidate_is("new")
     if unfinished.was_stopping(it):
         guard.ours("old", "stop")
-    await find_out(guard, it, unfinished, Engine(*containers))  # type: ignore[arg-type]
+    await find_out(guard, it, unfinished, Engine(*containers), drains=drains)  # type: ignore[arg-type]
     present = {one.id for one in containers}
     parties = [guard.party(ref, present=ref in present) for ref in ("old", "new")]
     assert guard.interfered is (parties[0].touch is not Touch.NONE or parties[1].touch is not Touch.NONE)
@@ -110,6 +112,17 @@ async def test_what_the_agent_did_not_begin_was_somebody_elses(
     doing: Step, done: tuple[Step, ...], containers: list[Container], seen: tuple[Touch, Touch]
 ) -> None:
     assert await touches(doing, *done, containers=containers) == seen
+
+
+@pytest.mark.parametrize(
+    ("doing", "drains", "touch"),
+    [(Step.DRAIN, True, Touch.NONE), (Step.DRAIN, False, Touch.STOPPED), (Step.HOLD, True, Touch.STOPPED)],
+)
+async def test_an_incumbent_that_ended_as_its_drain_hook_ran_was_stopped_by_nobody(
+    doing: Step, touch: Touch, *, drains: bool
+) -> None:
+    found = await touches(doing, Step.PROVE, containers=[container("old", 0), NEW], drains=drains)
+    assert found == (touch, Touch.NONE)
 
 
 async def test_where_the_engine_remembers_everything_its_events_are_what_counts() -> None:

@@ -83,7 +83,8 @@ async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: 
         if guard.interfered:
             await guard.quiet()
         else:
-            await find_out(guard, it, unfinished, transaction.tools.engine)
+            drains = transaction.policies[it.id.removesuffix(BACK)].drain_hook is not None
+            await find_out(guard, it, unfinished, transaction.tools.engine, drains=drains)
         back = unfinished.verdict is not None and not it.reverse and not guard.interfered
         chosen = None if guard.interfered else unfinished.settling
         end = await transaction.settle(it, guard, back=back, chosen=chosen)

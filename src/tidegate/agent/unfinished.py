@@ -57,6 +57,10 @@ class Unfinished:
         """Whether the agent had begun to stop the incumbent of what was under way."""
         return bool({*it.done, self.doing} & {Step.STOP, Step.CUT}) or self.was_removing(it)
 
+    def was_draining(self, it: Replacement) -> bool:
+        """Whether the incumbent of what was under way had been told to drain, or was about to be."""
+        return Step.DRAIN in {*it.done, self.doing}
+
     def was_removing(self, it: Replacement) -> bool:
         """Whether the agent had begun to remove the incumbent of what was under way."""
         return Step.REMOVE in {*it.done, self.doing} or self.settling in TO_THE_CANDIDATE

@@ -21,15 +21,21 @@ A release that was never proved may end itself untold, or be killed by the host 
 """
 
 
-async def find_out(guard: Guard, it: Replacement, unfinished: Unfinished, engine: Engine) -> None:
-    """Tell the guard what was done to a replacement that was under way, where events do not tell it."""
+async def find_out(
+    guard: Guard, it: Replacement, unfinished: Unfinished, engine: Engine, *, drains: bool = False
+) -> None:
+    """Tell the guard what was done to a replacement that was under way, where events do not tell it.
+
+    `drains`: a hook of its drains the incumbent, which may end when there is nothing left for it to do.
+    """
     remembered = await memory(engine, unfinished.last_ns or 0)
     if remembered is Memory.WHOLE or not it.was_running:
         return
+    ours = unfinished.was_stopping(it) or (drains and unfinished.was_draining(it))
     incumbent, candidate = await find(engine, it.incumbent), await find(engine, it.candidate)
     if incumbent is None and not unfinished.was_removing(it):
         guard.found_removed(it.incumbent, it.name)
-    elif incumbent is not None and not unfinished.was_stopping(it) and stopped_by_somebody(incumbent, remembered):
+    elif incumbent is not None and not ours and stopped_by_somebody(incumbent, remembered):
         guard.found_stopped(it.incumbent, it.name)
     codes = _CODES_OF_A_STOP if Step.PROVE in it.done else _CODES_OF_A_SIGNAL
     if candidate is not None and stopped_by_somebody(candidate, remembered, codes):
