@@ -158,6 +158,15 @@ async def test_a_registry_that_took_long_to_give_no_answer_is_hurried_for_a_whil
     assert verifier.hurried == [False, hurried]
 
 
+async def test_every_second_question_to_a_slow_registry_has_its_whole_time() -> None:
+    verifier = Verifier({"acme.pub": Trouble.UNKNOWN})
+    verifier.takes_s = 5
+    signatures = Signatures(SignaturePolicy((SignatureRule("*", "", "acme.pub"),)), verifier, lambda: verifier.now)
+    for _ in range(4):
+        await refusal(signatures)
+    assert verifier.hurried == [False, True, False, True]
+
+
 async def test_one_answer_in_time_ends_the_hurry() -> None:
     verifier = Verifier({"acme.pub": Trouble.UNKNOWN})
     verifier.takes_s = 60

@@ -38,8 +38,8 @@ class Looked:
 
     def waiting(self, busy_until: datetime) -> dict[str, datetime]:
         """Containers that could not be moved to their newest release yet, and when to look at them again."""
-        held = {one.place.name: one.until for one in self.decisions if one.until is not None}
-        return held | self.tally.held | dict.fromkeys(self.tally.busy, busy_until)
+        later = {one.place.name: one.until for one in self.decisions if one.until is not None}
+        return later | self.tally.held | dict.fromkeys(self.tally.busy, busy_until)
 
 
 class Cycle:

@@ -86,8 +86,7 @@ async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: 
             drains = transaction.policies[it.id.removesuffix(BACK)].drain_hook is not None
             await find_out(guard, it, unfinished, transaction.tools.engine, drains=drains)
         back = unfinished.verdict is not None and not it.reverse and not guard.interfered
-        chosen = None if guard.interfered else unfinished.settling
-        end = await transaction.settle(it, guard, back=back, chosen=chosen)
+        end = await transaction.settle(it, guard, back=back, chosen=unfinished.settling)
     if it.reverse:
         if end in TO_THE_CANDIDATE:
             transaction.notes.note("reversed", id=it.id)

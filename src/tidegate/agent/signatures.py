@@ -79,7 +79,8 @@ class Signatures:
     async def _fault(self, rule: SignatureRule, image: Reference) -> tuple[Trouble | None, str]:
         """What is wrong under one rule, and how; None if nothing is.
 
-        A look waits for each answer. Where a registry lately took long to give none, it is hurried.
+        A look waits for each answer. Where a registry lately took long to give none, it is hurried; of a hurried
+        question nothing is concluded, so that the one after it has its whole time again.
         """
         asked_at, registry = self._clock(), image.registry
         hurry = asked_at < self._slow.pop(registry, asked_at)
@@ -87,7 +88,7 @@ class Signatures:
             answer = await self._verifier.verify(rule, image, hurry=hurry)
         except CosignError as error:
             now = self._clock()
-            if error.trouble is Trouble.UNKNOWN and now - asked_at >= _SLOW_S:
+            if error.trouble is Trouble.UNKNOWN and now - asked_at >= _SLOW_S and not hurry:
                 self._slow[registry] = now + _REMEMBERED_S
             return error.trouble, f"{error.trouble.value}, {error.why}"
         why = fault_of(answer, image)

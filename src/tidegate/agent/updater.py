@@ -88,19 +88,21 @@ class Updater:
             _log.warning(complaint)
         units = [[one for target in unit.targets for one in due if one.place.target == target] for unit in plan.units]
         for number, members in enumerate(units):
-            if members and not held(members, tally, closed):
+            if members:
                 round_.to_come = {one.place.target for later in units[number + 1 :] for one in later}
-                await self._unit(members, tally, round_)
+                await self._unit(members, tally, round_, closed)
         # what was to have its turn, and had not
         await brought_to_rest(self._restart(await self._restarts.begin(round_.to_restart())), asyncio.Event())
         return tally
 
-    async def _unit(self, members: list[Decision], tally: Tally, round_: Round) -> None:
+    async def _unit(self, members: list[Decision], tally: Tally, round_: Round, closed: Closed) -> None:
         names = {one.place.name for one in members}
         if names & round_.moved:  # made anew with the container whose network they share, from the image they had
             tally.busy |= names
             return
         try:
+            if held(members, tally, closed):
+                return
             await self._preparer.admit(_followed(members))  # no hook stops work for what is not let in
             if not await self._hooks_allow(members, tally):
                 return

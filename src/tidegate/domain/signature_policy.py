@@ -1,5 +1,6 @@
 """Which images must be signed, and by whom: what the agent's operator wrote."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,9 @@ from tidegate.domain.reference import DEFAULT_REGISTRY, Reference, parse_referen
 
 ALL = "*"
 _BENEATH = "/*"
-_HUB_HOSTS = {DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io"}
+_HUB_HOSTS = {DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"}
 _TLS_PORT = ":443"
+_ZEROS_OF_A_PORT = re.compile(r":0+(?=[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def repository_of(reference: Reference) -> str:
 
     Host names have no capitals, TLS is on port 443 where no port is written, and Docker Hub has several names.
     """
-    host = reference.registry.lower().removesuffix(_TLS_PORT)
+    host = _ZEROS_OF_A_PORT.sub(":", reference.registry.lower()).removesuffix(_TLS_PORT)
     return f"{DEFAULT_REGISTRY if host in _HUB_HOSTS else host}/{reference.repository}"
 
 
