@@ -14,7 +14,8 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 DIGEST = "sha256:" + "a" * 64
 GOOD = Assignment("1", "host-1", "shop/web", "ghcr.io/acme/web", DIGEST, 7, NOW - MINUTE, NOW + MINUTE)
-HERE = Accepting("host-1", {"shop/web": "ghcr.io/acme/web"}, generations={"shop/web": 6})
+OTHER = "sha256:" + "b" * 64
+HERE = Accepting("host-1", {"shop/web": "ghcr.io/acme/web"}, accepted={"shop/web": (6, OTHER)})
 
 
 def test_an_assignment_for_this_agent_and_target_is_carried_out() -> None:
@@ -22,7 +23,7 @@ def test_an_assignment_for_this_agent_and_target_is_carried_out() -> None:
 
 
 def test_the_same_one_told_again_is_no_fault() -> None:
-    assert refusal(GOOD, replace(HERE, generations={"shop/web": 7}), NOW) is None
+    assert refusal(GOOD, replace(HERE, accepted={"shop/web": (7, DIGEST)}), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -31,8 +32,9 @@ def test_the_same_one_told_again_is_no_fault() -> None:
         ({"agent": "host-2"}, "it is for agent host-2, and this is host-1"),
         ({"target": "shop/db"}, "shop/db is no target of this agent"),
         ({"digest": "latest"}, "'latest' is no digest"),
-        ({"repository": "ghcr.io/evil/web"}, "ghcr.io/evil/web is not among the repositories that this agent lets in"),
+        ({"repository": "ghcr.io/evil/web"}, "shop/web follows ghcr.io/acme/web, and it is of ghcr.io/evil/web"),
         ({"generation": 5}, "it is generation 5 of shop/web, and 6 was told already"),
+        ({"generation": 6}, "generation 6 of shop/web was told already, with another digest"),
         ({"expires_at": NOW - 6 * MINUTE}, "it expired at 2026-11-25 11:54:00 UTC"),
         ({"issued_at": NOW + 6 * MINUTE}, "it was issued at 2026-11-25 12:06:00 UTC, which is still to come"),
     ],
@@ -48,7 +50,15 @@ def test_clocks_may_differ_by_five_minutes() -> None:
     assert refusal(replace(GOOD, expires_at=NOW - 5 * MINUTE), HERE, NOW) is not None
 
 
+def test_there_is_no_generation_before_the_first() -> None:
+    assert refusal(replace(GOOD, generation=0), replace(HERE, accepted={}), NOW) is not None
+
+
 def test_the_agents_own_list_counts_also_against_what_a_target_follows() -> None:
-    listed = replace(HERE, repositories={"ghcr.io/acme/api"})
-    assert refusal(GOOD, listed, NOW) is not None
-    assert refusal(replace(GOOD, repository="ghcr.io/acme/api"), listed, NOW) is None
+    assert "lets in" in (refusal(GOOD, replace(HERE, repositories=["ghcr.io/acme/api"]), NOW) or "")
+    assert refusal(GOOD, replace(HERE, repositories=["ghcr.io/acme/api", "ghcr.io/acme/web"]), NOW) is None
+
+
+def test_the_list_is_read_as_people_write_it() -> None:
+    hub = replace(HERE, followed={"shop/web": "docker.io/acme/web"}, repositories=["acme/web", "Not A Name"])
+    assert refusal(replace(GOOD, repository="docker.io/acme/web"), hub, NOW) is None

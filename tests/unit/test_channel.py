@@ -47,7 +47,12 @@ def test_a_tag_that_was_moved_back_names_the_earlier_release_again() -> None:
         (None, {"running": ["sha256:2"]}, "every target runs the newest release"),
         (None, {"quarantined": ["sha256:2"]}, "sha256:2 is in quarantine"),
         (None, {"under_way": ["sha256:2"]}, "sha256:2 is on its way"),
-        (None, {"rejected": ["sha256:2"]}, "sha256:2 was turned down"),
+        (
+            None,
+            {"dealt_with": {"sha256:2": "was turned down by bob"}},
+            "sha256:2 was turned down by bob; start a rollout",
+        ),
+        (None, {"dealt_with": {"sha256:2": "went back: no result"}}, "sha256:2 went back: no result; start a rollout"),
     ],
 )
 def test_otherwise_nothing_goes_out_and_the_reason_is_told(
@@ -56,6 +61,10 @@ def test_otherwise_nothing_goes_out_and_the_reason_is_told(
     choice = chosen(policy, **more)
     assert (choice.release, choice.not_before) == (None, None)
     assert reason in choice.reason
+
+
+def test_what_became_of_another_release_holds_nothing_up() -> None:
+    assert chosen(dealt_with={"sha256:1": "was turned down by bob"}).release == TWO
 
 
 def test_an_earlier_release_does_not_go_out_in_the_place_of_one_that_may_not() -> None:

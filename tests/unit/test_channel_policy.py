@@ -23,8 +23,14 @@ SHARES = st.builds(Share, st.integers(1, 5000)) | st.builds(Share, st.integers(1
 NAMES = st.text(min_size=1, max_size=5)
 LABELS = st.dictionaries(NAMES, st.text(max_size=5), min_size=1, max_size=2)
 WAVES = st.builds(WaveRule, SHARES) | st.builds(WaveRule, SHARES | st.none(), LABELS)
-LENGTHS = st.integers(0, 366 * 86400).map(lambda seconds: timedelta(seconds=seconds))
-LONGER = LENGTHS.filter(bool)
+
+
+def lengths(least_s: int, most_s: int) -> st.SearchStrategy[timedelta]:
+    return st.integers(least_s, most_s).map(lambda seconds: timedelta(seconds=seconds))
+
+
+YEAR_S = 366 * 86400
+LENGTHS, LONGER = lengths(0, YEAR_S), lengths(1, YEAR_S)
 ROLLOUTS = st.builds(
     RolloutPolicy,
     waves=st.lists(WAVES, max_size=3).map(tuple),
@@ -32,20 +38,20 @@ ROLLOUTS = st.builds(
     success_percent=st.integers(1, 100),
     failure_threshold=SHARES,
     healthy_for=LENGTHS,
-    healthy_deadline=LONGER,
-    progress_deadline=LONGER,
+    healthy_deadline=lengths(1, 3600),
+    progress_deadline=lengths(3600, YEAR_S),
     soak=LENGTHS,
     on_failure=st.sampled_from(OnFailure),
     busy_wait=LENGTHS,
     busy_then=st.sampled_from(BusyThen),
     approvals=st.just(0),
     approval_expires=LONGER,
-    expires=LONGER,
+    expires=lengths(86401, YEAR_S),
 )
 POLICIES = st.builds(
     ChannelPolicy,
     mode=st.sampled_from([Mode.AUTOMATIC, Mode.PINNED, Mode.MONITOR_ONLY]),
-    minimum_age=LENGTHS,
+    minimum_age=lengths(0, 86400),
     windows=st.lists(st.just("0 2 * * 1-5 4h Europe/Berlin"), max_size=2).map(tuple),
     freezes=st.lists(st.just("2026-12-20/2027-01-03 year end"), max_size=2).map(tuple),
     rollout=ROLLOUTS,
@@ -81,10 +87,14 @@ def test_waves_are_shares_labels_or_both() -> None:
     )
 
 
-def test_approval_asks_for_one_person_unless_it_says_more_and_automatic_for_none() -> None:
+def test_approval_asks_for_one_person_unless_it_says_more_and_the_others_for_none() -> None:
     assert read_channel_policy({"mode": "approval"}).rollout.approvals == 1
     assert read_channel_policy({"mode": "approval", "approvals": 3}).rollout.approvals == 3
-    assert read_channel_policy({"approvals": 3}).rollout.approvals == 0
+    assert read_channel_policy({"mode": "pinned", "approvals": 3}).rollout.approvals == 3
+    assert read_channel_policy({"mode": "pinned"}).rollout.approvals == 0
+    assert faults(approvals=3) == {
+        "approvals": "mode is automatic, which asks nobody; write mode approval, or leave 3 out"
+    }
     assert faults(mode="approval", approvals=0) == {"approvals": "mode is approval, so at least 1"}
 
 
@@ -97,6 +107,9 @@ def test_approval_asks_for_one_person_unless_it_says_more_and_automatic_for_none
         ("minimum_age", 60, "60 is not a duration such as"),
         ("minimum_age", "400d", "at most a year"),
         ("progress_deadline", "0s", "it has to be longer"),
+        ("progress_deadline", "0.1ms", "it has to be longer"),
+        ("progress_deadline", "4m", "4m is shorter than healthy_deadline, 5m"),
+        ("minimum_age", "30d", "720h is not shorter than expires, 720h: none would begin"),
         ("waves", "1", "is not a list of waves"),
         ("waves", [0], "neither a count of targets"),
         ("waves", [True], "neither a count of targets"),
@@ -140,4 +153,4 @@ def test_whatever_is_sent_is_read_or_refused_by_name(document: dict[str, Any]) -
         found = set()
     except ChannelPolicyError as error:
         found = set(error.faults)
-    assert found <= set(document) | {"approvals"}
+    assert found <= set(document) | {"approvals", "progress_deadline", "minimum_age"}

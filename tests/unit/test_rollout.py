@@ -11,9 +11,10 @@ import pytest
 
 from tidegate.domain.rollout import Kind, Planned, Rollout, State, plan_rollout
 from tidegate.domain.rollout_apply import Outcome, Report, Verb, VerbRefusedError, act, approve, report
-from tidegate.domain.rollout_decide import World, decide
+from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Effect, Notice, Notify, Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share, WaveRule
+from tidegate.domain.rollout_world import World
 from tidegate.domain.windows import Gate
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -29,7 +30,8 @@ class Fleet:
         self.online = set(targets)
         self.gates: dict[str, Gate] = {}
         self.taken: set[str] = set()
-        self.quarantined = False
+        self.quarantine: set[str] = set()
+        self.running: dict[str, str] = {}
         self.superseded_by = ""
         self.effects: list[Effect] = []
         planned = [Planned(one, running=OLD) for one in targets]
@@ -43,9 +45,9 @@ class Fleet:
         decision = decide(self.rollout, self._world())
         self.rollout = decision.rollout
         self.wake_at = decision.wake_at
+        self.quarantine |= {effect.digest for effect in decision.effects if isinstance(effect, Quarantine)}
         again = decide(self.rollout, self._world())
         assert (again.rollout, again.effects) == (self.rollout, ())
-        self.quarantined |= any(isinstance(effect, Quarantine) for effect in decision.effects)
         self.effects += decision.effects
         return list(decision.effects)
 
@@ -55,7 +57,8 @@ class Fleet:
             online=frozenset(self.online),
             gates=self.gates,
             taken=frozenset(self.taken),
-            quarantined=self.quarantined,
+            running=self.running,
+            quarantine=frozenset(self.quarantine),
             superseded_by=self.superseded_by,
         )
 
@@ -421,7 +424,7 @@ def test_a_newer_rollout_takes_the_place_of_an_older_one() -> None:
 def test_a_release_that_somebody_puts_in_quarantine_goes_back_where_it_runs() -> None:
     fleet = Fleet("a", "b")
     fleet.tell(Outcome.HEALTHY, "a")
-    fleet.quarantined = True
+    fleet.quarantine = {NEW}
     assert offered(fleet.go()) == [("a", OLD)]
 
 
@@ -482,7 +485,7 @@ def test_what_returns_after_the_end_catches_up_one_after_another() -> None:
 
 def test_what_returns_after_the_end_is_not_given_a_release_that_is_bad_or_outdated_by_then() -> None:
     bad, old = completed_without("b"), completed_without("b")
-    bad.quarantined, old.superseded_by = True, "8"
+    bad.quarantine, old.superseded_by = {NEW}, "8"
     assert (bad.go(), old.go()) == ([], [])
 
 
@@ -541,3 +544,162 @@ def test_a_pause_before_the_approval_does_not_stand_in_for_it() -> None:
     assert (fleet.do(Verb.RESUME), fleet.state) == ([], State.AWAITING_APPROVAL)
     fleet.do(Verb.PAUSE)
     assert (fleet.do(Verb.RETRY), fleet.state) == ([], State.AWAITING_APPROVAL)
+
+
+def test_who_says_only_afterwards_that_it_runs_the_release_goes_back_too() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("a")  # with the offer in its hands
+    fleet.go(timedelta(minutes=9))
+    fleet.tell(Outcome.BEGUN, "b")
+    fleet.go(MINUTE)
+    fleet.tell(Outcome.FAILED, "b", blame=True)
+    assert fleet.state == State.ROLLED_BACK
+    fleet.online.add("a")
+    assert offered(fleet.tell(Outcome.HEALTHY, "a")) == [("a", OLD)]
+
+
+def test_what_an_agent_has_not_taken_up_in_time_is_taken_back() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(on_failure=OnFailure.PAUSE))
+    effects = fleet.go(timedelta(minutes=10))
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+
+
+def test_a_target_of_an_outdated_rollout_is_not_held_for_ever() -> None:
+    fleet = Fleet("a", "b")
+    fleet.tell(Outcome.BEGUN, "a")
+    fleet.superseded_by = "8"
+    fleet.go()
+    assert fleet.wake_at == T0 + timedelta(minutes=10)
+    fleet.go(timedelta(minutes=10))
+    assert fleet.progress()["a"] == "failed"
+
+
+@pytest.mark.parametrize("how", ["abort", "superseded", "quarantine"])
+def test_a_stop_takes_back_what_was_offered(how: str) -> None:
+    fleet = Fleet("a", "b", kind=Kind.ROLLBACK if how == "quarantine" else Kind.UPDATE)
+    if how == "abort":
+        effects = fleet.do(Verb.ABORT)
+    else:
+        fleet.superseded_by, fleet.quarantine = ("8", set()) if how == "superseded" else ("", {NEW})
+        effects = fleet.go()
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+    assert fleet.rollout.ended
+
+
+def test_who_is_forced_waits_for_its_window_and_its_host_all_the_same() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FORCE))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.gates = {"a": Gate(open=False, reason="its window is closed")}
+    assert offered(fleet.go(timedelta(hours=1))) == []
+    fleet.gates = {}
+    fleet.do(Verb.PAUSE)
+    effects = fleet.do(Verb.RESUME)
+    assert [one.forced for one in effects if isinstance(one, Offer)] == [True]
+
+
+@pytest.mark.parametrize("verb", [Verb.RESUME, Verb.RETRY])
+def test_a_pause_before_its_time_does_not_let_a_release_out_early(verb: Verb) -> None:
+    fleet = Fleet("a", "b", not_before=T0 + timedelta(days=3))
+    fleet.do(Verb.PAUSE)
+    assert (fleet.do(verb), fleet.state) == ([], State.SCHEDULED)
+    assert told(fleet.go(timedelta(days=3))) == [Notice.STARTED]
+
+
+def test_who_was_not_put_back_does_not_keep_the_offline_ones_from_it() -> None:
+    fleet = Fleet("a", "b", "c", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a", "b")
+    fleet.online.remove("b")
+    fleet.tell(Outcome.FAILED, "c", blame=True)
+    fleet.tell(Outcome.FAILED, "a")
+    fleet.tell(Outcome.FAILED, "a")
+    fleet.go(timedelta(minutes=10))
+    assert fleet.state == State.FAILED
+    fleet.online.add("b")
+    assert offered(fleet.go()) == [("b", OLD)]
+
+
+def test_who_returns_after_the_end_while_its_window_is_closed_is_thought_of_when_it_opens() -> None:
+    fleet, opens = completed_without("b"), T0 + timedelta(days=1)
+    fleet.gates = {"b": Gate(open=False, reason="its window is closed", next_open=opens)}
+    assert (fleet.go(), fleet.wake_at) == ([], opens)
+
+
+def test_a_release_that_fails_on_who_returns_late_is_told_and_goes_no_further() -> None:
+    fleet = completed_without("b", "c")
+    fleet.go()
+    effects = fleet.tell(Outcome.FAILED, "b", reason="never healthy", blame=True)
+    assert (told(effects), offered(effects)) == ([Notice.LATE_FAILURE], [])
+    assert [one.digest for one in effects if isinstance(one, Quarantine)] == [NEW]
+
+
+def test_where_failures_do_not_stop_it_an_inconclusive_verdict_does_and_the_end_tells_of_them() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=(), on_failure=OnFailure.CONTINUE))
+    fleet.tell(Outcome.FAILED, "a", reason="never healthy")
+    fleet.tell(Outcome.INCONCLUSIVE, "b")
+    assert fleet.state == State.PAUSED
+    fleet.do(Verb.RESUME)
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.soak()
+    assert (fleet.state, fleet.rollout.reason) == (State.COMPLETED, "but for a: never healthy")
+
+
+def test_the_way_back_leads_to_what_ran_when_the_release_was_offered() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(approvals=1, waves=()))
+    fleet.running = {"a": "sha256:between", "b": NEW}
+    fleet.rollout = approve(fleet.rollout, "bob", fleet.now)
+    assert offered(fleet.go()) == [("a", NEW)]
+    assert fleet.progress()["b"] == "healthy"
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert offered(fleet.do(Verb.ROLL_BACK)) == [("a", "sha256:between")]
+
+
+def test_nobody_is_put_back_to_what_is_in_quarantine() -> None:
+    fleet = Fleet("a", "b")
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.quarantine = {OLD}
+    assert offered(fleet.do(Verb.ROLL_BACK)) == []
+    assert fleet.rollout.reason == "a was not put back: what ran before is in quarantine"
+
+
+def test_a_rollback_that_a_later_rollout_overtakes_puts_back_nothing_more() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.tell(Outcome.BEGUN, "b")
+    fleet.online.remove("a")
+    fleet.do(Verb.ROLL_BACK)
+    fleet.superseded_by = "8"
+    fleet.online.add("a")
+    assert (offered(fleet.go()), fleet.state) == ([], State.SUPERSEDED)
+
+
+def test_who_returns_during_the_soak_soaks_as_long_as_the_others() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("b")
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=10))
+    fleet.online.add("b")
+    fleet.go(timedelta(minutes=4))
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.go(timedelta(seconds=10))
+    fleet.go(timedelta(minutes=4))
+    assert fleet.state == State.RUNNING
+    fleet.go(MINUTE)
+    assert fleet.state == State.COMPLETED
+
+
+def test_a_failure_in_the_soak_counts_against_the_success_that_is_asked_for() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=(), failure_threshold=Share(2)))
+    fleet.tell(Outcome.HEALTHY, "a", "b")
+    fleet.go(timedelta(seconds=10))
+    fleet.tell(Outcome.FAILED, "b")
+    assert fleet.state == State.PAUSED
+
+
+def test_to_go_back_asks_nobody_for_approval() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=2), kind=Kind.ROLLBACK)
+    assert offered(fleet.effects) == [("a", NEW)]
+
+
+def test_an_offer_holds_for_as_long_as_its_target_may_be_busy() -> None:
+    fleet = Fleet("a")
+    assert [one.expires_at for one in fleet.effects if isinstance(one, Offer)] == [T0 + timedelta(minutes=70)]

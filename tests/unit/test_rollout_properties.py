@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tidegate.domain.rollout import ENDED, Kind, Planned, Rollout, State, plan_rollout
 from tidegate.domain.rollout_apply import Outcome, Report, Verb, VerbRefusedError, act, approve, report
-from tidegate.domain.rollout_decide import World, decide
+from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share, WaveRule
+from tidegate.domain.rollout_world import World
 from tidegate.domain.windows import Gate
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -51,7 +52,7 @@ class Rollouts(RuleBasedStateMachine):
         planned = [Planned(name, running=OLD if known else "") for name in "abcdef"[:count]]
         self.now = T0
         self.online, self.closed, self.taken = set("abc"), set[str](), set[str]()
-        self.quarantined, self.later = False, ""
+        self.quarantine, self.later = set[str](), ""
         self.rollout = plan_rollout("7", "app", NEW, planned, policy, requested_by="ann", now=T0, kind=kind)
 
     def world(self) -> World:
@@ -61,7 +62,7 @@ class Rollouts(RuleBasedStateMachine):
             online=frozenset(self.online),
             gates=gates,
             taken=frozenset(self.taken),
-            quarantined=self.quarantined,
+            quarantine=frozenset(self.quarantine),
             superseded_by=self.later,
         )
 
@@ -72,8 +73,6 @@ class Rollouts(RuleBasedStateMachine):
         before, world = self.rollout, self.world()
         decision = decide(before, world)
         self.rollout = decision.rollout
-        again = decide(self.rollout, world)
-        assert (again.rollout, again.effects) == (self.rollout, ()), "asked again it says something else"
         for effect in decision.effects:
             match effect:
                 case Offer():
@@ -82,10 +81,12 @@ class Rollouts(RuleBasedStateMachine):
                     assert before.targets[effect.target].in_flight
                 case Quarantine():
                     assert self.rollout.kind is Kind.UPDATE
-                    self.quarantined = True
+                    self.quarantine.add(NEW)
                 case _:
                     pass
         assert decision.wake_at is None or decision.wake_at > self.now
+        again = decide(self.rollout, self.world())
+        assert (again.rollout, again.effects) == (self.rollout, ()), "asked again it says something else"
 
     def may_be_offered(self, before: Rollout, offer: Offer, world: World) -> None:
         target = before.targets[offer.target]
@@ -94,13 +95,13 @@ class Rollouts(RuleBasedStateMachine):
         assert offer.target not in world.taken, "two rollouts at one target"
         overdue = target.deadline is not None and world.now >= target.deadline
         assert not target.in_flight or overdue, "two transactions at one target"
-        assert len(before.approvals) >= before.policy.approvals, "not approved"
+        assert before.kind is Kind.ROLLBACK or len(before.approvals) >= before.policy.approvals, "not approved"
+        assert offer.digest not in world.quarantine, "in quarantine"
         if offer.back:
             assert before.kind is Kind.UPDATE, "a rollback was rolled back"
             assert offer.digest == OLD
         else:
             assert offer.digest == NEW
-            assert not world.quarantined, "in quarantine"
             assert offer.target not in self.closed, "outside of its window"
             assert target.wave <= self.rollout.wave, "its wave is not open"
 
@@ -108,7 +109,8 @@ class Rollouts(RuleBasedStateMachine):
     def no_more_are_under_way_than_the_wave_allows(self) -> None:
         if not hasattr(self, "rollout") or self.rollout.state is not State.RUNNING:
             return
-        members, parallel = self.rollout.members(), self.rollout.policy.parallel
+        members = [one for one in self.rollout.targets.values() if one.wave == self.rollout.wave]
+        parallel = self.rollout.policy.parallel
         most = parallel.of(len(members)) if parallel else len(members)
         assert sum(one.in_flight for one in self.rollout.targets.values()) <= most
 
@@ -148,9 +150,9 @@ class Rollouts(RuleBasedStateMachine):
         if not self.rollout.targets.get(name) or not self.rollout.targets[name].in_flight:
             self.taken ^= {name}
 
-    @rule()
-    def somebody_quarantines_it(self) -> None:
-        self.quarantined = True
+    @rule(digest=st.sampled_from([NEW, OLD]))
+    def somebody_quarantines_it(self, digest: str) -> None:
+        self.quarantine.add(digest)
 
     def teardown(self) -> None:
         """Whatever was done before: it ends, without anybody's help, as long as time passes."""
@@ -160,7 +162,7 @@ class Rollouts(RuleBasedStateMachine):
         for _ in range(200):
             decision = decide(self.rollout, self.world())
             self.rollout = decision.rollout
-            self.quarantined |= any(isinstance(effect, Quarantine) for effect in decision.effects)
+            self.quarantine |= {effect.digest for effect in decision.effects if isinstance(effect, Quarantine)}
             if self.rollout.state in ENDED:
                 return
             for offer in decision.effects if self.habit else ():

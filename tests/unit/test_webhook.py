@@ -75,6 +75,10 @@ def test_a_push_is_told_by_repository_tag_and_digest(kind: Kind, document: Any, 
         (Kind.GITHUB, GITHUB | {"action": "deleted"}),
         (Kind.HARBOR, HARBOR | {"type": "DELETE_ARTIFACT"}),
         (Kind.DISTRIBUTION, {"events": []}),
+        (Kind.GITHUB, GITHUB | {"action": []}),
+        (Kind.GITHUB, {"action": "published", "package": {**GITHUB["package"], "owner": {}, "namespace": None}}),  # type: ignore[dict-item]
+        (Kind.DOCKER_HUB, {"push_data": {"pushed_at": 1}, "repository": {"repo_name": "acme/web"}}),
+        (Kind.DOCKER_HUB, {"push_data": {"tag": True}, "repository": {"repo_name": "acme/web"}}),
     ],
 )
 def test_what_is_no_push_is_none(kind: Kind, document: Any) -> None:
@@ -125,4 +129,5 @@ def test_githubs_signature_is_that_of_the_whole_body() -> None:
     for other in (is_signed(body + b" ", header, secret), is_signed(body, header, "ebb"), is_signed(body, "", secret)):
         assert not other
     assert not is_signed(body, header.removeprefix("sha256="), secret)
+    assert not is_signed(body, "sha256=" + hmac.new(b"", body, hashlib.sha256).hexdigest(), "")
     assert not is_signed(body, "sha256=é", secret)

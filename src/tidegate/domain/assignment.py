@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tidegate.domain.reference import is_digest
+from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 
 _AGENTS_AND_MANAGERS_CLOCKS = timedelta(minutes=5)
 
@@ -35,14 +35,15 @@ class Assignment:
 class Accepting:
     """What an agent goes by: who it is, what it looks after, what it lets in, and what it has been told before.
 
-    `repositories` is the agent's own allow-list, which no manager can change; empty: it lets in those that its targets
-    follow. `followed` maps a target to the repository that it follows, `generations` to the latest that was accepted.
+    `followed` maps a target to the repository that it follows, `accepted` to the generation and the digest of the
+    latest assignment that was accepted. `repositories` is the agent's own allow-list, which no manager can change, as
+    people write them; empty: it lets in those that its targets follow.
     """
 
     agent: str
     followed: Mapping[str, str]
     repositories: Collection[str] = ()
-    generations: Mapping[str, int] = field(default_factory=dict)
+    accepted: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     skew: timedelta = _AGENTS_AND_MANAGERS_CLOCKS
 
 
@@ -57,18 +58,33 @@ def refusal(it: Assignment, accepting: Accepting, now: datetime) -> str | None:
         return f"{it.target} is no target of this agent"
     if not is_digest(it.digest):
         return f"{it.digest!r} is no digest"
-    allowed = accepting.repositories or {accepting.followed[it.target]}
-    if it.repository not in allowed:
-        return f"{it.repository} is not among the repositories that this agent lets in ({', '.join(sorted(allowed))})"
-    return _out_of_time(it, accepting, now)
+    if it.repository != accepting.followed[it.target]:
+        return f"{it.target} follows {accepting.followed[it.target]}, and it is of {it.repository}"
+    if accepting.repositories and it.repository not in map(_name, accepting.repositories):
+        return f"{it.repository} is not among the repositories that this agent lets in"
+    return _out_of_turn(it, accepting) or _out_of_time(it, accepting, now)
+
+
+def _out_of_turn(it: Assignment, accepting: Accepting) -> str | None:
+    generation, digest = accepting.accepted.get(it.target, (0, ""))
+    if it.generation < max(generation, 1):
+        return f"it is generation {it.generation} of {it.target}, and {generation} was told already"
+    if it.generation == generation and it.digest != digest:
+        return f"generation {generation} of {it.target} was told already, with another digest"
+    return None
 
 
 def _out_of_time(it: Assignment, accepting: Accepting, now: datetime) -> str | None:
-    latest = accepting.generations.get(it.target, 0)
-    if it.generation < latest:
-        return f"it is generation {it.generation} of {it.target}, and {latest} was told already"
     if now >= it.expires_at + accepting.skew:
         return f"it expired at {it.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     if it.issued_at > now + accepting.skew:
         return f"it was issued at {it.issued_at:%Y-%m-%d %H:%M:%S} UTC, which is still to come: see to the clocks"
     return None
+
+
+def _name(repository: str) -> str:
+    """A repository in full, from what people write."""
+    try:
+        return parse_reference(repository).name
+    except InvalidReferenceError:
+        return ""

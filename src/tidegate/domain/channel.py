@@ -1,6 +1,6 @@
 """Which of a channel's releases is to go out, and why the others are not."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,13 +40,14 @@ def choose(
     running: Collection[str],
     quarantined: Collection[str],
     under_way: Collection[str] = (),
-    rejected: Collection[str] = (),
+    dealt_with: Mapping[str, str] | None = None,
 ) -> Choice:
-    """Whether the channel's newest release is to go out by itself.
+    """Whether the channel's newest release is to go out by itself: once, until a person sends it out again.
 
-    `running` are the digests that run on its targets, `under_way` those of rollouts that have not ended, `rejected`
-    those that a person turned down. Under approval a rollout is made at once, so that people can see and approve it;
-    `not_before` is the time that the release has to have been known for.
+    `running` are the digests that run on its targets, `under_way` those of rollouts that have not ended. `dealt_with`
+    are those that went out, were turned down or were left by hand since the tag named them last, with what became of
+    it; a rollout that another one overtook is not among them. Under approval a rollout is made at once, so that people
+    can see and approve it; `not_before` is the time that the release has to have been known for.
     """
     release = newest(releases)
     if release is None:
@@ -61,8 +62,9 @@ def choose(
         return Choice(None, f"{_short(release)} is in quarantine")
     if release.digest in under_way:
         return Choice(None, f"{_short(release)} is on its way")
-    if release.digest in rejected:
-        return Choice(None, f"{_short(release)} was turned down; start a rollout by hand to send it out after all")
+    if dealt_with and release.digest in dealt_with:
+        what = dealt_with[release.digest]
+        return Choice(None, f"{_short(release)} {what}; start a rollout by hand to send it out again")
     ready = release.seen_at + policy.minimum_age
     why = f"{_short(release)} is the newest release"
     if policy.minimum_age:

@@ -33,7 +33,8 @@ class ChannelPolicy:
     """What becomes of a channel's new releases.
 
     `minimum_age` is how long a release must have been known before it goes out. `windows` and `freezes` are as people
-    write them. Under `approval` a rollout waits for `rollout.approvals` people, under `automatic` for nobody.
+    write them. A rollout waits for `rollout.approvals` people: under `automatic` for nobody, under `pinned` and
+    `monitor-only`, where they are begun by hand, for nobody unless it says so.
     """
 
     mode: Mode = Mode.AUTOMATIC
@@ -62,8 +63,19 @@ def read_channel_policy(document: Document) -> ChannelPolicy:
         freezes=reader.take("freezes", _texts(parse_freeze), ()),
         rollout=_rollout(reader, mode),
     )
+    _fit_together(policy, reader)
     reader.finish()
     return policy
+
+
+def _fit_together(policy: ChannelPolicy, reader: "_Reader") -> None:
+    rollout = policy.rollout
+    if rollout.healthy_deadline > rollout.progress_deadline:
+        told = f"{_text(rollout.progress_deadline)} is shorter than healthy_deadline, {_text(rollout.healthy_deadline)}"
+        reader.faults.setdefault("progress_deadline", told)
+    if policy.minimum_age >= rollout.expires:
+        told = f"{_text(policy.minimum_age)} is not shorter than expires, {_text(rollout.expires)}: none would begin"
+        reader.faults.setdefault("minimum_age", told)
 
 
 def _rollout(reader: "_Reader", mode: Mode) -> RolloutPolicy:
@@ -71,6 +83,8 @@ def _rollout(reader: "_Reader", mode: Mode) -> RolloutPolicy:
     asked = reader.take("approvals", _whole(0, _MOST_APPROVALS), 1 if mode is Mode.APPROVAL else 0)
     if mode is Mode.APPROVAL and asked == 0:
         reader.faults["approvals"] = "mode is approval, so at least 1"
+    if mode is Mode.AUTOMATIC and asked > 0:
+        reader.faults["approvals"] = f"mode is automatic, which asks nobody; write mode approval, or leave {asked} out"
     return RolloutPolicy(
         waves=reader.take("waves", _waves, default.waves),
         parallel=reader.take("parallel", _share, default.parallel),
@@ -83,7 +97,7 @@ def _rollout(reader: "_Reader", mode: Mode) -> RolloutPolicy:
         on_failure=reader.take("on_failure", _choice(OnFailure), default.on_failure),
         busy_wait=reader.take("busy_wait", _duration, default.busy_wait),
         busy_then=reader.take("busy_then", _choice(BusyThen), default.busy_then),
-        approvals=asked if mode is Mode.APPROVAL else 0,
+        approvals=asked,
         approval_expires=reader.take("approval_expires", _longer, default.approval_expires),
         expires=reader.take("expires", _longer, default.expires),
     )
@@ -138,7 +152,7 @@ def _choice(kind: type[Choice]) -> Callable[[Any], Choice]:
 
 def _duration(value: Any) -> timedelta:
     try:
-        found = timedelta(seconds=parse_duration(value if isinstance(value, str) else ""))
+        found = timedelta(milliseconds=round(1000 * parse_duration(value if isinstance(value, str) else "")))
     except (ValueError, OverflowError):
         found = timedelta(-1)
     if not timedelta() <= found <= _DAYS:

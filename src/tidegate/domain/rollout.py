@@ -117,13 +117,14 @@ class Rollout:
         return self.state in ENDED
 
     @property
+    def is_approved(self) -> bool:
+        """Whether enough people have agreed. To go back to what ran before asks nobody."""
+        return self.kind is Kind.ROLLBACK or len(self.approvals) >= self.policy.approvals
+
+    @property
     def waves(self) -> int:
         """How many waves it has."""
         return max((one.wave for one in self.targets.values()), default=-1) + 1
-
-    def members(self) -> list[TargetProgress]:
-        """The targets of the open wave."""
-        return [one for one in self.targets.values() if one.wave == self.wave]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def plan_rollout(
         for number, wave in enumerate(waves)
         for id_ in wave
     }
-    state = State.AWAITING_APPROVAL if policy.approvals else State.SCHEDULED
+    state = State.AWAITING_APPROVAL if policy.approvals and kind is Kind.UPDATE else State.SCHEDULED
     if not progress:
         state = State.COMPLETED
     return Rollout(

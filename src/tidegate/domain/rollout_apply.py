@@ -58,7 +58,7 @@ _ALLOWED = {
 }
 _AGAIN = {Progress.FAILED, Progress.INCONCLUSIVE, Progress.SKIPPED, Progress.OFFLINE}
 _EXCUSED = {Progress.FAILED, Progress.OFFLINE, Progress.SKIPPED}
-_SETTLED = {Progress.HEALTHY, Progress.FAILED, Progress.SKIPPED, Progress.INCONCLUSIVE, *_AGAIN}
+_SETTLED = {Progress.HEALTHY, *_AGAIN}
 
 
 def approve(rollout: Rollout, by: str, now: datetime) -> Rollout:
@@ -129,16 +129,18 @@ def _retry(rollout: Rollout, now: datetime, why: str) -> Rollout:
 
 
 def _goes_on(rollout: Rollout) -> State:
-    """Where it is after a pause: it may have been paused before it was approved."""
-    enough = len(rollout.approvals) >= rollout.policy.approvals
-    return State.RUNNING if enough else State.AWAITING_APPROVAL
+    """Where it is after a pause: it may have been paused before it was approved, or before its time had come."""
+    if not rollout.is_approved:
+        return State.AWAITING_APPROVAL
+    begun = any(one.generation for one in rollout.targets.values())
+    return State.RUNNING if begun or rollout.state is State.RUNNING else State.SCHEDULED
 
 
 def _advance(rollout: Rollout, now: datetime, why: str) -> Rollout:
     """Open the next wave; who is not done with this one goes along with it."""
     if rollout.wave + 1 >= rollout.waves:
         raise VerbRefusedError(f"rollout {rollout.id} is in its last wave; there is none to open")
-    if len(rollout.approvals) < rollout.policy.approvals:
+    if not rollout.is_approved:
         raise VerbRefusedError(f"rollout {rollout.id} was not approved yet")
     following = rollout.wave + 1
     targets = dict(rollout.targets)
@@ -149,7 +151,7 @@ def _advance(rollout: Rollout, now: datetime, why: str) -> Rollout:
             targets[id_] = replace(one, wave=following)
         elif one.progress is Progress.FAILED:
             targets[id_] = replace(one, failed_in=None)
-    return replace(rollout, state=State.RUNNING, wave=following, targets=targets, passed_at=None, reason=why)
+    return replace(rollout, state=_goes_on(rollout), wave=following, targets=targets, passed_at=None, reason=why)
 
 
 def _waiting(one: TargetProgress, wave: int, now: datetime) -> TargetProgress:

@@ -17,12 +17,16 @@ class Notice(StrEnum):
     ROLLED_BACK = "rolled_back"
     COMPLETED = "completed"
     FAILED = "failed"
+    LATE_FAILURE = "late_failure"
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Assign a digest to a target: `back` is the way back, `forced` goes on though the target is busy."""
+    """Assign a digest to a target: `back` is the way back, `forced` goes on though the target is busy.
+
+    An agent does not begin it after `expires_at`.
+    """
 
     target: str
     digest: str

@@ -24,7 +24,8 @@ def plan_waves(members: Sequence[Member], rules: Sequence[WaveRule]) -> tuple[tu
     for rule in rules:
         chosen = _chosen(left, rule, len(members))
         waves.append(chosen)
-        left = [one for one in left if one not in chosen]
+        taken = {one.id for one in chosen}
+        left = [one for one in left if one.id not in taken]
     waves.append(left)
     return tuple(tuple(one.id for one in wave) for wave in waves if wave)
 

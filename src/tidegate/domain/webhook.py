@@ -13,6 +13,7 @@ from typing import Any
 
 from tidegate.domain.reference import DEFAULT_REGISTRY, InvalidReferenceError, is_digest, parse_reference
 
+_GITHUB = "ghcr.io"
 _MOST = 200
 """More pushes than this in one request are not looked at; a registry sends one, or a handful."""
 
@@ -41,9 +42,12 @@ class WebhookError(ValueError):
 
 
 def is_signed(body: bytes, header: str, secret: str) -> bool:
-    """Whether GitHub's `X-Hub-Signature-256` is that of the body; a wrong one takes as long as the right one."""
+    """Whether GitHub's `X-Hub-Signature-256` is that of the body; a wrong one takes as long as the right one.
+
+    Without a secret nothing is signed.
+    """
     expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), header.encode(errors="replace"))
+    return bool(secret) and hmac.compare_digest(expected.encode(), header.encode(errors="replace"))
 
 
 def read_webhook(kind: Kind, document: Any) -> tuple[Pushed, ...]:
@@ -61,10 +65,10 @@ def _github(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
     version = _mapping(package.get("package_version"))
     container = _mapping(version.get("container_metadata"))
     tag = _mapping(container.get("tag"))
-    if document.get("action") not in {"published", "updated"} or not tag:
+    if document.get("action") not in ("published", "updated") or not tag:
         return
     owner = _mapping(package.get("owner")).get("login") or package.get("namespace")
-    yield _pushed(f"ghcr.io/{owner}/{package.get('name')}".lower(), tag.get("name"), tag.get("digest"))
+    yield _pushed((_GITHUB, owner, package.get("name")), tag.get("name"), tag.get("digest"))
 
 
 def _distribution(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
@@ -74,14 +78,14 @@ def _distribution(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
     for event in events:
         target, request = _mapping(_mapping(event).get("target")), _mapping(_mapping(event).get("request"))
         if _mapping(event).get("action") == "push" and target.get("tag"):
-            yield _pushed(f"{request.get('host')}/{target.get('repository')}", target["tag"], target.get("digest"))
+            yield _pushed((request.get("host"), target.get("repository")), target["tag"], target.get("digest"))
 
 
 def _docker_hub(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
     push, repository = _mapping(document.get("push_data")), _mapping(document.get("repository"))
     if not push or not repository:
         raise WebhookError("it has no push_data and repository; send Docker Hub's webhooks here")
-    yield _pushed(f"{DEFAULT_REGISTRY}/{repository.get('repo_name')}", push.get("tag"), None)
+    yield _pushed((DEFAULT_REGISTRY, repository.get("repo_name")), push.get("tag"), None)
 
 
 def _harbor(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
@@ -95,7 +99,7 @@ def _harbor(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
         one = _mapping(resource)
         name, _, _ = str(one.get("resource_url")).partition("@")
         base, colon, after = name.rpartition(":")
-        yield _pushed(base if colon and "/" not in after else name, one.get("tag"), one.get("digest"))
+        yield _pushed((base if colon and "/" not in after else name,), one.get("tag"), one.get("digest"))
 
 
 def _generic(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
@@ -105,7 +109,7 @@ def _generic(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
         raise WebhookError(f'it takes {{"image": "REPOSITORY:TAG", "digest": "sha256:..."}}: {error}') from None
     if not reference.tag:
         raise WebhookError(f"image is {reference.familiar}, which has no tag: releases are told of a tag")
-    yield _pushed(reference.name, reference.tag, document.get("digest") or reference.digest)
+    yield _pushed((reference.name,), reference.tag, document.get("digest") or reference.digest)
 
 
 _READERS: dict[Kind, Callable[[Mapping[str, Any]], Iterator[Pushed | None]]] = {
@@ -117,10 +121,13 @@ _READERS: dict[Kind, Callable[[Mapping[str, Any]], Iterator[Pushed | None]]] = {
 }
 
 
-def _pushed(repository: str, tag: Any, digest: Any) -> Pushed | None:
+def _pushed(parts: tuple[Any, ...], tag: Any, digest: Any) -> Pushed | None:
     """None where what was sent is no repository and tag: it was meant for somebody else, or for harm."""
+    if not all(isinstance(part, str) and part for part in (*parts, tag)):
+        return None
+    name = "/".join(parts)
     try:
-        reference = parse_reference(f"{repository}:{tag}")
+        reference = parse_reference(f"{name.lower() if parts[0] == _GITHUB else name}:{tag}")
     except InvalidReferenceError:
         return None
     if reference.tag is None:

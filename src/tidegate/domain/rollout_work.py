@@ -1,0 +1,181 @@
+"""One rollout on its way to its next state: its targets as they are moved, and what is to be done about them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from tidegate.domain.rollout import ENDED, Progress, Rollout, State, TargetProgress
+from tidegate.domain.rollout_effects import Effect, Notice, Notify, Offer, Quarantine, Withdraw
+from tidegate.domain.rollout_policy import BusyThen
+from tidegate.domain.rollout_world import World
+from tidegate.domain.windows import Gate
+
+_OPEN = Gate(open=True, reason="")
+
+
+class Work:
+    """A rollout, the world around it, and the effects so far. Targets are changed in place, and frozen at the end."""
+
+    def __init__(self, rollout: Rollout, world: World) -> None:
+        self.rollout = rollout
+        self.world = world
+        self.targets = dict(rollout.targets)
+        self.effects: list[Effect] = []
+        self.moves = 0
+        """How often anything was changed."""
+
+    def frozen(self) -> Rollout:
+        """The rollout as it is now."""
+        same = self.targets == self.rollout.targets
+        return self.rollout if same else replace(self.rollout, targets=dict(self.targets))
+
+    def change(self, state: State, reason: str, notice: Notice | None = None) -> None:
+        """Move the whole rollout."""
+        self.set_rollout(replace(self.rollout, state=state, reason=reason))
+        if notice is not None:
+            self.do(Notify(notice, reason))
+
+    def set_rollout(self, rollout: Rollout) -> None:
+        """Put another rollout in the place of this one; its targets are not looked at."""
+        self.rollout = rollout
+        self.moves += 1
+
+    def do(self, effect: Effect) -> None:
+        """Have something done."""
+        self.effects.append(effect)
+        self.moves += 1
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether its release is in quarantine, or is being put there."""
+        digest = self.rollout.digest
+        return digest in self.world.quarantine or any(
+            isinstance(one, Quarantine) and one.digest == digest for one in self.effects
+        )
+
+    # targets
+
+    def members(self) -> list[TargetProgress]:
+        """The targets of the open wave."""
+        return [one for one in self.targets.values() if one.wave == self.rollout.wave]
+
+    def in_flight(self) -> int:
+        """How many assignments are under way, or may be."""
+        return sum(one.in_flight for one in self.targets.values())
+
+    def gate(self, one: TargetProgress) -> Gate:
+        """Its windows and freezes."""
+        return self.world.gates.get(one.id, _OPEN)
+
+    def is_there(self, one: TargetProgress) -> bool:
+        """Whether it can be offered something: its host is there, and no other rollout is at it."""
+        return one.id in self.world.online and one.id not in self.world.taken
+
+    def set(self, one: TargetProgress) -> None:
+        """Put a target in the place of what it was."""
+        self.targets[one.id] = one
+        self.moves += 1
+
+    def put(self, one: TargetProgress, progress: Progress, reason: str, *, touched: bool | None = None) -> None:
+        """Move a target, now."""
+        touched = one.touched if touched is None else touched
+        self.set(replace(one, progress=progress, since=self.world.now, deadline=None, reason=reason, touched=touched))
+
+    def offer(self, one: TargetProgress, digest: str, *, back: bool) -> None:
+        """Assign a digest. What a target says while it is busy has to be heard, so that it holds for that time too."""
+        now, policy = self.world.now, self.rollout.policy
+        generation = max(one.generation, self.world.generations.get(one.id, 0)) + 1
+        deadline = now + policy.progress_deadline
+        running = self.world.running.get(one.id, "")
+        before = one.before if back or not running else running
+        offered = replace(
+            one,
+            before=before,
+            progress=Progress.OFFERED,
+            generation=generation,
+            back=back,
+            withdrawn=False,
+            since=now,
+            deadline=deadline,
+            reason="",
+        )
+        self.set(offered)
+        expires_at = deadline + policy.busy_wait
+        self.do(Offer(one.id, digest, generation, expires_at, back=back, forced=one.forced))
+
+    def withdraw(self, one: TargetProgress) -> TargetProgress:
+        """Take its assignment back, once."""
+        if one.withdrawn:
+            return one
+        taken_back = replace(one, withdrawn=True)
+        self.set(taken_back)
+        self.do(Withdraw(one.id, one.generation))
+        return taken_back
+
+    # time
+
+    def time_out(self) -> None:
+        """Move targets that had to be somewhere else by now."""
+        for one in list(self.targets.values()):
+            if one.deadline is None or self.world.now < one.deadline:
+                continue
+            if one.progress is Progress.BUSY:
+                self._busy_for_too_long(one)
+            elif one.id not in self.world.online:
+                touched = one.touched or _may_run(one)
+                self.put(one, Progress.OFFLINE, f"offline since it was {one.progress}", touched=touched)
+            elif one.progress is Progress.WAITING:
+                self.put(one, Progress.WAITING, one.reason)
+            else:
+                self._overdue(one)
+
+    def _overdue(self, one: TargetProgress) -> None:
+        why = f"no result within {self.rollout.policy.progress_deadline}"
+        if one.progress is Progress.OFFERED:
+            one = self.withdraw(one)
+        if one.back:
+            self.put(one, Progress.NOT_PUT_BACK, why, touched=True)
+        else:
+            failed = replace(one, failed_in=self.rollout.wave, blamed=False)
+            self.put(failed, Progress.FAILED, why, touched=_may_run(one))
+
+    def _busy_for_too_long(self, one: TargetProgress) -> None:
+        why = f"busy for longer than {self.rollout.policy.busy_wait}"
+        one = self.withdraw(one)
+        goes_on = self.rollout.state in {State.RUNNING, State.PAUSED}
+        match self.rollout.policy.busy_then:
+            case BusyThen.FORCE if not one.forced and goes_on:
+                self.put(replace(one, forced=True), Progress.WAITING, why)
+            case BusyThen.FAIL:
+                self.put(replace(one, failed_in=self.rollout.wave, blamed=False), Progress.FAILED, why)
+            case _:
+                self.put(one, Progress.SKIPPED, why)
+
+    def wake_at(self) -> datetime | None:
+        """The next time at which the answer may be another one though nothing has happened."""
+        return min((at for at in self._times() if at > self.world.now), default=None)
+
+    def _times(self) -> Iterable[datetime]:
+        it, policy = self.rollout, self.rollout.policy
+        yield from (one.deadline for one in self.targets.values() if one.deadline is not None)
+        waiting = (one.id for one in self.targets.values() if one.progress in {Progress.WAITING, Progress.OFFLINE})
+        gates = (self.world.gates[id_] for id_ in waiting if id_ in self.world.gates)
+        yield from (gate.next_open for gate in gates if gate.next_open is not None)
+        if it.state in ENDED:
+            return
+        yield it.created_at + policy.expires
+        if it.state is State.AWAITING_APPROVAL:
+            yield it.created_at + policy.approval_expires
+        healthy = (one.since for one in self.members() if one.progress is Progress.HEALTHY)
+        yield from (since + policy.healthy_for for since in healthy if since is not None)
+        if it.not_before is not None:
+            yield it.not_before
+        if it.passed_at is not None:
+            yield it.passed_at + policy.soak
+        if it.back_since is not None:
+            yield it.back_since + policy.progress_deadline
+
+
+def _may_run(one: TargetProgress) -> bool:
+    """Whether the release may run there though nothing was heard of it: its agent may have begun."""
+    return one.in_flight and not one.back

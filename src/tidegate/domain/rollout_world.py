@@ -1,0 +1,26 @@
+"""What is so outside of a rollout when it is decided what it does next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tidegate.domain.windows import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Mappings and sets go by targets' ids, but for `quarantine`, which has digests.
+
+    `gates` are windows and freezes, open where none is named. `taken` are targets with an assignment of another
+    rollout, `generations` the latest of each target, `running` the digest that is known to run. `superseded_by` is a
+    later rollout of the channel that has begun: targets are that one's from then on.
+    """
+
+    now: datetime
+    online: frozenset[str] = frozenset()
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
+    generations: Mapping[str, int] = field(default_factory=dict)
+    running: Mapping[str, str] = field(default_factory=dict)
+    quarantine: frozenset[str] = frozenset()
+    superseded_by: str = ""
