@@ -703,3 +703,27 @@ def test_to_go_back_asks_nobody_for_approval() -> None:
 def test_an_offer_holds_for_as_long_as_its_target_may_be_busy() -> None:
     fleet = Fleet("a")
     assert [one.expires_at for one in fleet.effects if isinstance(one, Offer)] == [T0 + timedelta(minutes=70)]
+
+
+def test_a_rollout_does_not_begin_before_the_first_window_of_its_first_wave_opens() -> None:
+    opens = T0 + timedelta(hours=2)
+    fleet = Fleet("a", "b", not_before=T0 + MINUTE)
+    fleet.gates = {"a": Gate(open=False, reason="its window is closed", next_open=opens)}
+    assert (fleet.go(MINUTE), fleet.state, fleet.wake_at) == ([], State.SCHEDULED, opens)
+
+
+def test_failures_that_were_put_up_with_are_not_told_as_late_ones_after_the_end() -> None:
+    policy = RolloutPolicy(waves=(), failure_threshold=Share(2), success_percent=50)
+    fleet = Fleet("a", "b", policy=policy)
+    fleet.tell(Outcome.FAILED, "a", blame=True)
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.soak()
+    assert told(fleet.effects) == [Notice.STARTED, Notice.COMPLETED]
+    assert not [one for one in fleet.effects if isinstance(one, Quarantine)]
+
+
+def test_a_rollback_that_was_paused_asks_nobody_for_approval_either() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=2), kind=Kind.ROLLBACK)
+    fleet.do(Verb.PAUSE)
+    fleet.do(Verb.RESUME)
+    assert fleet.state == State.RUNNING

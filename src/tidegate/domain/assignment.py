@@ -67,7 +67,7 @@ def refusal(it: Assignment, accepting: Accepting, now: datetime) -> str | None:
 
 def _out_of_turn(it: Assignment, accepting: Accepting) -> str | None:
     generation, digest = accepting.accepted.get(it.target, (0, ""))
-    if it.generation < max(generation, 1):
+    if it.generation < generation:
         return f"it is generation {it.generation} of {it.target}, and {generation} was told already"
     if it.generation == generation and it.digest != digest:
         return f"generation {generation} of {it.target} was told already, with another digest"
