@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,8 @@ class Ground:
     def leftovers(self) -> list[str]:
         """Its folder, its control groups, the processes whose command line names the folder, containerd's folders."""
         found = [str(place) for place in (self.folder, *self.not_there_before) if place.exists()]
-        found += map(str, Path("/sys/fs/cgroup").glob(f"**/tidegate-ground-{self.folder.name}"))
+        # pathlib's own stumbles over what goes away while it looks
+        found += glob(f"/sys/fs/cgroup/**/tidegate-ground-{self.folder.name}", recursive=True)  # noqa: PTH207
         for command in Path("/proc").glob("[0-9]*/cmdline"):
             if str(self.folder) in _read(command):
                 found.append(_read(command).replace("\\0", " "))

@@ -62,6 +62,12 @@ def test_open_transactions_come_in_the_order_they_were_last_written_to(journal: 
     assert [found.txid for found in journal.open_transactions()] == ["b", "a", "c"]
 
 
+def test_a_journal_that_goes_away_as_another_process_looks_is_left_out(journal: Journal, tmp_path: Path) -> None:
+    journal.begin("t1", {"kind": "begin"})
+    (tmp_path / "journal" / "t2.jsonl").symlink_to("nowhere")  # listed, and gone when it is asked for
+    assert [one.txid for one in journal.peek()] == ["t1"]
+
+
 def test_a_journal_nobody_wrote_has_no_transactions(journal: Journal) -> None:
     assert journal.open_transactions() == []
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,5 +185,10 @@ class Journal:
 
 
 def _oldest_first(directory: Path) -> list[Path]:
+    """A journal that the agent closes while another process looks is left out."""
+    found = []
     with telling(directory):
-        return sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        for path in directory.glob(f"*{_SUFFIX}"):
+            with suppress(FileNotFoundError):
+                found.append((path.stat().st_mtime_ns, path.name, path))
+    return [path for _, _, path in sorted(found)]
