@@ -68,7 +68,8 @@ demo-clean:  ## remove what the demo made
 
 lock:  ## resolve the dependencies anew; needs uv
 	$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements.txt
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements-dev.txt
+	$(UV) pip compile pyproject.toml --extra manager --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements-manager.txt
+	$(UV) pip compile pyproject.toml --group dev --extra manager --extra apprise --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet -o requirements-dev.txt
 
 clean:  ## remove the environment and everything fetched
 	rm -rf .venv .ground .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

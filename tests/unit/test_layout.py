@@ -63,7 +63,9 @@ def test_every_locked_package_has_a_hash(path: Path) -> None:
     assert [p.split()[0] for p in packages if "--hash=sha256:" not in p] == []
 
 
-def test_there_is_a_lock_file_for_users_and_one_for_developers() -> None:
-    assert [path.name for path in LOCKS] == ["requirements-dev.txt", "requirements.txt"]
-    runtime, dev = (set(re.findall(r"^(\S+==\S+)", p.read_text(encoding="utf-8"), re.MULTILINE)) for p in LOCKS[::-1])
-    assert runtime <= dev
+def test_there_is_a_lock_file_for_the_agent_one_for_the_manager_and_one_for_developers() -> None:
+    packages = {
+        path.name: set(re.findall(r"^(\S+==\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)) for path in LOCKS
+    }
+    assert list(packages) == ["requirements-dev.txt", "requirements-manager.txt", "requirements.txt"]
+    assert packages["requirements.txt"] < packages["requirements-manager.txt"] < packages["requirements-dev.txt"]
