@@ -1,0 +1,224 @@
+"""What an agent tells of: its targets, releases that it has seen, and how its assignments went."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from tidegate.domain.rollout_apply import Outcome
+from tidegate.protocol.fields import Fields, clipped, write_time
+
+MOST_TARGETS = 5000
+_MOST_CONTAINERS = 100_000
+
+
+class Running(StrEnum):
+    """Whether a target's containers run; `mixed`: some do."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    MIXED = "mixed"
+
+
+class Health(StrEnum):
+    """The worst of what the health checks of a target's running containers say; `none`: there is no check."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    STARTING = "starting"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryTarget:
+    """One service of one project. `image` is as people write it, `repository` in full, `digest` what runs, if known.
+
+    `held`: the agent does not touch it by itself, `reason` says why in words. `platform` is such as `linux/amd64`.
+    """
+
+    target: str
+    image: str
+    repository: str
+    tag: str | None
+    digest: str | None
+    state: Running
+    health: Health
+    containers: int = 1
+    platform: str = ""
+    strategy: str | None = None
+    held: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All targets of the agent, as they are now."""
+
+    at: datetime
+    targets: tuple[InventoryTarget, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A digest that the agent has found under a tag."""
+
+    at: datetime
+    repository: str
+    tag: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an assignment goes. `blame`: the release is bad, and not its surroundings. `duration_s`: all of it."""
+
+    at: datetime
+    assignment: str
+    rollout: str
+    target: str
+    generation: int
+    digest: str
+    outcome: Outcome
+    reason: str = ""
+    blame: bool = False
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A document that the agent does not go by: its signature or what it binds is not as it has to be.
+
+    What cannot be read of it is empty, the generation 0.
+    """
+
+    at: datetime
+    assignment: str
+    target: str
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event of a kind that this version does not know. It is counted and passed over."""
+
+    at: datetime
+    kind: str
+
+
+Event = Inventory | Sighting | Report | Refusal | UnknownEvent
+
+
+def read_event(fields: Fields) -> Event:
+    """One event. Raises `MessageError`."""
+    kind, at = fields.text("kind", most=64), fields.time("at")
+    read = _READERS.get(kind)
+    return read(fields, at) if read is not None else UnknownEvent(at, kind)
+
+
+def write_event(event: Event) -> dict[str, Any]:
+    """One event as JSON."""
+    head = {"at": write_time(event.at)}
+    match event:
+        case Inventory():
+            return {"kind": "inventory", **head, "targets": [_write_target(one) for one in event.targets]}
+        case Sighting():
+            seen = {"repository": event.repository, "tag": event.tag, "digest": event.digest}
+            return {"kind": "sighting", **head, **seen}
+        case Report():
+            return {"kind": "report", **head, **_write_report(event)}
+        case Refusal():
+            which = {"assignment": event.assignment, "target": event.target, "generation": event.generation}
+            return {"kind": "refusal", **head, **which, "reason": clipped(event.reason)}
+        case UnknownEvent():
+            return {"kind": event.kind, **head}
+
+
+def _read_inventory(fields: Fields, at: datetime) -> Inventory:
+    return Inventory(at, fields.each("targets", _read_target, most=MOST_TARGETS))
+
+
+def _read_target(fields: Fields) -> InventoryTarget:
+    return InventoryTarget(
+        target=fields.text("target"),
+        image=fields.text("image"),
+        repository=fields.text("repository"),
+        tag=fields.text_or_none("tag"),
+        digest=fields.digest_or_none("digest"),
+        state=fields.one_of("state", Running, tuple(Running)),
+        health=fields.one_of("health", Health, tuple(Health)),
+        containers=fields.whole("containers", 1, most=_MOST_CONTAINERS),
+        platform=fields.text("platform", ""),
+        strategy=fields.text_or_none("strategy"),
+        held=fields.yes("held", default=False),
+        reason=fields.text("reason", ""),
+    )
+
+
+def _write_target(one: InventoryTarget) -> dict[str, Any]:
+    return {
+        "target": one.target,
+        "image": one.image,
+        "repository": one.repository,
+        "tag": one.tag,
+        "digest": one.digest,
+        "state": str(one.state),
+        "health": str(one.health),
+        "containers": one.containers,
+        "platform": one.platform,
+        "strategy": one.strategy,
+        "held": one.held,
+        "reason": clipped(one.reason),
+    }
+
+
+def _read_sighting(fields: Fields, at: datetime) -> Sighting:
+    return Sighting(at, fields.text("repository"), fields.text("tag"), fields.digest("digest"))
+
+
+def _read_report(fields: Fields, at: datetime) -> Report:
+    return Report(
+        at=at,
+        assignment=fields.text("assignment"),
+        rollout=fields.text("rollout", ""),
+        target=fields.text("target"),
+        generation=fields.whole("generation"),
+        digest=fields.digest("digest"),
+        outcome=fields.one_of("outcome", Outcome, tuple(Outcome)),
+        reason=fields.text("reason", ""),
+        blame=fields.yes("blame", default=False),
+        duration_s=fields.seconds_or_none("duration_s"),
+    )
+
+
+def _write_report(event: Report) -> dict[str, Any]:
+    return {
+        "assignment": event.assignment,
+        "rollout": event.rollout,
+        "target": event.target,
+        "generation": event.generation,
+        "digest": event.digest,
+        "outcome": str(event.outcome),
+        "reason": clipped(event.reason),
+        "blame": event.blame,
+        "duration_s": event.duration_s,
+    }
+
+
+def _read_refusal(fields: Fields, at: datetime) -> Refusal:
+    return Refusal(
+        at=at,
+        assignment=fields.text("assignment", ""),
+        target=fields.text("target", ""),
+        generation=fields.whole("generation", 0),
+        reason=fields.text("reason", ""),
+    )
+
+
+_READERS: Mapping[str, Callable[[Fields, datetime], Event]] = {
+    "inventory": _read_inventory,
+    "sighting": _read_sighting,
+    "report": _read_report,
+    "refusal": _read_refusal,
+}
