@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REGISTRY = ["docker-registry"]
 BUSYBOX = ["busybox-static"]
 COSIGN = ["cosign"]
+POSTGRES = ["postgresql-15", "libpq5"]
 UNPACKED = {
     "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
     "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],
@@ -39,6 +40,13 @@ TOOLS = {
     "gcc": "/usr/bin/gcc",
     "libc6-dev": "/usr/lib/*/libc.a",
 }
+# The same for PostgreSQL, which is bookworm's.
+POSTGRES_TOOLS = {
+    "libicu72": "/usr/lib/*/libicuuc.so.72",
+    "libxml2": "/usr/lib/*/libxml2.so.2",
+    "libldap-2.5-0": "/usr/lib/*/libldap-2.5.so.0",
+    "libgssapi-krb5-2": "/usr/lib/*/libgssapi_krb5.so.2",
+}
 COMPILER = ["gcc", "libc6-dev"]
 _PT_INTERP = 3
 
@@ -47,11 +55,12 @@ def install(releases: list[str]) -> None:
     """Have the named releases' engines and the test images' parts ready; quick when they are."""
     HOME.mkdir(exist_ok=True)
     with _one_at_a_time():
-        _install_tools(list(TOOLS))
+        _install_tools(TOOLS)
         # Both are needed for either engine: runc and the registry are bookworm's, Compose is trixie's.
         for release in sorted({"bookworm", "trixie", *releases}):
             _unpack(release, UNPACKED[release], release=release)
         _unpack_cosign()
+        _unpack_postgres()
         _compile_app()
 
 
@@ -62,14 +71,22 @@ def install_for_existing_engine() -> None:
     """
     HOME.mkdir(exist_ok=True)
     with _one_at_a_time():
-        _install_tools(COMPILER)
+        _install_tools({name: TOOLS[name] for name in COMPILER})
         if not (find("usr/bin/docker-registry") and busybox()):
             _unpack("registry", [*REGISTRY, *BUSYBOX])
         if not _has_compose():
             _unpack("trixie", UNPACKED["trixie"], release="trixie")
         if is_debian() and not find("usr/bin/cosign"):
             _unpack_cosign()
+        _unpack_postgres()
         _compile_app()
+
+
+def _unpack_postgres() -> None:
+    """Unpack bookworm's PostgreSQL, on bookworm: elsewhere its libraries are not to be had."""
+    if is_debian() and _codename() == "bookworm":
+        _install_tools(POSTGRES_TOOLS)
+        _unpack("postgres", POSTGRES)
 
 
 def _unpack_cosign() -> None:
@@ -133,8 +150,8 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _install_tools(names: list[str]) -> None:
-    missing = [n for n in names if not list(Path("/").glob(TOOLS[n].lstrip("/")))]
+def _install_tools(tools: dict[str, str]) -> None:
+    missing = [name for name, file in tools.items() if not list(Path("/").glob(file.lstrip("/")))]
     if not missing:
         return
     require_debian()

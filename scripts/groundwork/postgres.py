@@ -1,0 +1,85 @@
+"""A PostgreSQL server of our own: Debian's package, unpacked beside the project and started by hand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from groundwork.paths import GroundError, unpacked
+from groundwork.registry import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+USER = "tidegate"
+_NOBODY = "65534"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",  # its data is gone with it
+    "max_connections": "200",
+}
+
+
+def programs() -> Path:
+    """The folder of its programs. Raises `GroundError` where they are not to be had."""
+    found = unpacked("postgres") / "usr/lib/postgresql/15/bin"
+    if not (found / "postgres").exists():
+        raise GroundError("PostgreSQL is not here: `make test` on Debian bookworm fetches it.")
+    return found
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """Run a server that keeps its data in `folder`; gives its address, without a database: `postgresql://...:PORT`."""
+    data, port = folder / "data", free_port()
+    _must([*_as_nobody(), str(programs() / "initdb"), "-D", str(data), "-A", "trust", "-U", USER, "--no-sync"])
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "max_connections": "200",
+    }
+    words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    with (folder / "log").open("wb") as log:
+        command = [*_as_nobody(), str(programs() / "postgres"), "-D", str(data), "-p", str(port), *words]
+        process = subprocess.Popen(command, env=_environment(), stdout=log, stderr=log)
+    address = f"postgresql://{USER}@127.0.0.1:{port}"
+    try:
+        _wait(process, address, folder / "log")
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)  # at once, whoever is connected
+        process.wait(20)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    while process.poll() is None:
+        try:
+            psycopg.connect(f"{address}/postgres").close()
+        except psycopg.OperationalError:
+            continue
+        return
+    raise GroundError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-500:]}")
+
+
+def _as_nobody() -> list[str]:
+    """It refuses to run as root, so root is told to be somebody else, who owns what root owns."""
+    return ["unshare", f"--map-user={_NOBODY}"] if os.geteuid() == 0 else []
+
+
+def _environment() -> dict[str, str]:
+    libraries = next((unpacked("postgres") / "usr/lib").glob("*-linux-gnu"))
+    return os.environ | {"LD_LIBRARY_PATH": str(libraries), "LC_ALL": "C.UTF-8"}
+
+
+def _must(command: list[str]) -> None:
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise GroundError(f"PostgreSQL could not be set up: {done.stderr.strip() or done.stdout.strip()}")

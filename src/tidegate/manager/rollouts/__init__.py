@@ -1,0 +1,1 @@
+"""Rollouts: what is decided is written down together with what follows from it."""

@@ -1,0 +1,1 @@
+"""What the manager keeps: in SQLite or PostgreSQL, by one history of migrations."""

@@ -1,0 +1,23 @@
+"""Numbers that only go up, and are seen in their order: who has one holds it until the transaction ends."""
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.manager.store.schema import counters
+
+
+async def advance(conn: AsyncConnection, name: str, by: int = 1) -> int:
+    """Count on by so many; the number that was reached."""
+    statement = update(counters).where(counters.c.name == name).values(value=counters.c.value + by)
+    return int((await conn.execute(statement.returning(counters.c.value))).scalar_one())
+
+
+async def current(conn: AsyncConnection, name: str, *, hold: bool = False) -> int:
+    """The number now; with `hold` it stays that until the transaction ends."""
+    statement = select(counters.c.value).where(counters.c.name == name)
+    return int((await conn.execute(statement.with_for_update(read=True) if hold else statement)).scalar_one())
+
+
+async def change_world(conn: AsyncConnection) -> None:
+    """What gates and stops rollouts has changed (quarantine, windows, freezes, policies): decide with it from now on."""
+    await advance(conn, "world")

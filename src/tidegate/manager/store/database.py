@@ -1,0 +1,150 @@
+"""The database: where it is, its transactions, and what becomes of its faults."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from tidegate.manager.store.bus import Bus, told
+from tidegate.manager.store.errors import StoreError, StoreUnavailableError
+
+_BUSY_MS = 5000
+_POOL = 10
+_POOL_WAIT_S = 5.0
+_WRITES = "tidegate_writes"
+_FULL_RETRY_S = 30
+
+
+class Database:
+    """One database, and the transactions on it. `bus` tells what was committed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.bus = Bus()
+        self.is_postgres = engine.dialect.name == "postgresql"
+        self._writing = engine.execution_options(**{_WRITES: True})
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    def at(cls, url: str) -> "Database":
+        """The database with this address; nothing is connected yet. Raises `StoreError` where it is none of ours."""
+        return cls(_engine(_address(url)))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.bus.close()
+        await self.engine.dispose()
+
+    def follow(self) -> None:
+        """Listen to the other replicas, where there may be any."""
+        if self.is_postgres:
+            self.bus.follow(_plain_dsn(self.engine.url))
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A view of one moment. Raises `StoreUnavailableError`."""
+        with _faults():
+            async with self.engine.begin() as conn:
+                yield conn
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: all of it or nothing; what it published is told afterwards.
+
+        Raises `StoreUnavailableError`. With SQLite one is at work at a time.
+        """
+        with _faults():
+            async with contextlib.AsyncExitStack() as stack:
+                if not self.is_postgres:
+                    await stack.enter_async_context(self._turn)
+                async with self._writing.begin() as conn:
+                    told(conn)  # of a transaction before, which was rolled back
+                    yield conn
+                    messages = told(conn)
+                    if self.is_postgres:
+                        await self.bus.notify(conn, messages)
+        self.bus.deliver(messages)
+
+
+def _address(url: str) -> URL:
+    try:
+        found = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("it is no address of a database; it takes sqlite:///PATH or postgresql://...") from error
+    match found.get_backend_name():
+        case "sqlite" if found.database and found.database != ":memory:":
+            return found.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return found.set(drivername="postgresql+psycopg")
+        case _:
+            raise StoreError("it is no address of a database; it takes sqlite:///PATH or postgresql://...")
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = create_async_engine(url, pool_size=_POOL, pool_timeout=_POOL_WAIT_S)
+        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=_POOL,
+        max_overflow=_POOL,
+        pool_timeout=_POOL_WAIT_S,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5},
+    )
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    """What is committed is on disk; what is read is not held up by what is written."""
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that will write asks for that first, so that it need not give up in its middle."""
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextlib.contextmanager
+def _faults() -> Any:
+    """Make of a driver's errors what they mean to who asked."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise StoreUnavailableError("the database has more to do than it can; nothing was changed") from error
+    except (OperationalError, InterfaceError, InternalError) as error:
+        raise _unavailable(error) from error
+    except OSError as error:
+        raise StoreUnavailableError(f"the database cannot be reached: {error.strerror or error}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _unavailable(error) from error
+        raise
+
+
+def _unavailable(error: DBAPIError) -> StoreUnavailableError:
+    """In words, and without the statement: it may hold what is nobody's business."""
+    said = " ".join(str(error.orig).split())
+    full = "full" in said or "No space" in said
+    what = "is full: make room on its disk" if full else "does not answer"
+    return StoreUnavailableError(
+        f"the database {what} ({said}); nothing was changed", retry_after_s=_FULL_RETRY_S if full else 5
+    )
+
+
+def _plain_dsn(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

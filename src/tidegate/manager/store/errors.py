@@ -1,0 +1,13 @@
+"""What may be wrong with the database."""
+
+
+class StoreError(Exception):
+    """The database cannot be used as it is; the message says what to do."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database is locked, gone or full; what was asked for was not done, and may be tried again."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

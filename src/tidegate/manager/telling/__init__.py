@@ -1,0 +1,1 @@
+"""Telling people: the feed of events, alerts and metrics."""

@@ -1,0 +1,190 @@
+"""The database: transactions, their faults, what is told after them, and the migrations."""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, insert, select, text, update
+from tests.support import databases
+
+from tidegate.manager.store import schema
+from tidegate.manager.store.bus import publish
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreError, StoreUnavailableError
+from tidegate.manager.store.migrate import migrate
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+FREEZE = {"name": "year end", "starts_at": NOON, "ends_at": NOON + timedelta(days=1), "created_at": NOON}
+
+
+async def test_what_is_written_is_there_for_the_next_to_read(db: Database) -> None:
+    async with db.write() as conn:
+        await conn.execute(insert(schema.freezes).values(**FREEZE))
+    async with db.read() as conn:
+        row = (await conn.execute(select(schema.freezes))).one()
+    assert (row.name, row.starts_at, row.scope, row.edition) == ("year end", NOON, {}, 1)
+
+
+async def test_a_transaction_that_fails_leaves_nothing(db: Database) -> None:
+    async def fail() -> None:
+        async with db.write() as conn:
+            await conn.execute(insert(schema.freezes).values(**FREEZE))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    async with db.read() as conn:
+        assert (await conn.execute(select(func.count()).select_from(schema.freezes))).scalar() == 0
+
+
+async def test_times_come_back_in_utc_whatever_zone_they_were_given_in(db: Database) -> None:
+    tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
+    async with db.write() as conn:
+        await conn.execute(insert(schema.freezes).values(**FREEZE | {"starts_at": tokyo}))
+        row = (await conn.execute(select(schema.freezes.c.starts_at))).one()
+        assert (row.starts_at, row.starts_at.utcoffset()) == (NOON, timedelta())
+
+
+async def test_ids_are_not_given_twice(db: Database) -> None:
+    async with db.write() as conn:
+        first = (
+            await conn.execute(insert(schema.freezes).values(**FREEZE).returning(schema.freezes.c.id))
+        ).scalar_one()
+        await conn.execute(schema.freezes.delete())
+        again = (
+            await conn.execute(insert(schema.freezes).values(**FREEZE).returning(schema.freezes.c.id))
+        ).scalar_one()
+    assert again > first
+
+
+async def test_writers_wait_for_each_other_and_lose_nothing(db: Database) -> None:
+    async with db.write() as conn:
+        await conn.execute(insert(schema.counters).values(name="world", value=0))
+
+    async def count() -> None:
+        async with db.write() as conn:
+            await conn.execute(update(schema.counters).values(value=schema.counters.c.value + 1))
+
+    await asyncio.gather(*(count() for _ in range(40)))
+    async with db.read() as conn:
+        assert (await conn.execute(select(schema.counters.c.value))).scalar() == 40
+
+
+async def test_what_is_published_is_told_after_the_commit_and_not_without_one(db: Database) -> None:
+    heard: list[tuple[str, ...]] = []
+
+    async def fail() -> None:
+        async with db.write() as conn:
+            publish(conn, "rollouts", "lost")
+            raise RuntimeError
+
+    with db.bus.listening("rollouts", lambda keys: heard.append(tuple(keys))):
+        with pytest.raises(RuntimeError):
+            await fail()
+        async with db.write() as conn:
+            publish(conn, "rollouts", "1", "2")
+            publish(conn, "rollouts", "2", "3")
+            assert heard == []
+    assert heard == [("1", "2", "3")]
+
+
+async def test_a_replica_hears_what_another_one_has_committed(postgres_server: str, postgres_template: str) -> None:
+    with databases.postgres_database(postgres_server, postgres_template) as url:
+        one, other = Database.at(url), Database.at(url)
+        heard: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+        many = [f"{number:032x}" for number in range(1000)]
+        with other.bus.listening("agents", lambda keys: heard.put_nowait(tuple(keys))):
+            other.follow()
+            assert await asyncio.wait_for(heard.get(), 10) == ()  # it listens from now on
+            async with one.write() as conn:
+                publish(conn, "agents", *many)
+            keys: list[str] = []
+            while len(keys) < len(many):
+                keys += await asyncio.wait_for(heard.get(), 10)
+        assert keys == many
+        await one.close()
+        await other.close()
+
+
+async def test_a_locked_database_is_told_as_one_to_try_again(sqlite_template: Path, tmp_path: Path) -> None:
+    url = databases.sqlite_copy(sqlite_template, tmp_path)
+    db = Database.at(url)
+    async with db.read() as conn:
+        await conn.execute(text("PRAGMA busy_timeout=1"))
+    other = sqlite3.connect(tmp_path / "tidegate.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnavailableError, match=r"locked.*nothing was changed"):
+        async with db.write():
+            pass
+    other.close()
+    async with db.write() as conn:
+        await conn.execute(insert(schema.freezes).values(**FREEZE))
+    await db.close()
+
+
+async def test_a_full_database_is_told_as_full_and_keeps_what_it_has(sqlite_template: Path, tmp_path: Path) -> None:
+    db = Database.at(databases.sqlite_copy(sqlite_template, tmp_path))
+
+    async def fill() -> None:
+        async with db.write() as conn:
+            pages = (await conn.execute(text("PRAGMA page_count"))).scalar()
+            await conn.execute(text(f"PRAGMA max_page_count={pages}"))
+            for number in range(1000):
+                row = FREEZE | {"name": f"{number}", "reason": "x" * 4000}
+                await conn.execute(insert(schema.freezes).values(**row))
+
+    with pytest.raises(StoreUnavailableError, match="make room"):
+        await fill()
+    async with db.read() as conn:
+        assert (await conn.execute(select(func.count()).select_from(schema.freezes))).scalar() == 0
+    await db.close()
+
+
+async def test_a_server_that_is_gone_is_told_as_gone() -> None:
+    db = Database.at("postgresql://tidegate@127.0.0.1:1/tidegate")
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        async with db.read():
+            pass
+    await db.close()
+
+
+@pytest.mark.parametrize("url", ["", "tidegate.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="sqlite:///PATH or postgresql://"):
+        Database.at(url)
+
+
+# migrations
+
+
+async def test_the_migrations_make_the_tables_that_the_code_knows(db: Database) -> None:
+    async with db.write() as conn:
+        found = await conn.run_sync(
+            lambda c: compare_metadata(MigrationContext.configure(c, opts={"compare_type": False}), schema.metadata)
+        )
+    assert found == []
+
+
+async def test_to_migrate_once_more_changes_nothing(db: Database) -> None:
+    before, after = await migrate(db)
+    assert before == after != ""
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
+    async with db.write() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"newer version of Tidegate \(revision 9999\)"):
+        await migrate(db)
+
+
+async def test_replicas_that_start_at_once_migrate_once(postgres_server: str) -> None:
+    with databases.postgres_database(postgres_server) as url:
+        replicas = [Database.at(url) for _ in range(4)]
+        ran = await asyncio.gather(*(migrate(one) for one in replicas))
+        assert sorted(before for before, _ in ran)[:2] == ["", ran[0][1]]
+        for one in replicas:
+            await one.close()
