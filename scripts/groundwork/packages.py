@@ -83,8 +83,8 @@ def install_for_existing_engine() -> None:
 
 
 def _unpack_postgres() -> None:
-    """Unpack bookworm's PostgreSQL, on bookworm: elsewhere its libraries are not to be had."""
-    if is_debian() and _codename() == "bookworm":
+    """Unpack bookworm's PostgreSQL, where its libraries are to be had; only the manager's tests need it."""
+    if is_debian() and _codename() == "bookworm" and (os.geteuid() == 0 or not _missing(POSTGRES_TOOLS)):
         _install_tools(POSTGRES_TOOLS)
         _unpack("postgres", POSTGRES)
 
@@ -151,7 +151,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _install_tools(tools: dict[str, str]) -> None:
-    missing = [name for name, file in tools.items() if not list(Path("/").glob(file.lstrip("/")))]
+    missing = _missing(tools)
     if not missing:
         return
     require_debian()
@@ -159,6 +159,10 @@ def _install_tools(tools: dict[str, str]) -> None:
         raise GroundError(f"Missing {' '.join(missing)}: install them as root (apt-get install {' '.join(missing)}).")
     _say(f"installing {' '.join(missing)}")
     apt_get(["-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends", *missing])
+
+
+def _missing(tools: dict[str, str]) -> list[str]:
+    return [name for name, file in tools.items() if not list(Path("/").glob(file.lstrip("/")))]
 
 
 def apt_get(words: list[str], *, lists: list[str] | None = None, cwd: Path | None = None) -> None:

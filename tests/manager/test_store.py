@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, text
 from tests.support import databases
 
 from tidegate.manager.store import schema
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.counters import advance, current
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
 from tidegate.manager.store.migrate import migrate
@@ -62,16 +63,13 @@ async def test_ids_are_not_given_twice(db: Database) -> None:
 
 
 async def test_writers_wait_for_each_other_and_lose_nothing(db: Database) -> None:
-    async with db.write() as conn:
-        await conn.execute(insert(schema.counters).values(name="world", value=0))
-
     async def count() -> None:
         async with db.write() as conn:
-            await conn.execute(update(schema.counters).values(value=schema.counters.c.value + 1))
+            await advance(conn, "world")
 
     await asyncio.gather(*(count() for _ in range(40)))
     async with db.read() as conn:
-        assert (await conn.execute(select(schema.counters.c.value))).scalar() == 40
+        assert await current(conn, "world") == 40
 
 
 async def test_what_is_published_is_told_after_the_commit_and_not_without_one(db: Database) -> None:

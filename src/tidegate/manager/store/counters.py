@@ -19,5 +19,5 @@ async def current(conn: AsyncConnection, name: str, *, hold: bool = False) -> in
 
 
 async def change_world(conn: AsyncConnection) -> None:
-    """What gates and stops rollouts has changed (quarantine, windows, freezes, policies): decide with it from now on."""
+    """Quarantine, windows, freezes or policies have changed: what is decided without that does not count."""
     await advance(conn, "world")
