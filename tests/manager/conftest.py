@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support import databases
+from tests.support import databases, postgres
 from tests.support.absent import cannot
 
-from groundwork import postgres
 from groundwork.paths import GroundError
 from tidegate.manager.store.database import Database
 
