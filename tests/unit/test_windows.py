@@ -9,7 +9,7 @@ from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.agent.cron import occurrences
+from tidegate.cron import occurrences
 from tidegate.domain.cronfields import complaint
 from tidegate.domain.windows import (
     Gate,

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from tidegate.agent.cron import occurrences
 from tidegate.agent.state import State
 from tidegate.agent.survey import Place
+from tidegate.cron import occurrences
 from tidegate.domain.durations import format_duration
 from tidegate.domain.policy import Policy
 from tidegate.domain.reference import parse_reference

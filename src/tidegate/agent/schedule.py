@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from tidegate.agent.cron import occurrences
+from tidegate.cron import occurrences
 from tidegate.domain.durations import format_duration, parse_duration
 
 TAKES = (

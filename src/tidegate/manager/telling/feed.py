@@ -14,7 +14,7 @@ from tidegate.manager.store.schema import feed
 TOPIC = "feed"
 
 
-async def tell(conn: AsyncConnection, kind: str, subject: str, now: datetime, **data: Any) -> None:
+async def tell(conn: AsyncConnection, kind: str, subject: str, now: datetime, /, **data: Any) -> None:
     """Add an event; `kind` is such as `rollout.state`, `subject` such as `rollout 12`; `data` are JSON values."""
     await tell_all(conn, [(kind, subject, data)], now)
 

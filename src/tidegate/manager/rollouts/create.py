@@ -1,0 +1,120 @@
+"""Making a rollout: which targets it is for, and what of it is written down."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.channel_policy import ChannelPolicy, read_channel_policy
+from tidegate.domain.rollout import Kind, Planned, Rollout, plan_rollout
+from tidegate.manager.people.audit import Actor, record
+from tidegate.manager.rollouts.effects import TOPIC, wake_channel
+from tidegate.manager.rollouts.rows import add, counts
+from tidegate.manager.store.bus import publish
+from tidegate.manager.store.schema import agents, channels, clusters, quarantine, targets
+from tidegate.manager.telling.feed import tell
+
+
+class CreateRefusedError(Exception):
+    """A rollout that is not made; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to go out: `targets` are ids; None: every target of the channel."""
+
+    channel_id: int
+    digest: str
+    kind: Kind = Kind.UPDATE
+    targets: Collection[int] | None = None
+    not_before: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A target that a rollout may be for."""
+
+    id: int
+    planned: Planned
+
+
+async def members(conn: AsyncConnection, channel_id: int) -> list[Member]:
+    """The targets of a channel that are there, or may come back, in the order of their names."""
+    rows = await conn.execute(_of_channel(channel_id))
+    return [Member(one.id, Planned(one.name, one.labels, one.digest)) for one in rows]
+
+
+def _of_channel(channel_id: int) -> Select[Any]:
+    return (
+        select(targets.c.id, targets.c.name, targets.c.digest, clusters.c.labels)
+        .join(clusters, clusters.c.id == targets.c.cluster_id)
+        .join(agents, agents.c.id == clusters.c.agent_id)
+        .where(targets.c.channel_id == channel_id, targets.c.gone_at.is_(None), agents.c.revoked_at.is_(None))
+        .order_by(targets.c.name)
+    )
+
+
+async def create(conn: AsyncConnection, wish: Wish, by: Actor, now: datetime) -> Rollout:
+    """Plan a rollout and write it down. Raises `CreateRefusedError`."""
+    policy = await _policy(conn, wish.channel_id)
+    await _refuse_quarantined(conn, wish.digest)
+    found = await members(conn, wish.channel_id)
+    chosen = found if wish.targets is None else [one for one in found if one.id in wish.targets]
+    if not chosen:
+        raise CreateRefusedError("no target follows this channel: there is nothing to roll out to")
+    planned = plan_rollout(
+        "0",
+        str(wish.channel_id),
+        wish.digest,
+        [one.planned for one in chosen],
+        policy.rollout,
+        requested_by=by.name,
+        now=now,
+        kind=wish.kind,
+        not_before=wish.not_before,
+    )
+    if wish.reason and not planned.reason:
+        planned = replace(planned, reason=wish.reason)
+    whole = len(chosen) == len(found) and not planned.ended
+    made = await add(conn, planned, policy, {one.planned.id: one.id for one in chosen}, whole=whole, now=now)
+    await _tell(conn, made, by, now)
+    return made
+
+
+async def _policy(conn: AsyncConnection, channel_id: int) -> ChannelPolicy:
+    found = await conn.execute(select(channels.c.policy).where(channels.c.id == channel_id))
+    document = found.scalar_one_or_none()
+    if document is None:
+        raise CreateRefusedError(f"there is no channel {channel_id}")
+    return read_channel_policy(document)
+
+
+async def _refuse_quarantined(conn: AsyncConnection, digest: str) -> None:
+    held = select(quarantine.c.id, quarantine.c.reason).where(
+        quarantine.c.digest == digest, quarantine.c.released_at.is_(None)
+    )
+    row = (await conn.execute(held)).first()
+    if row is not None:
+        raise CreateRefusedError(
+            f"{digest[:19]} is in quarantine ({row.reason or 'no reason was given'}): release entry {row.id} first, if "
+            f"it is to go out all the same"
+        )
+
+
+async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) -> None:
+    subject = f"rollout {made.id}"
+    what = {"channel": int(made.channel), "digest": made.digest, "kind": str(made.kind), "targets": len(made.targets)}
+    await record(conn, by, "rollout.create", subject, now, after={**what, "state": str(made.state)})
+    data = what | {"rollout": int(made.id), "state": str(made.state), "by": by.name, "counts": counts(made)}
+    await tell(conn, "rollout.created", subject, now, **data)
+    await wake_channel(conn, int(made.channel), now)
+    publish(conn, TOPIC, made.id)
+
+
+def digests_of(found: Sequence[Member]) -> set[str]:
+    """What runs on targets, as far as it is known."""
+    return {one.planned.running for one in found if one.planned.running}

@@ -1,0 +1,135 @@
+"""Sends a channel's new releases on their way, where its policy says that this needs nobody."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.channel import Choice, Release, choose, newest
+from tidegate.domain.channel_policy import read_channel_policy
+from tidegate.domain.rollout import ENDED, Kind, State
+from tidegate.manager.people.audit import MANAGER, Actor
+from tidegate.manager.rollouts.create import Wish, create, digests_of, members
+from tidegate.manager.store.counters import current
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.store.schema import channels, quarantine, releases, rollouts
+
+TOPIC = "releases"
+_LOOK_S = 15.0
+_AGAIN = timedelta(minutes=5)
+"""How often each channel is looked at though nothing was told of it."""
+_BECAME = {
+    State.COMPLETED: "went out already",
+    State.FAILED: "went out, and failed",
+    State.ROLLED_BACK: "went out, and was rolled back",
+    State.CANCELLED: "was turned down or stopped",
+}
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Planner:
+    """Looks at channels that have something new."""
+
+    db: Database
+    clock: Callable[[], datetime]
+    _stir: asyncio.Event = field(default_factory=asyncio.Event)
+    _named: set[int] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Look at channels when something is told of them, and from time to time, until cancelled."""
+        with self.db.bus.listening(TOPIC, self._hear):
+            while True:
+                self._stir.clear()
+                try:
+                    await self._round()
+                    rest = _LOOK_S
+                except StoreUnavailableError as error:
+                    _log.warning("channels wait for the database", reason=str(error))
+                    rest = float(error.retry_after_s)
+                await self._wait(rest)
+
+    def _hear(self, keys: object) -> None:
+        self._named |= {int(key) for key in keys}  # type: ignore[attr-defined]
+        self._stir.set()
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stir.wait()
+        except TimeoutError:
+            return
+
+    async def _round(self) -> None:
+        named, self._named = self._named, set()
+        now = self.clock()
+        async with self.db.read() as conn:
+            due = or_(channels.c.plan_at.is_(None), channels.c.plan_at <= now)
+            ids = set((await conn.execute(select(channels.c.id).where(due))).scalars())
+        for id_ in sorted(ids | named):
+            await self.plan(id_)
+
+    async def plan(self, channel_id: int) -> Choice | None:
+        """Look at one channel; what was chosen. Raises `StoreUnavailableError`."""
+        async with self.db.write() as conn:
+            now = self.clock()
+            await current(conn, "world", hold=True)
+            statement = update(channels).where(channels.c.id == channel_id).values(plan_at=now + _AGAIN)
+            row = (await conn.execute(statement.returning(channels.c.policy, channels.c.choice))).one_or_none()
+            if row is None:
+                return None
+            choice = await _choice(conn, channel_id, row.policy)
+            if choice.reason != row.choice:
+                said = update(channels).where(channels.c.id == channel_id).values(choice=choice.reason)
+                await conn.execute(said)
+            if choice.release is not None:
+                wish = Wish(channel_id, choice.release.digest, not_before=choice.not_before, reason=choice.reason)
+                made = await create(conn, wish, Actor(MANAGER), now)
+                _log.info("a release goes out", channel=channel_id, rollout=made.id, digest=choice.release.digest)
+            return choice
+
+
+async def _choice(conn: AsyncConnection, channel_id: int, document: dict[str, object]) -> Choice:
+    policy = read_channel_policy(document)
+    rows = await conn.execute(select(releases).where(releases.c.channel_id == channel_id))
+    known = [Release(one.digest, one.seen_at, one.named_at, one.version) for one in rows]
+    latest = newest(known)
+    held = await conn.execute(select(quarantine.c.digest).where(quarantine.c.released_at.is_(None)))
+    return choose(
+        policy,
+        known,
+        running=digests_of(await members(conn, channel_id)),
+        quarantined=set(held.scalars()),
+        under_way=await _under_way(conn, channel_id),
+        dealt_with=await _dealt_with(conn, channel_id, latest) if latest else {},
+    )
+
+
+async def _under_way(conn: AsyncConnection, channel_id: int) -> set[str]:
+    statement = select(rollouts.c.digest).where(rollouts.c.channel_id == channel_id, rollouts.c.state.not_in(ENDED))
+    return set((await conn.execute(statement)).scalars())
+
+
+async def _dealt_with(conn: AsyncConnection, channel_id: int, latest: Release) -> dict[str, str]:
+    """What became of digests since the tag came to name the newest release.
+
+    A rollback by hand is about what it leaves behind: the release that the tag names is not sent out again by itself.
+    """
+    statement = (
+        select(rollouts.c.digest, rollouts.c.state, rollouts.c.kind)
+        .where(rollouts.c.channel_id == channel_id, rollouts.c.created_at >= latest.named_at)
+        .where(rollouts.c.state.in_(_BECAME))
+        .order_by(rollouts.c.id)
+    )
+    found: dict[str, str] = {}
+    for one in await conn.execute(statement):
+        if one.kind == Kind.UPDATE:
+            found[one.digest] = _BECAME[State(one.state)]
+        elif one.digest != latest.digest:
+            found.setdefault(latest.digest, "was left by a rollback")
+    return found

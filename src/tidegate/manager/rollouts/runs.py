@@ -1,0 +1,61 @@
+"""What runs on targets, and what ran there before."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.manager.store.schema import runs, targets
+
+_AT_ONCE = 400
+"""Ids in one statement; databases take some hundreds of values, or some thousands."""
+
+
+async def note_runs(
+    conn: AsyncConnection,
+    digests: Mapping[int, str],
+    now: datetime,
+    *,
+    rollout_id: int | None = None,
+    wanted: bool = False,
+) -> None:
+    """By target ids, the digest that runs there; what is no news changes nothing. `wanted`: it is to run there."""
+    ids = sorted(digests)
+    if wanted and ids:
+        rows = [{"which": id_, "it": digests[id_]} for id_ in ids]
+        await conn.execute(
+            update(targets).where(targets.c.id == bindparam("which")).values(wanted=bindparam("it")), rows
+        )
+    known: dict[int, str] = {}
+    for some in _pieces(ids):
+        found = await conn.execute(select(targets.c.id, targets.c.digest).where(targets.c.id.in_(some)))
+        known |= {one.id: one.digest for one in found}
+    news = [id_ for id_ in ids if known.get(id_, digests[id_]) != digests[id_]]
+    if not news:
+        return
+    values = {"digest": bindparam("it"), "digest_since": now, "drift_since": None}
+    rows = [{"which": id_, "it": digests[id_]} for id_ in news]
+    await conn.execute(update(targets).where(targets.c.id == bindparam("which")).values(values), rows)
+    ran = [{"target_id": id_, "digest": digests[id_], "since": now, "rollout_id": rollout_id} for id_ in news]
+    await conn.execute(insert(runs), ran)
+
+
+async def earlier(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int, list[str]]:
+    """By target ids, the digests that ran there, the latest first, each once."""
+    found: dict[int, list[str]] = {}
+    latest = func.max(runs.c.id)
+    for some in _pieces(target_ids):
+        statement = (
+            select(runs.c.target_id, runs.c.digest)
+            .where(runs.c.target_id.in_(some))
+            .group_by(runs.c.target_id, runs.c.digest)
+            .order_by(latest.desc())
+        )
+        for one in await conn.execute(statement):
+            found.setdefault(one.target_id, []).append(one.digest)
+    return found
+
+
+def _pieces(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]

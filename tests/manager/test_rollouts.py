@@ -1,0 +1,389 @@
+"""Rollouts in the database: decided, written down, and nothing of it lost or doubled."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, select, update
+from tests.support import databases
+from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet
+
+from tidegate.domain.audit import Entry, fault
+from tidegate.domain.rollout import Kind
+from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
+from tidegate.manager.rollouts import rollback
+from tidegate.manager.rollouts.create import CreateRefusedError
+from tidegate.manager.rollouts.driver import Driver
+from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
+from tidegate.manager.store import schema
+from tidegate.manager.store.counters import change_world
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreUnavailableError
+
+SOAK = timedelta(minutes=5, seconds=10)
+
+
+@pytest.fixture
+def fleet(db: Database) -> ManagerFleet:
+    return ManagerFleet(db)
+
+
+async def test_a_release_goes_to_the_canary_soaks_and_goes_to_the_rest(fleet: ManagerFleet) -> None:
+    await fleet.settle(3)
+    rollout = await fleet.start()
+    assert await fleet.all(Outcome.HEALTHY) == ["host0"]
+    assert fleet.offered() == []
+    await fleet.go(timedelta(seconds=10))
+    await fleet.go(SOAK)
+    assert await fleet.all(Outcome.HEALTHY) == ["host1", "host2"]
+    await fleet.go(timedelta(seconds=10))
+    await fleet.go(SOAK)
+    assert await fleet.state(rollout) == "completed"
+    assert set((await fleet.running()).values()) == {NEW}
+
+
+async def test_an_assignment_says_what_its_agent_needs(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    assert (one.agent, one.target, one.repository, one.digest) == ("host0", "shop/web", "r/app", NEW)
+    assert (one.generation, one.rollout, one.health_timeout_s) == (1, str(rollout), 300.0)
+    assert one.issued_at == T0 < one.expires_at
+
+
+async def test_a_bad_release_stops_at_the_canary_is_put_back_and_held(fleet: ManagerFleet) -> None:
+    await fleet.settle(3)
+    rollout = await fleet.start()
+    assert await fleet.all(Outcome.FAILED, reason="it is unhealthy", blame=True) == ["host0"]
+    assert await fleet.state(rollout) == "rolled_back"
+    assert fleet.offered() == []  # the agent has put it back itself, and nobody else saw it
+    assert await fleet.count(schema.quarantine, schema.quarantine.c.digest == NEW) == 1
+    with pytest.raises(CreateRefusedError, match=r"in quarantine \(shop@host0/web: it is unhealthy\)"):
+        await fleet.start()
+
+
+async def test_what_was_updated_before_a_failure_goes_back_with_it(fleet: ManagerFleet) -> None:
+    await fleet.settle(3, policy={"soak": "0s", "healthy_for": "0s"})
+    rollout = await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    offers = fleet.offered()
+    await fleet.report(offers[0], Outcome.FAILED, blame=True)
+    await fleet.report(offers[1], Outcome.HEALTHY)
+    await fleet.go()
+    back = fleet.offered()
+    assert [(one.agent, one.digest, one.back) for one in back] == [("host0", OLD, True), ("host2", OLD, True)]
+    for one in back:
+        await fleet.report(one, Outcome.HEALTHY)
+    await fleet.go()
+    assert await fleet.state(rollout) == "rolled_back"
+    assert set((await fleet.running()).values()) == {OLD}
+
+
+async def test_a_person_who_did_not_ask_approves_and_it_begins(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"mode": "approval"})
+    rollout = await fleet.start(by=ANN)
+    assert fleet.offered() == []
+    with pytest.raises(VerbRefusedError, match="somebody else has to"):
+        await fleet.order(rollout, "approve", ANN)
+    await fleet.order(rollout, "approve")
+    assert [one.digest for one in fleet.offered()] == [NEW]
+    assert [one.by for one in (await fleet.rollout(rollout)).approvals] == ["bob"]
+
+
+async def test_an_order_for_an_edition_that_is_no_more_is_refused(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    await fleet.order(rollout, "pause")
+    with pytest.raises(StaleError):
+        await fleet.order(rollout, "resume", edition=1)
+
+
+async def test_a_report_is_taken_in_once_and_is_gone_then(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.BEGUN)
+    await fleet.report(one, Outcome.HEALTHY)
+    await fleet.go()
+    assert await fleet.count(schema.reports) == 0
+    assert await fleet.count(schema.assignments, schema.assignments.c.open) == 0
+
+
+async def test_a_failed_sending_leaves_nothing_of_the_decision(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    fleet.sent.fail = RuntimeError("the disk is on fire")
+    with pytest.raises(RuntimeError):
+        await fleet.start()
+    assert await fleet.count(schema.assignments) == 0
+    await fleet.go()
+    assert len(fleet.offered()) == 1
+
+
+async def test_what_was_decided_in_another_world_is_not_written(
+    fleet: ManagerFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A freeze comes between the decision and its writing."""
+    await fleet.settle(1)
+    write, worlds = Driver._write, list[int]()
+
+    async def frozen_meanwhile(driver: Driver, *arguments: object) -> bool:
+        if not worlds:
+            async with fleet.db.write() as conn:
+                freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=1), "created_at": T0}
+                await conn.execute(insert(schema.freezes).values(freeze))
+                await change_world(conn)
+        worlds.append(1)
+        return await write(driver, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Driver, "_write", frozen_meanwhile)
+    await fleet.start()
+    assert (len(worlds), fleet.offered()) == (2, [])
+
+
+async def test_a_freeze_holds_a_rollout_until_it_ends(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    async with fleet.db.write() as conn:
+        freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=1), "created_at": T0}
+        await conn.execute(insert(schema.freezes).values(freeze))
+    rollout = await fleet.start()
+    assert (fleet.offered(), await fleet.state(rollout)) == ([], "scheduled")
+    await fleet.go(timedelta(hours=1))
+    assert len(fleet.offered()) == 1
+
+
+async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet) -> None:
+    await fleet.settle(0)
+    await fleet.join("early", labels={"ring": "early"})
+    async with fleet.db.write() as conn:
+        window = {"name": "w", "window": "0 3 * * * 1h UTC", "scope": {"labels": {"ring": "late"}}, "created_at": T0}
+        await conn.execute(insert(schema.windows).values(window))
+    await fleet.start()
+    assert len(fleet.offered()) == 1
+
+
+async def test_an_agent_that_was_not_heard_is_offered_nothing_until_it_is_back(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    fleet.now += timedelta(minutes=10)
+    rollout = await fleet.start()
+    assert fleet.offered() == []
+    await fleet.go()
+    await fleet.driver.step(rollout)
+    assert len(fleet.offered()) == 1
+
+
+async def test_two_drivers_offer_everything_once(postgres_server: str, postgres_template: str) -> None:
+    with databases.postgres_database(postgres_server, postgres_template) as url:
+        one = await ManagerFleet(Database.at(url)).settle(20, policy={"waves": [], "approvals": 0})
+        rollout = await one.start()
+        one.sent.documents.clear()
+        async with one.db.write() as conn:
+            await conn.execute(update(schema.rollouts).values(state="scheduled", edition=99))
+            await conn.execute(update(schema.rollout_targets).values(progress="waiting", generation=0))
+            await conn.execute(schema.assignments.delete())
+            await conn.execute(update(schema.targets).values(generation=0))
+        others = [ManagerFleet(Database.at(url)) for _ in range(4)]
+        await asyncio.gather(*(other.driver.step(rollout) for other in others))
+        offered = sorted(it.agent for other in others for it in other.offered())
+        assert offered == sorted(f"host{number}" for number in range(20))
+        for each in (one, *others):
+            await each.db.close()
+
+
+async def test_a_rollout_that_changes_faster_than_it_is_decided_is_tried_again_later(
+    fleet: ManagerFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+
+    async def lost(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(Driver, "_write", lost)
+    with pytest.raises(StoreUnavailableError):
+        await fleet.driver.step(rollout)
+
+
+async def test_the_newest_of_those_that_wait_for_approval_takes_the_places_of_the_others(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"mode": "approval"})
+    first, second = await fleet.start(NEW), await fleet.start(NEWER)
+    await fleet.go()
+    assert (await fleet.state(first), await fleet.state(second)) == ("superseded", "awaiting_approval")
+
+
+async def test_a_newer_release_takes_over_once_it_has_begun_and_nobody_is_at_it_twice(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    first = await fleet.start(NEW)
+    (canary,) = fleet.offered()
+    await fleet.report(canary, Outcome.BEGUN)
+    await fleet.go()
+    second = await fleet.start(NEWER)
+    await fleet.go()
+    assert await fleet.state(first) == "superseded"
+    assert fleet.offered() == []  # its agent is still at the first one
+    await fleet.report(canary, Outcome.HEALTHY)
+    await fleet.go()
+    assert [(one.agent, one.digest, one.generation) for one in fleet.offered()] == [("host0", NEWER, 2)]
+    assert await fleet.state(second) == "running"
+
+
+# going back by hand
+
+
+async def test_a_whole_channel_goes_back_to_what_ran_before(fleet: ManagerFleet) -> None:
+    await fleet.settle(2, policy={"waves": [], "soak": "0s", "healthy_for": "0s"})
+    await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.write() as conn:
+        going = await rollback.of_channel(conn, fleet.channel, None)
+        (made,) = await rollback.go_back(conn, going, ANN, fleet.now)
+    await fleet.go()
+    assert (made.kind, made.digest) == (Kind.ROLLBACK, OLD)
+    assert [(one.agent, one.digest) for one in fleet.offered()] == [("host0", OLD), ("host1", OLD)]
+
+
+async def test_to_go_back_to_what_runs_is_nothing_to_do(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    async with fleet.db.write() as conn:
+        assert await rollback.go_back(conn, await rollback.of_channel(conn, fleet.channel, OLD), ANN, T0) == []
+
+
+async def test_where_nothing_ran_before_it_says_so(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    async with fleet.db.read() as conn:
+        going = await rollback.of_channel(conn, fleet.channel, None)
+        with pytest.raises(CreateRefusedError, match="shop@host0/web and 1 more"):
+            await rollback.go_back(conn, going, ANN, T0)
+
+
+async def test_a_digest_that_never_ran_there_is_refused(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    async with fleet.db.read() as conn:
+        with pytest.raises(CreateRefusedError, match="never ran on any of these targets"):
+            await rollback.of_channel(conn, fleet.channel, NEWER)
+
+
+async def test_one_target_goes_back_while_its_rollout_goes_on_without_it(fleet: ManagerFleet) -> None:
+    await fleet.settle(3, policy={"soak": "0s", "healthy_for": "0s"})
+    rollout = await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    await fleet.all(Outcome.BEGUN)
+    async with fleet.db.write() as conn:
+        going = await rollback.of_target(conn, fleet.targets["shop@host0/web"], None)
+        await rollback.go_back(conn, going, ANN, fleet.now)
+    await fleet.go()
+    assert [(one.agent, one.digest) for one in fleet.offered()] == [("host0", OLD)]
+    assert await fleet.state(rollout) == "running"
+    assert (await fleet.rollout(rollout)).targets["shop@host0/web"].reason == "left alone: ann rolls it back"
+
+
+async def test_a_target_that_is_being_moved_does_not_go_back_meanwhile(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    async with fleet.db.write() as conn:
+        await conn.execute(insert(schema.runs).values(target_id=1, digest=NEWER, since=T0))
+        going = await rollback.of_channel(conn, fleet.channel, NEWER)
+        with pytest.raises(CreateRefusedError, match=f"moved by rollout {rollout} right now"):
+            await rollback.go_back(conn, going, ANN, T0)
+
+
+async def test_an_update_that_is_under_way_is_turned_round(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    rollout = await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.write() as conn:
+        made = await rollback.roll_back_what_is_under_way(conn, fleet.channel, ANN, fleet.now)
+    await fleet.go()
+    assert made is not None
+    assert [(one.agent, one.digest, one.back) for one in fleet.offered()] == [("host0", OLD, True)]
+    assert await fleet.state(rollout) == "rolling_back"
+
+
+# who did what
+
+
+async def test_all_of_it_is_in_the_audit_log_and_the_log_holds(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    rollout = await fleet.start()
+    await fleet.order(rollout, "pause", reason="lunch")
+    await fleet.order(rollout, "resume")
+    await fleet.all(Outcome.FAILED, blame=True)
+    async with fleet.db.read() as conn:
+        rows = (await conn.execute(select(schema.audit).order_by(schema.audit.c.number))).all()
+    entries = [Entry(**row._mapping) for row in rows]
+    assert [(one.actor, one.action) for one in entries] == [
+        ("ann", "rollout.create"),
+        ("bob", "rollout.pause"),
+        ("bob", "rollout.resume"),
+        ("tidegate", "quarantine.add"),
+    ]
+    assert fault(entries) is None
+    assert (entries[1].before, entries[1].after) == (
+        {"state": "running", "wave": 1},
+        {"state": "paused", "wave": 1, "reason": "lunch"},
+    )
+
+
+async def test_the_feed_tells_what_became_of_it_in_order(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.read() as conn:
+        rows = (await conn.execute(select(schema.feed).order_by(schema.feed.c.number))).all()
+    assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+    told = [(row.kind, row.data.get("progress") or row.data.get("state")) for row in rows]
+    assert told == [
+        ("rollout.created", "scheduled"),
+        ("rollout.target", "offered"),
+        ("rollout.state", "running"),
+        ("rollout.started", None),
+        ("rollout.target", "healthy"),
+        ("rollout.state", "running"),
+    ]
+
+
+async def test_an_order_for_no_rollout_is_told_apart(fleet: ManagerFleet) -> None:
+    async with fleet.db.write() as conn:
+        assert await carry_out(conn, 4711, Order("pause", ANN), T0) is None
+
+
+# releases that go out by themselves
+
+
+async def test_a_new_release_goes_out_once(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    await fleet.release()
+    first = await fleet.planner.plan(fleet.channel)
+    again = await fleet.planner.plan(fleet.channel)
+    assert first is not None
+    assert first.release is not None
+    assert again is not None
+    assert (again.release, again.reason) == (None, f"{NEW[:19]} is on its way")
+    await fleet.go()
+    assert len(fleet.offered()) == 1
+
+
+async def test_what_failed_or_was_left_by_hand_does_not_come_back_by_itself(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"soak": "0s", "healthy_for": "0s"})
+    await fleet.release()
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.write() as conn:
+        await rollback.go_back(conn, await rollback.of_channel(conn, fleet.channel, None), ANN, fleet.now)
+    await fleet.go()
+    await fleet.all(Outcome.HEALTHY)
+    choice = await fleet.planner.plan(fleet.channel)
+    assert choice is not None
+    assert choice.release is None
+    assert choice.reason == f"{NEW[:19]} went out already; start a rollout by hand to send it out again"
+
+
+async def test_planners_of_several_replicas_make_one_rollout(postgres_server: str, postgres_template: str) -> None:
+    with databases.postgres_database(postgres_server, postgres_template) as url:
+        fleets = [ManagerFleet(Database.at(url)) for _ in range(4)]
+        await fleets[0].settle(1)
+        await fleets[0].release()
+        await asyncio.gather(*(each.planner.plan(fleets[0].channel) for each in fleets))
+        assert await fleets[0].count(schema.rollouts) == 1
+        for each in fleets:
+            await each.db.close()
