@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tests.support import databases, postgres
 from tests.support.absent import cannot
+from tests.support.manager import Manager, People, empty, serving
+from tests.support.manager import people as people_of
 
 from groundwork.paths import GroundError
 from tidegate.manager.store.database import Database
@@ -51,3 +53,33 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     one = Database.at(database_url)
     yield one
     await one.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def manager_running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    """A manager for the tests of a module; `manager_db` empties its database for each."""
+    folder = tmp_path_factory.mktemp("manager")
+    if request.param == "sqlite":
+        url = databases.sqlite_copy(request.getfixturevalue("sqlite_template"), folder)
+        with serving(url, folder) as one:
+            yield one
+        return
+    server, template = (request.getfixturevalue(name) for name in ("postgres_server", "postgres_template"))
+    with databases.postgres_database(server, template) as url, serving(url, folder) as one:
+        yield one
+
+
+@pytest.fixture
+async def manager_db(manager_running: Manager) -> AsyncIterator[Database]:
+    """The database of the running manager, empty; of the test's own event loop."""
+    one = Database.at(manager_running.database_url)
+    await empty(one)
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def people(manager_running: Manager, manager_db: Database) -> AsyncIterator[People]:
+    """Callers of the running manager, one for each role."""
+    async with people_of(manager_running, manager_db) as some:
+        yield some

@@ -3,11 +3,9 @@
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-
-from tidegate.agent.settings import Settings
 
 _LEVELS: Mapping[str, int] = {
     "panic": logging.CRITICAL,
@@ -18,6 +16,22 @@ _LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+
+
+class LogSettings(Protocol):
+    """What the log goes by."""
+
+    @property
+    def log_level(self) -> str:
+        """The least important lines to show."""
+
+    @property
+    def log_format(self) -> str:
+        """How lines look."""
+
+    @property
+    def no_color(self) -> bool:
+        """Whether they have no colours."""
 
 
 class ErrorOutput:
@@ -32,7 +46,7 @@ class ErrorOutput:
     fatal = failure = err = error = critical = exception = msg
 
 
-def configure_logs(settings: Settings, *, quiet: bool = False) -> None:
+def configure_logs(settings: LogSettings, *, quiet: bool = False) -> None:
     """Set up structlog. `quiet` is for commands whose output is the answer: only warnings, unless debugging."""
     level = _LEVELS[settings.log_level]
     if quiet and level > logging.DEBUG:
@@ -50,7 +64,7 @@ def configure_logs(settings: Settings, *, quiet: bool = False) -> None:
     )
 
 
-def _format(settings: Settings) -> str:
+def _format(settings: LogSettings) -> str:
     """As Watchtower's auto: for people on a terminal, else logfmt."""
     if settings.log_format != "auto":
         return settings.log_format

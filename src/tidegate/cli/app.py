@@ -13,6 +13,7 @@ from tidegate.agent.settings import Settings, SettingsError
 from tidegate.cli import tables
 from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
+from tidegate.cli.manager.app import manager
 from tidegate.cli.run import prepare, pulls_shown, run_agent
 
 # Flags of `agent run` (--host, --scope, ...) hold for every command; they are read by `load_settings`, as there.
@@ -28,6 +29,7 @@ app = typer.Typer(
 agent = typer.Typer(no_args_is_help=True, help="The agent beside a cluster.")
 quarantine = typer.Typer(no_args_is_help=True, help="Releases that failed and are not tried again.")
 app.add_typer(agent, name="agent")
+app.add_typer(manager, name="manager")
 agent.add_typer(quarantine, name="quarantine")
 
 Names = Annotated[

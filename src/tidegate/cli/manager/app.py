@@ -1,0 +1,48 @@
+"""The commands. The manager's libraries are loaded by those that need them."""
+
+import os
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tidegate.cli.failures import FAILED, complain
+from tidegate.cli.manager.help import ServeCommand
+
+EXTRA = ("aiosqlite", "alembic", "fastapi", "httptools", "psycopg", "pydantic", "sqlalchemy", "uvicorn", "uvloop")
+_ROLES = "viewer, operator, approver or admin"
+
+manager = typer.Typer(no_args_is_help=True, help="The manager of a fleet: its process, its database, its key.")
+
+
+@manager.command(cls=ServeCommand)
+def serve() -> None:
+    """Run the manager until it is told to end. It is set up by the variables below."""
+    _run(lambda work, settings: work.serve(settings))
+
+
+@manager.command()
+def migrate() -> None:
+    """Bring the database to what this version needs; `serve` does so, too."""
+    _run(lambda work, settings: work.migrate(settings))
+
+
+@manager.command("create-token")
+def create_token(
+    name: Annotated[str, typer.Argument(help="The user whose token it is, such as anna or ci.")],
+    *,
+    role: Annotated[str, typer.Option("--role", help=f"What it allows: {_ROLES}.")],
+) -> None:
+    """Make a token in the database at hand and print it, once; that is how the first administrator comes to be."""
+    _run(lambda work, settings: work.create_token(settings, name, role))
+
+
+def _run(what: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> NoReturn:
+    try:
+        from tidegate.cli.manager import work  # noqa: PLC0415 - it loads the manager's libraries
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        complain(f"The manager is not installed here ({error.name} is missing): pip install 'tidegate[manager]'.")
+        raise typer.Exit(FAILED) from None
+    raise typer.Exit(work.ended(what, os.environ))

@@ -1,0 +1,87 @@
+"""What the commands do."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+import uvloop
+
+from tidegate.agent.logs import configure_logs
+from tidegate.cli.failures import FAILED, INTERRUPTED, OK, USAGE, complain
+from tidegate.manager.parts import KeyFileError, now
+from tidegate.manager.people.audit import MANAGER, Actor, record
+from tidegate.manager.people.names import NAME_TAKES, is_user_name
+from tidegate.manager.people.roles import Role
+from tidegate.manager.people.tokens import make_token
+from tidegate.manager.serve import ListenError
+from tidegate.manager.serve import serve as run_manager
+from tidegate.manager.settings import ManagerSettings, ManagerSettingsError, load_manager_settings
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreError
+from tidegate.manager.store.migrate import migrate as run_migrations
+
+_HERE = "command line"
+_log = structlog.get_logger(__name__)
+
+
+class UsageError(Exception):
+    """What was asked for is not to be had; the message says what is."""
+
+
+def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], environ: Mapping[str, str]) -> int:
+    """Run a command to its end; the exit code."""
+    try:
+        settings = load_manager_settings(environ)
+        configure_logs(settings)
+        os.umask(0o077)  # the database and the key are for nobody else
+        for warning in settings.warnings:
+            _log.warning(warning)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(what(sys.modules[__name__], settings))
+    except (ManagerSettingsError, UsageError) as error:
+        complain(str(error))
+        return USAGE
+    except (StoreError, KeyFileError, ListenError, OSError) as error:
+        complain(" ".join(f"{error}.".split()))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return OK
+
+
+async def serve(settings: ManagerSettings) -> None:
+    """Run the manager."""
+    await run_manager(settings)
+
+
+async def migrate(settings: ManagerSettings) -> None:
+    """Bring the database up to date, and say from what to what."""
+    db = Database.at(settings.database_url)
+    try:
+        before, after = await run_migrations(db)
+    finally:
+        await db.close()
+    print(f"The database is at revision {after}" + (f"; it was at {before or 'none'}." if before != after else "."))
+
+
+async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
+    """Make a token, and print it alone on the output."""
+    if role not in set(Role):
+        raise UsageError(f"--role {role!r} is not one of {', '.join(Role)}.")
+    if not is_user_name(user):
+        raise UsageError(f"{user!r} is no name of a user; it takes {NAME_TAKES}.")
+    db = Database.at(settings.database_url)
+    try:
+        await run_migrations(db)
+        async with db.write() as conn:
+            at = now()
+            number, text = await make_token(conn, user, Role(role), at, by=_HERE)
+            about = {"user": user, "role": role}
+            await record(conn, Actor(MANAGER, _HERE), "token.create", f"token {number}", at, after=about)
+    finally:
+        await db.close()
+    print(text)
+    print(f"Token {number} of {user} ({role}). It is not shown again.", file=sys.stderr)

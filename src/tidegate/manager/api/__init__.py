@@ -1,0 +1,1 @@
+"""The HTTP API: what is between a request and what is done about it."""

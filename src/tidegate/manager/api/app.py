@@ -1,0 +1,29 @@
+"""The app: every route, and what is around them."""
+
+from fastapi import APIRouter, FastAPI
+
+from tidegate import __version__
+from tidegate.manager.api.handlers import add_handlers
+from tidegate.manager.api.openapi import describe
+from tidegate.manager.api.outermost import Outermost
+from tidegate.manager.api.router import add_routes
+from tidegate.manager.api.routes import health, me
+from tidegate.manager.parts import Parts
+
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    me.router,
+)
+"""Every router; a new one is added here."""
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """An app of these parts. Raises `UndeclaredRouteError` where a route does not say who may use it."""
+    app = FastAPI(title="Tidegate", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    add_handlers(app)
+    add_routes(app, ROUTERS)
+    describe(app)
+    app.add_middleware(Outermost)
+    return app

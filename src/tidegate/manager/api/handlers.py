@@ -1,0 +1,81 @@
+"""What becomes of everything that may be raised while a request is answered."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import IntegrityError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Fault, Problem, response
+from tidegate.manager.store.errors import StoreUnavailableError
+
+_log = structlog.get_logger(__name__)
+_PHRASES = {"missing": "it is missing", "extra_forbidden": "it is not known"}
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Have every error answered as problem details."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreUnavailableError, _unavailable)
+    app.add_exception_handler(IntegrityError, _overtaken)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    return response(cast("Problem", error))
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    faults = [_fault(one) for one in cast("RequestValidationError", error).errors()]
+    return response(Problem(INVALID, "invalid", "; ".join(f"{f.field}: {f.message}" for f in faults), errors=faults))
+
+
+def _fault(one: Any) -> Fault:
+    message = _PHRASES.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
+    return Fault(".".join(str(part) for part in one["loc"]), message)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    wrong = cast("HTTPException", error)
+    status = HTTPStatus(wrong.status_code)
+    path = request.url.path
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            detail = f"There is nothing at {path}; /openapi.json lists what there is."
+            return response(Problem(status, "not-found", detail))
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allow = ", ".join(sorted(_methods(request)))
+            detail = f"{path} does not take {request.method}; it takes {allow}."
+            return response(Problem(status, "method-not-allowed", detail, headers={"Allow": allow}))
+        case _:
+            code = status.phrase.lower().replace(" ", "-")
+            return response(Problem(status, code, str(wrong.detail), headers=wrong.headers))
+
+
+def _methods(request: Request) -> Iterable[str]:
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    wrong = cast("StoreUnavailableError", error)
+    _log.warning("the database could not be used", reason=str(wrong))
+    again = {"Retry-After": str(wrong.retry_after_s)}
+    detail = f"The request was not done: {wrong}. Try again in {wrong.retry_after_s} s."
+    return response(Problem(UNAVAILABLE, "unavailable", detail, headers=again))
+
+
+async def _overtaken(_: Request, error: Exception) -> Response:
+    _log.info("a write was overtaken by another", reason=type(cast("IntegrityError", error).orig).__name__)
+    detail = (
+        "Something that this refers to was changed or made meanwhile; nothing was done. Read it again and try anew."
+    )
+    return response(Problem(CONFLICT, "overtaken", detail))

@@ -1,0 +1,145 @@
+"""The manager as a process: its server and its background work, until it is told to end."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import resource
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+import uvicorn
+
+from tidegate import __version__
+from tidegate.manager.api.app import create_app
+from tidegate.manager.parts import Parts, make_parts
+from tidegate.manager.services import services
+from tidegate.manager.settings import ManagerSettings
+from tidegate.manager.store.migrate import migrate
+from tidegate.manager.supervision import at_work
+
+_BACKLOG = 4096
+_KEEP_ALIVE_S = 75
+_log = structlog.get_logger(__name__)
+
+
+class ListenError(Exception):
+    """The address cannot be listened at."""
+
+
+async def serve(settings: ManagerSettings) -> None:
+    """Run until a signal. Raises `StoreError`, `KeyFileError` and `ListenError` where it cannot begin."""
+    _tell_libraries_logs()
+    _take_many_connections()
+    parts = make_parts(settings)
+    try:
+        before, after = await migrate(parts.db)
+        if before != after:
+            _log.info("the database was brought up to date", before=before or None, after=after)
+        with listening(*settings.listen) as sock:
+            await run(parts, sock)
+    finally:
+        await parts.db.close()
+
+
+async def run(parts: Parts, sock: socket.socket, *, signals: bool = True) -> None:
+    """Serve at this socket until a signal, or until `parts.stopping` is set. The database has been migrated."""
+    server = _Server(_config(parts), parts.stopping, signals=signals)
+    parts.db.follow()
+    host, port = sock.getsockname()[:2]
+    tls = parts.settings.tls_cert is not None
+    _log.info("the manager listens", version=__version__, host=host, port=port, tls=tls)
+    async with at_work(services(parts)), asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(server.end_when_told())
+        await server.serve(sockets=[sock])
+        watching.cancel()
+    _log.info("the manager has ended")
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens there. Raises `ListenError`."""
+    family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
+    both = family == socket.AF_INET6 and not host
+    try:
+        with socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both) as sock:
+            yield sock
+    except OSError as error:
+        raise ListenError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which ends all that is open as soon as it is told to end."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, signals: bool) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._signals = (signal.SIGINT, signal.SIGTERM) if signals else ()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's would kill the process before the background work has ended."""
+        loop = asyncio.get_running_loop()
+        for one in self._signals:
+            loop.add_signal_handler(one, self._told)
+        try:
+            yield
+        finally:
+            for one in self._signals:
+                loop.remove_signal_handler(one)
+
+    def _told(self) -> None:
+        if self._stopping.is_set():
+            self.force_exit = True
+        self._stopping.set()
+
+    async def end_when_told(self) -> None:
+        """Stop listening once the process is to end."""
+        await self._stopping.wait()
+        self.should_exit = True
+
+
+def _config(parts: Parts) -> uvicorn.Config:
+    settings = parts.settings
+    return uvicorn.Config(
+        create_app(parts),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_s)),
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def _take_many_connections() -> None:
+    """Each agent holds one, so as many as the system lets us."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class _ToOurLog(logging.Handler):
+    """Hands on what libraries log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        about: dict[str, Any] = {"of": record.name}
+        if record.exc_info:
+            about["exc_info"] = record.exc_info
+        _log.log(record.levelno, record.getMessage(), **about)
+
+
+def _tell_libraries_logs() -> None:
+    root = logging.getLogger()
+    root.handlers = [_ToOurLog(logging.WARNING)]
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -1,0 +1,18 @@
+"""Everything that the manager does in the background."""
+
+from collections.abc import Callable
+
+from tidegate.manager.api.idempotency import Forgetting
+from tidegate.manager.parts import Parts, Service
+from tidegate.manager.people.uses import TokenUses
+
+SERVICES: tuple[Callable[[Parts], Service], ...] = (
+    TokenUses,
+    Forgetting,
+)
+"""What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
+
+
+def services(parts: Parts) -> list[Service]:
+    """The services of these parts."""
+    return [parts.one(make) for make in SERVICES]

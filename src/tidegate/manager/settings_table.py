@@ -1,0 +1,110 @@
+"""Every setting of the manager: the one source for parsing, for `tidegate manager serve --help` and for docs/."""
+
+from dataclasses import dataclass
+
+from tidegate.agent import settings_kinds as kinds
+from tidegate.agent.settings_kinds import Kind
+from tidegate.manager import settings_kinds as own
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable. `field` is its name in `ManagerSettings`; `default` is written as a person would, empty: none."""
+
+    field: str
+    env: str
+    kind: Kind
+    default: str
+    meaning: str
+    secret: bool = False
+
+
+def _s(name: str, kind: Kind, default: str, meaning: str, *, field: str = "", secret: bool = False) -> Setting:
+    return Setting(field or name, f"TIDEGATE_{name.upper()}", kind, default, meaning, secret)
+
+
+def _secret(name: str, meaning: str) -> Setting:
+    return _s(name, kinds.SECRET, "", meaning, secret=True)
+
+
+STORE = (
+    _s("data", kinds.PATH, "/var/lib/tidegate-manager", "The folder for the database and the signing key."),
+    _s(
+        "database_url",
+        own.DATABASE,
+        "",
+        "The database; without it, SQLite in the data folder.",
+        secret=True,
+    ),
+    _s(
+        "signing_key",
+        kinds.PATH,
+        "",
+        "The file of the Ed25519 key that signs what agents are told, made at the first start; without it, "
+        "signing.key in the data folder.",
+        field="signing_key_file",
+    ),
+)
+
+SERVER = (
+    _s("listen", kinds.LISTEN, "127.0.0.1:8080", "Where the manager listens; port 0 takes a free one."),
+    _s("tls_cert", own.FILE, "", "The certificate, and its chain, in PEM; without it, TLS is a proxy's in front."),
+    _s("tls_key", own.FILE, "", "The certificate's private key in PEM."),
+    _s(
+        "trusted_proxies",
+        own.NETWORKS,
+        "",
+        "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; without it, nobody's.",
+    ),
+    _s("public_url", own.URL, "", "The address that people reach the manager at, for links in what it sends."),
+    _s("max_request", own.SIZE, "2MiB", "The largest request body.", field="max_request_bytes"),
+    _s("rate", own.RATE, "50/s", "How many requests a token may make; bursts of four times that pass."),
+    _s("rate_address", own.RATE, "10/s", "How many requests without a valid token an address may make."),
+    _s("metrics_public", kinds.BOOL, "false", "/metrics answers without a token; else it takes any valid one."),
+    _s("shutdown", kinds.DURATION, "5s", "How long requests under way may take at the end.", field="shutdown_s"),
+)
+
+RELEASES = (
+    _s("poll_interval", kinds.INTERVAL, "5m", "The time between two looks at a channel.", field="poll_interval_s"),
+    Setting("docker_config", "DOCKER_CONFIG", kinds.PATH, "", "The folder with config.json, which names credentials."),
+    Setting("repo_user", "REPO_USER", kinds.SECRET, "", "The user for every registry.", secret=True),
+    Setting("repo_pass", "REPO_PASS", kinds.SECRET, "", "The password for every registry.", secret=True),
+    _s("registry_ca", kinds.AUTHORITIES, "", "Certificates to trust for registries, beside the system's."),
+    _s("insecure_registries", kinds.HOSTS, "", "Registries that are spoken to without TLS."),
+    _secret("webhook_github", "The secret that GitHub signs its webhooks with; without one they are refused."),
+    _secret("webhook_distribution", "The bearer token that the distribution registry sends."),
+    _secret("webhook_dockerhub", "The token of Docker Hub's webhooks."),
+    _secret("webhook_harbor", "The Authorization header that Harbor sends."),
+    _secret("webhook_generic", "The bearer token of plain webhooks."),
+)
+
+ALERTS = (
+    _s("alert_webhooks", own.URLS, "", "Where alerts are posted as JSON.", secret=True),
+    _secret("alert_webhook_secret", "The secret that posted alerts are signed with."),
+    _s("smtp", own.SMTP, "", "The server that alerts are mailed through.", field="smtp_url", secret=True),
+    _s("mail_from", own.ADDRESS, "", "The sender of mailed alerts."),
+    _s("mail_to", own.ADDRESSES, "", "Who gets mailed alerts."),
+    _s("apprise", own.WORDS, "", "Apprise's addresses for alerts; needs the `apprise` extra.", secret=True),
+    _s("offline_after", kinds.INTERVAL, "3m", "How long an agent is silent before it is offline.", field="offline_s"),
+)
+
+PROCESS = (
+    _s(
+        "log_format",
+        kinds.choice("auto", "logfmt", "pretty", "json"),
+        "auto",
+        "How log lines look; auto: pretty on a terminal.",
+    ),
+    _s("log_level", kinds.LEVEL, "info", "The least important log lines to show."),
+    Setting("no_color", "NO_COLOR", kinds.PRESENT, "false", "No colours in log lines."),
+)
+
+GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
+    ("What it keeps", STORE),
+    ("The server", SERVER),
+    ("Releases", RELEASES),
+    ("Alerts", ALERTS),
+    ("The process", PROCESS),
+)
+
+SETTINGS: tuple[Setting, ...] = tuple(setting for _, group in GROUPS for setting in group)
