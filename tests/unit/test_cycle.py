@@ -43,6 +43,7 @@ class Parts:
         self.whole: tuple[str, ...] = ()
         self.settings = SimpleNamespace(run_once=False, **settings)
         self.own: str | None = None
+        self.link = None
         self.own_ending = Ending.COMMITTED
         self.closes = TOMORROW
         self.decisions = list(decisions)

@@ -73,6 +73,7 @@ class Bench:
             engine=SimpleNamespace(containers=_none),
             updater=SimpleNamespace(recover=self._end),
             own=None,
+            link=None,
             surveyor=lambda: None,
             decider=lambda **_: None,
         )

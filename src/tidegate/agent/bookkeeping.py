@@ -63,7 +63,7 @@ class Bookkeeping:
 
     async def _condemn(self, prepared: Sequence[Prepared], result: Result) -> None:
         """What failed goes to quarantine; what moved with it and is innocent does not."""
-        for one in _at_fault(prepared, result.culprit):
+        for one in at_fault(prepared, result.culprit):
             self._quarantine(one, one.replacement.new_digest, result.reason)
             if not one.policy.no_pull:
                 await self._retention.drop(one.replacement, one.policy.keep_images)
@@ -173,7 +173,7 @@ class Bookkeeping:
                 _log.error("that could not be noted in the history", reason=str(error))
 
 
-def _at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:
+def at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:
     """Whose release failed: the culprit's, or that of the container it follows; all, if unknown."""
     by_name = {one.replacement.name: one for one in prepared}
     one = by_name.get(culprit)

@@ -66,6 +66,8 @@ class Cycle:
         decisions = await self._decider.decide(survey, self._parts.clock(), patient=not images)
         decisions = unended.left_out(decisions) if unended else decisions
         self._tell(decisions)
+        if self._parts.link is not None:
+            self._parts.link.seen(decisions)
         there = {place.name for place in whole.places}
         self._told = {name: said for name, said in self._told.items() if name in there}
         tally = await self._act(whole, decisions)

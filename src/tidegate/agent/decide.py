@@ -15,6 +15,8 @@ from tidegate.engine.model import Image
 from tidegate.engine.port import Engine
 from tidegate.registry.errors import RegistryError
 
+FOR_THE_MANAGER = "it is for the manager to say"
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -52,7 +54,9 @@ class Gates(Protocol):
 class Decider:
     """Compares what runs with what is on the channel, then asks the gates."""
 
-    def __init__(self, engine: Engine, detector: Detector, gates: Gates) -> None:
+    def __init__(self, engine: Engine, detector: Detector, gates: Gates, *, managed: bool = False) -> None:
+        """`managed`: a manager says what is updated, and nothing is by itself."""
+        self._managed = managed
         self._engine = engine
         self._detector = detector
         self._gates = gates
@@ -130,6 +134,8 @@ class Decider:
         due = Decision(place, Action.UPDATE, "a newer release is on its channel", running, digest, new_image)
         if policy.monitor_only:
             return replace(due, action=Action.MONITOR, reason=f"{due.reason}; it is monitored only")
+        if self._managed:
+            return replace(due, action=Action.SKIP, reason=f"{due.reason}; {FOR_THE_MANAGER}")
         if why := self._gates.quarantined(place, digest):
             return replace(due, action=Action.SKIP, reason=why, quarantined=True)
         if closed := self._gates.closed(place, policy, digest, now):

@@ -43,6 +43,7 @@ class Agent:
         self._busy_retry = timedelta(seconds=busy_retry_s)
         self.cycle = Cycle(parts)
         self._busy = asyncio.Lock()
+        self._link = parts.link
         self.metrics = parts.metrics
         self._appeared: set[str] = set()
         self._waiting: dict[str, datetime] = {}
@@ -63,10 +64,14 @@ class Agent:
         with self._parts.hub.listening(self._on_event):
             try:
                 await self._start()
+                if self._link is not None:
+                    self._link.start(self._stir.set)
                 while True:
                     await self._patiently(self._look)
                     await self._wait()
             finally:
+                if self._link is not None:
+                    await self._link.close()
                 await self._control.close()
                 await self._errands.end()
                 if self._api is not None:
@@ -143,6 +148,7 @@ class Agent:
         have it tried again and again. What was due stays due where the engine went away.
         """
         async with self._busy:
+            await self._carry_out()
             now, narrow, only = self._parts.clock(), not self._due, frozenset(self._appeared)
             early = self._again is not None and now < self._again
             if early or (narrow and not only and self._again is None):
@@ -150,6 +156,17 @@ class Agent:
             await self._run_cycle(only=only if narrow else None)
             self._appeared -= only
             self._due = False
+
+    async def _carry_out(self) -> None:
+        """What the manager has assigned, as far as it is due."""
+        due = self._link.next_due() if self._link is not None else None
+        if self._link is None or due is None or due > self._parts.clock():
+            return
+        unended = await self._recover()
+        try:
+            await self._link.carry_out(unended)
+        finally:
+            self._end_soon()
 
     async def _update_images(self, images: tuple[str, ...]) -> None:
         """For the HTTP API, which holds the lock already."""
@@ -185,7 +202,8 @@ class Agent:
 
     async def _wait(self) -> None:
         """Until the schedule says so, a container appears, or one that was held back may be ready."""
-        until = min([self._next, *self._waiting.values(), *([self._again] if self._again else [])])
+        due = self._link.next_due() if self._link is not None else None
+        until = min([self._next, *self._waiting.values(), *(at for at in (self._again, due) if at is not None)])
         if await within(self._stir, max(0.0, (until - self._parts.clock()).total_seconds())):
             await asyncio.sleep(_SETTLE_EVENTS_S)
         self._stir.clear()
@@ -199,6 +217,8 @@ class Agent:
 
     def _on_event(self, event: Event) -> None:
         """A container that somebody starts is looked at soon, without waiting for the next poll."""
+        if self._link is not None:
+            self._link.heard(event)
         if event.kind != "container" or event.action != "start" or not self._parts.settings.polls:
             return
         name = event.attributes.get("name", "")

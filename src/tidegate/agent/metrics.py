@@ -5,12 +5,17 @@ names that such a library would change.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+Sample = tuple[str, str, str, int]
+"""A metric's name, its kind, what it means, and its value."""
 
 
 class UpdateOutcome(StrEnum):
@@ -29,7 +34,7 @@ class Metrics:
 
     A check is what Watchtower calls a scan: a poll, or what a call of `/v1/update` asked for. Looks in between, at
     containers that started or are tried again, are none; the `updates` that come of them count.
-    `unended` updates were cut off and could not be ended yet.
+    `unended` updates were cut off and could not be ended yet. `more` are those of the link to a manager.
     """
 
     containers_scanned: int = 0
@@ -38,6 +43,7 @@ class Metrics:
     scans_total: int = 0
     scans_skipped: int = 0
     unended: int = 0
+    more: Callable[[], Sequence[Sample]] = tuple
     updates: Counter[UpdateOutcome] = field(default_factory=Counter)
     _durations: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     _duration_sum_s: float = 0.0
@@ -61,12 +67,12 @@ class Metrics:
     def exposition(self) -> str:
         """The text format of Prometheus."""
         lines: list[str] = []
-        for name, kind, meaning, value in self._simple():
+        for name, kind, meaning, value in (*self._simple(), *self.more()):
             lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", f"{name} {value}"]
         lines += self._update_lines() + self._duration_lines()
         return "\n".join(lines) + "\n"
 
-    def _simple(self) -> tuple[tuple[str, str, str, int], ...]:
+    def _simple(self) -> tuple[Sample, ...]:
         last = "in the last check"
         return (
             ("watchtower_containers_scanned", "gauge", f"Containers looked at {last}", self.containers_scanned),

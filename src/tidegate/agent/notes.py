@@ -35,13 +35,21 @@ class Notes:
         self._journal = journal
         self._txid = txid
 
-    def begin(self, replacements: Sequence[Replacement], hold: Hold | None, *, handover: bool) -> None:
-        """Open the journal. Raises `StateError`."""
+    def begin(
+        self,
+        replacements: Sequence[Replacement],
+        hold: Hold | None,
+        *,
+        handover: bool,
+        assignments: Sequence[str] = (),
+    ) -> None:
+        """Open the journal; `assignments` are the ids of what the manager wants done by it. Raises `StateError`."""
         record = {
             "kind": "begin",
             "handover": handover,
             "replacements": [it.record() for it in replacements],
             "hold": hold.record() if hold else None,
+            "assignments": list(assignments),
         }
         self._journal.begin(self._txid, record)
 

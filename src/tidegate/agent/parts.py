@@ -13,6 +13,7 @@ from tidegate.agent.decide import Decider
 from tidegate.agent.detect import Detector
 from tidegate.agent.events import EventHub
 from tidegate.agent.gates import StateGates
+from tidegate.agent.managed import Link
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.missed import past_events
 from tidegate.agent.patience import Patience
@@ -44,7 +45,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Parts:
-    """Everything an agent, or one of its commands, works with. `own` is the agent's container id."""
+    """Everything an agent, or one of its commands, works with. `own` is the agent's container id.
+
+    `link` is None where no manager is set.
+    """
 
     settings: Settings
     engine: Engine
@@ -60,6 +64,7 @@ class Parts:
     successor: Successor
     own: str | None
     clock: Clock = wall_clock
+    link: Link | None = None
 
     def surveyor(self) -> Surveyor:
         """What looks at the engine's containers."""
@@ -68,10 +73,12 @@ class Parts:
     def decider(self, *, remember: bool) -> Decider:
         """What decides; `remember` False leaves no trace in the state."""
         gates = StateGates(self.state, zone=str(self.settings.timezone), remember=remember)
-        return Decider(self.engine, self.detector, gates)
+        return Decider(self.engine, self.detector, gates, managed=self.settings.managed)
 
     async def close(self) -> None:
         """Close every connection."""
+        if self.link is not None:
+            await self.link.close()
         await self.hub.close()
         await self.registry.close()
         await self.engine.close()
@@ -111,7 +118,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         metrics=metrics,
         revive=settings.revive_stopped,
     )
-    return Parts(
+    parts = Parts(
         settings=settings,
         engine=engine,
         registry=registry,
@@ -126,6 +133,16 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         successor=Successor(tools, preparer, updater, state),
         own=own,
     )
+    if settings.managed:
+        parts.link = updater.ends = _link(parts)
+    return parts
+
+
+def _link(parts: Parts) -> Link:
+    """Loaded only where it is asked for: it brings the keys' library with it."""
+    from tidegate.agent.link.link import ManagerLink  # noqa: PLC0415 - as above
+
+    return ManagerLink(parts)
 
 
 def _credentials(settings: Settings) -> ConfiguredCredentials:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import tzinfo
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Any
+from urllib.parse import urlsplit
 
 from tidegate.agent.schedule import Every, Schedule, parse_schedule
 from tidegate.agent.settings_parse import Found, Given, read_arguments, read_environment
@@ -84,6 +86,11 @@ class Settings:
     insecure_registries: tuple[str, ...]
     signatures_file: Path | None
     signatures: SignaturePolicy | None
+    manager: str | None
+    enrol_token: str | None = field(repr=False)
+    enrol_file: Path | None
+    agent_name: str
+    manager_ca: Path | None
     state: Path
     log_format: str
     log_level: str
@@ -102,6 +109,20 @@ class Settings:
     def polls(self) -> bool:
         """Whether it looks for new releases by itself; Watchtower does not while /v1/update is served."""
         return not self.http_api_update or self.http_api_periodic_polls
+
+    @property
+    def managed(self) -> bool:
+        """Whether a manager says what is updated."""
+        return self.manager is not None
+
+    def enrolment_token(self) -> str | None:
+        """The token to enrol with, as it is now; None where none was given, or its file is not there (yet)."""
+        if self.enrol_token is not None or self.enrol_file is None:
+            return self.enrol_token
+        try:
+            return self.enrol_file.read_text().strip() or None
+        except (OSError, UnicodeDecodeError):
+            return None
 
     @property
     def policy_defaults(self) -> PolicyDefaults:
@@ -199,6 +220,7 @@ def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) 
         for name in found.names:
             _check_name(name, found)
     _check_schedule(values, found)
+    _check_manager(values, given, found)
 
 
 def _check_name(name: str, found: Found) -> None:
@@ -220,6 +242,32 @@ def _check_schedule(values: dict[str, Any], found: Found) -> None:
         found.errors.append(f"WATCHTOWER_SCHEDULE (--schedule) cannot be used: {error}; it takes {takes}.")
 
 
+def _check_manager(values: dict[str, Any], given: Iterable[str], found: Found) -> None:
+    if values["manager"] is None:
+        without = {"enrol_token", "enrol_file", "manager_ca"} & set(given)
+        if without:
+            found.warnings.append("TIDEGATE_MANAGER is not set, so what is told of a manager has no effect.")
+        return
+    if {"enrol_token", "enrol_file"} <= set(given):
+        found.errors.append("TIDEGATE_ENROL_TOKEN and TIDEGATE_ENROL_TOKEN_FILE are both set: give one of them.")
+    if values["manager"].startswith("http://") and not _is_near(values["manager"]):
+        found.warnings.append(
+            f"TIDEGATE_MANAGER is {values['manager']}, without TLS: who is on the way can read what the agent tells, "
+            f"and keep assignments from it. Use https://."
+        )
+    if values["run_once"]:
+        found.warnings.append("An agent that looks once carries out no assignments of its manager.")
+
+
+def _is_near(url: str) -> bool:
+    """Whether an address is this machine's, or a name that only a private network knows, such as a Compose service."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return "." not in host or host.endswith(".localhost")
+
+
 def _check_signatures(values: dict[str, Any], environ: Mapping[str, str], found: Found) -> None:
     values["signatures"] = None
     if values["signatures_file"] is None:
@@ -236,6 +284,13 @@ def _finished(values: dict[str, Any]) -> dict[str, Any]:
     """What follows from several settings: the log level, and the images that cleanup keeps."""
     if values["trace"] or values["debug"]:
         values["log_level"] = "trace" if values["trace"] else "debug"
+    values["agent_name"] = values["agent_name"] or _host_name()
     if values["keep_images"] is None and values["cleanup"]:
         values["keep_images"] = 1
     return values
+
+
+def _host_name() -> str:
+    """The host's name as an agent may be called; what it has in other letters is left out."""
+    plain = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in gethostname())
+    return plain.strip("._-")[:63] or "agent"

@@ -20,6 +20,7 @@ from tidegate.domain.values import BOOL_TAKES, parse_bool, split_list
 _LONGEST_PREFIX = 27
 _LAST_PORT = 65535
 _API_VERSION = re.compile(r"v?(\d+\.\d+)", re.ASCII)
+_AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _DIGITS = re.compile(r"\d{1,5}", re.ASCII)
 _MOUNTED_SECRETS = "/run/secrets/"
 
@@ -142,7 +143,25 @@ def _listen(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _manager(text: str) -> str:
+    """The address without a path: the agent adds its own."""
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError where it is no port
+    more = parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+        raise ValueError(text)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _agent_name(text: str) -> str:
+    if _AGENT_NAME.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
 TEXT = Kind("text", str)
+MANAGER = Kind("an address such as https://tidegate.example.com, without a path", _manager)
+AGENT_NAME = Kind("1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or digit", _agent_name)
 BOOL = Kind(BOOL_TAKES, parse_bool)
 PRESENT = Kind("any value; false and 0 mean no", lambda text: text not in {"false", "0"})
 COUNT = Kind("a whole number", parse_count)

@@ -253,12 +253,29 @@ REFUSED = tuple(
     for flag, envs, kind, meaning, short, why in REFUSED_SETTINGS
 )
 
+MANAGER = (
+    _own("manager", kinds.MANAGER, "", "The manager that says what is updated and when; without it, the agent does."),
+    Setting(
+        "enrol_token",
+        "",
+        ("TIDEGATE_ENROL_TOKEN",),
+        kinds.SECRET,
+        "",
+        "The token that the agent enrols with at its first start, once.",
+        secret=True,
+    ),
+    _env("TIDEGATE_ENROL_TOKEN_FILE", kinds.PATH, "", "The file that holds it; it may come later.", field="enrol_file"),
+    _own("agent-name", kinds.AGENT_NAME, "", "What the manager calls the agent; without it, the host's name."),
+    _own("manager-ca", kinds.AUTHORITIES, "", "Certificates to trust for the manager, beside the system's."),
+)
+
 GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("Engine", ENGINE),
     ("When to check", WHEN),
     ("Which containers", WHICH),
     ("How to update", HOW),
     ("Registries", REGISTRY),
+    ("The manager", MANAGER),
     ("The process", PROCESS),
     ("Refused", REFUSED),
 )

@@ -55,10 +55,10 @@ class Successor:
         self._expected: str | None = None
         self._asked = asyncio.Event()
 
-    async def hand_over(self, decision: Decision) -> Ending:
+    async def hand_over(self, decision: Decision, assignments: Sequence[str] = ()) -> Ending:
         """Start the successor and let it take over. Returns only where it did not, with everything put back.
 
-        Raises `EngineUnavailableError`.
+        `assignments` are the ids of what the manager wants done by it. Raises `EngineUnavailableError`.
         """
         self._asked.clear()
         txid = new_id()
@@ -72,13 +72,15 @@ class Successor:
         except UnverifiedError as error:
             self._updater.tell_unverified([decision], str(error))
             return Ending.FAILED
-        return await self._hand_over(txid, one, riders)
+        return await self._hand_over(txid, one, riders, assignments)
 
-    async def _hand_over(self, txid: str, one: Prepared, riders: Sequence[Prepared]) -> Ending:
+    async def _hand_over(
+        self, txid: str, one: Prepared, riders: Sequence[Prepared], assignments: Sequence[str]
+    ) -> Ending:
         it, policy = one.replacement, one.policy
         policies = {each.replacement.id: each.policy for each in (one, *riders)}
         replacements = [each.replacement for each in (one, *riders)]
-        transaction = Transaction(txid, self._tools, replacements, policies)
+        transaction = Transaction(txid, self._tools, replacements, policies, assignments=assignments)
         transaction.begin(handover=True)
         guard = transaction.guard(it)
         with self._tools.hub.listening(guard.feed):
@@ -149,7 +151,7 @@ class Successor:
         if isinstance(cause, Unhealthy) and one.replacement.strategy is Strategy.SWAP:
             cause = Inconclusive(f"{cause}; it had a private network only")  # nobody can tell which of the two it was
         result = await transaction.settled(one.replacement, guard, cause)
-        await self._updater.conclude(transaction.id, result, [one])
+        await self._updater.conclude(transaction.id, result, [one], assignments=transaction.assignments)
         return result.ending
 
     async def serve(self, request: Mapping[str, Any]) -> CommandOutcome:

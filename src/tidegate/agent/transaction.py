@@ -37,7 +37,8 @@ class Transaction:
     What people do counts from `began_ns` on: before the containers were looked at. `replaced` are those whose candidate
     serves; `since_ns` tells, by id, from when on nobody has looked at what people do to it. `theirs` are containers
     that somebody acted on, with the newer release in their place, and what was done. `hold` is for the quarantine,
-    once the transaction is committed. When `stop` is set, it comes to rest as soon as it can.
+    once the transaction is committed. `assignments` are the ids of those of the manager that it carries out. When
+    `stop` is set, it comes to rest as soon as it can.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Transaction:
     replaced: list[Replacement] = field(default_factory=list)
     theirs: dict[str, str] = field(default_factory=dict)
     hold: Hold | None = None
+    assignments: Sequence[str] = ()
     ends: dict[str, Settlement] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     since_ns: dict[str, int] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Transaction:
 
     def begin(self, *, handover: bool = False) -> None:
         """Write down what is about to be done, before anything is. `handover`: by the agent's successor."""
-        self.notes.begin(self.replacements, self.hold, handover=handover)
+        self.notes.begin(self.replacements, self.hold, handover=handover, assignments=self.assignments)
 
     async def run(self) -> Result:
         """From first touch to commit or rollback. Raises `EngineUnavailableError`; recovery goes on from there.

@@ -28,7 +28,8 @@ class Unfinished:
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
     broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
     telling of it was cut off, and `booked` that it is in the history already. `hold` is what it leaves in the
-    quarantine. `restart`: it is no update, but a restart, and `stops` counts how often its stop was begun.
+    quarantine, and `assignments` are the ids of those of the manager that it carries out. `restart`: it is no update,
+    but a restart, and `stops` counts how often its stop was begun.
     """
 
     txid: str
@@ -45,6 +46,7 @@ class Unfinished:
     gave_way: bool = False
     handover: bool = False
     hold: Hold | None = None
+    assignments: tuple[str, ...] = ()
     restart: Restart | None = None
     stops: int = 0
     verdict: str | None = None
@@ -82,6 +84,7 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
             it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
             it.handover = bool(record.get("handover"))
             it.hold = Hold.from_record(record["hold"]) if record.get("hold") else None
+            it.assignments = tuple(map(str, record.get("assignments") or ()))
             known.update({each.id: each for each in it.replacements})
         case "restart" | "stopping":
             _restarting(it, record)

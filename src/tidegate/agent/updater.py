@@ -11,6 +11,7 @@ from tidegate.agent.bookkeeping import Bookkeeping
 from tidegate.agent.decide import Decision
 from tidegate.agent.hold import Hold
 from tidegate.agent.hooks import HookOutcome
+from tidegate.agent.managed import Ends
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.plan_row import Action
@@ -71,6 +72,8 @@ class Updater:
         self.tell_failure = self._books.tell_failure
         self._unverified = Unverified(self._books)
         self.tell_unverified = self._unverified.tell
+        self.ask_hooks = self._hooks.before
+        self.ends: Ends | None = None
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision], closed: Closed) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
@@ -131,11 +134,18 @@ class Updater:
             tally.failed += 1
         return outcome is HookOutcome.DONE
 
-    async def update(self, members: Sequence[Decision], round_: Round, hold: Hold | None = None) -> Result:
+    async def update(
+        self,
+        members: Sequence[Decision],
+        round_: Round,
+        hold: Hold | None = None,
+        *,
+        assignments: Sequence[str] = (),
+    ) -> Result:
         """One transaction over these containers, and what a commit of it brings with it.
 
         Raises `EngineError` or `UnverifiedError` where it could not begin, and `NotEndedError`. `hold` is what a
-        rollback by hand leaves in the quarantine.
+        rollback by hand leaves in the quarantine, `assignments` the ids of what the manager wants done by it.
         """
         txid, began_ns = new_id(), time.time_ns()
         prepared = await self._preparer.prepare(txid, _followed(members))
@@ -148,6 +158,7 @@ class Updater:
             [one.replacement for one in prepared],
             {one.replacement.id: one.policy for one in prepared},
             hold=hold,
+            assignments=assignments,
             began_ns=began_ns,
         )
         return await brought_to_rest(self._run(transaction, prepared, round_), transaction.stop)
@@ -158,7 +169,15 @@ class Updater:
             result = await transaction.run()
             self._hooks.forget(prepared)
             self._unverified.forget(prepared)
-            await self.conclude(transaction.id, result, prepared, began=began, hold=transaction.hold, round_=round_)
+            await self.conclude(
+                transaction.id,
+                result,
+                prepared,
+                began=began,
+                hold=transaction.hold,
+                round_=round_,
+                assignments=transaction.assignments,
+            )
         except EngineUnavailableError:
             raise
         except EngineError as error:
@@ -183,7 +202,14 @@ class Updater:
         if unfinished.booked:
             await self._bring_with_it(unfinished.txid, prepared)
         else:
-            await self.conclude(unfinished.txid, result, prepared, began=began, hold=unfinished.hold)
+            await self.conclude(
+                unfinished.txid,
+                result,
+                prepared,
+                began=began,
+                hold=unfinished.hold,
+                assignments=unfinished.assignments,
+            )
 
     async def conclude(
         self,
@@ -194,6 +220,7 @@ class Updater:
         began: datetime | None = None,
         hold: Hold | None = None,
         round_: Round | None = None,
+        assignments: Sequence[str] = (),
     ) -> None:
         """Tell how a transaction ended, do what a commit brings with it, and close its journal.
 
@@ -201,6 +228,8 @@ class Updater:
         """
         try:
             await self._books.book(result, prepared, began, hold)
+            if self.ends is not None:
+                self.ends.ended(assignments, result, prepared)
             if result.ending is Ending.COMMITTED:
                 self._journal.append(txid, {"kind": "booked"})
                 await self._bring_with_it(txid, prepared, round_)

@@ -1,0 +1,169 @@
+"""HTTP to the manager: signed, bounded, with the manager's clock kept in mind."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from tidegate import __version__
+from tidegate.agent.store.files import Clock
+from tidegate.protocol.keys import Key
+from tidegate.protocol.problems import PROBLEM, Code
+from tidegate.protocol.requests import signed_headers
+from tidegate.registry.backoff import parse_retry_after
+from tidegate.registry.proxy import ProxyError, proxy_for
+
+_MOST_BYTES = 8 * 1024 * 1024
+_CONNECT_S = 10.0
+_ANSWER_S = 30.0
+_OK = 200
+_RETRIED = {408, 425, 429}
+_SERVER_ERROR = 500
+_log = structlog.get_logger(__name__)
+
+
+class LinkError(Exception):
+    """The manager could not be asked; `retry_after_s` is how long it wants to be left alone, if it says."""
+
+    def __init__(self, what: str, retry_after_s: float | None = None) -> None:
+        super().__init__(what)
+        self.retry_after_s = retry_after_s
+
+
+class RefusedError(LinkError):
+    """The manager answered and will not have it; `code` is the problem's, empty where it names none."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code") or str(problem.get("type", "")).removeprefix(PROBLEM))
+        self.problem = problem
+        said = problem.get("detail") or problem.get("title") or "it does not say why"
+        super().__init__(f"the manager answered {status} {self.code}".rstrip() + f": {said}")
+
+
+class ManagerClient:
+    """One session to one manager, opened at the first request."""
+
+    def __init__(self, url: str, clock: Clock, *, ca_file: Path | None = None) -> None:
+        self._base = URL(url)
+        self._clock = clock
+        self._offset = timedelta()
+        self._tls = _trust(ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    def now(self) -> datetime:
+        """The manager's time, as far as it is known."""
+        return self._clock() + self._offset
+
+    async def post(
+        self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None = None, *, wait_s: float = 0.0
+    ) -> Any:
+        """The JSON that a request is answered with, signed by `signer` (a key and an agent's id).
+
+        The answer may take `wait_s` and a while. Where the clocks differ it is asked once more by the manager's.
+        Raises `LinkError`, `RefusedError`.
+        """
+        try:
+            return await self._post(path, message, signer, wait_s)
+        except RefusedError as error:
+            if error.code != Code.CLOCK_SKEW or not self._learn(error.problem.get("time")):
+                raise
+            return await self._post(path, message, signer, wait_s)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _learn(self, time_s: Any) -> bool:
+        """Go by the manager's clock from now on; whether that is another than before."""
+        if isinstance(time_s, bool) or not isinstance(time_s, int | float):
+            return False
+        try:
+            offset = datetime.fromtimestamp(time_s, UTC) - self._clock()
+        except (ValueError, OverflowError, OSError):
+            return False
+        _log.warning(
+            "the manager's clock is another; the agent goes by it", seconds_ahead=round(offset.total_seconds())
+        )
+        self._offset = offset
+        return True
+
+    async def _post(self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None, wait_s: float) -> Any:
+        body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        url = self._base.with_path(path)
+        headers = {"Content-Type": "application/json"}
+        if signer is not None:
+            key, agent = signer
+            time_s = int(self.now().timestamp())
+            headers |= signed_headers(key, agent, "POST", url.raw_path_qs, body, time_s=time_s)
+        try:
+            return await self._send(url, body, headers, wait_s)
+        except ProxyError as error:
+            raise LinkError(f"the proxy to the manager cannot be used: {error}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise LinkError(f"{self._base} does not answer: {error or type(error).__name__}") from error
+
+    async def _send(self, url: URL, body: bytes, headers: Mapping[str, str], wait_s: float) -> Any:
+        proxy, proxy_headers = proxy_for(url)
+        limits = aiohttp.ClientTimeout(total=_CONNECT_S + wait_s + _ANSWER_S, sock_connect=_CONNECT_S)
+        session = self._opened()
+        async with session.post(
+            url,
+            data=body,
+            headers=headers,
+            timeout=limits,
+            allow_redirects=False,
+            proxy=proxy,
+            proxy_headers=proxy_headers,
+        ) as response:
+            return _read(response, await _whole(response))
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=4),
+                headers={"User-Agent": f"tidegate/{__version__}"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise LinkError(f"{response.url.authority} answered with more than {_MOST_BYTES} bytes")
+    return bytes(body)
+
+
+def _read(response: aiohttp.ClientResponse, body: bytes) -> Any:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if response.status == _OK and found is not None:
+        return found
+    retry_after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    if response.status >= _SERVER_ERROR or response.status in _RETRIED:
+        raise LinkError(f"{response.url.authority} answered {response.status}", retry_after_s)
+    if not isinstance(found, dict):
+        raise LinkError(f"{response.url.authority} answered {response.status}; is it a manager?", retry_after_s)
+    raise RefusedError(response.status, found)
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
+    """The system's authorities, and those of the file."""
+    if ca_file is None:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=ca_file)
+    return context

@@ -1,0 +1,197 @@
+"""What the manager says, taken in; and what is said of it in return. Every word is on disk before it counts."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from tidegate.agent.bookkeeping import at_fault
+from tidegate.agent.link.entry import Entry, Stage
+from tidegate.agent.link.log import Change, LinkLog
+from tidegate.agent.outcome import Ending, Result
+from tidegate.agent.prepare import Prepared
+from tidegate.domain.assignment import Accepting, Assignment, refusal
+from tidegate.domain.rollout_apply import Outcome
+from tidegate.protocol.events import Event, Refusal
+from tidegate.protocol.fields import MessageError
+from tidegate.protocol.messages import Item
+from tidegate.protocol.signed import Document, Pin, UnsignedError, Withdraw, read_document, read_unverified
+
+_OUTCOMES = {
+    Ending.COMMITTED: Outcome.HEALTHY,
+    Ending.ROLLED_BACK: Outcome.FAILED,
+    Ending.FAILED: Outcome.FAILED,
+    Ending.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+    Ending.GAVE_WAY: Outcome.INCONCLUSIVE,  # a person acted on it, so a person is to look
+}
+_log = structlog.get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+class Desk:
+    """The assignments of one agent. `clock` is the manager's time as far as the agent knows it."""
+
+    def __init__(self, log: LinkLog, clock: Clock, *, allowed: Collection[str] = ()) -> None:
+        """`allowed` are the repositories that the agent lets in, whatever its manager says; empty: all."""
+        self._log = log
+        self._clock = clock
+        self._allowed = tuple(allowed)
+        self.agent = ""
+
+    def take(self, items: Iterable[Item]) -> bool:
+        """Take items in, each on disk when the next is looked at; whether there was a new one. Raises `StateError`."""
+        new = False
+        for item in items:
+            if item.seq > self._log.cursor:
+                self._log.commit(replace(self._judged(item), cursor=item.seq))
+                new = True
+        return new
+
+    def entries(self, stage: Stage) -> list[Entry]:
+        """Assignments that are that far, in the order in which they were told."""
+        return [entry for entry in self._log.entries.values() if entry.stage is stage]
+
+    def assigned(self) -> Mapping[str, str]:
+        """The digest that each target was last moved to by assignment."""
+        done = (entry for entry in self._log.entries.values() if entry.outcome is Outcome.HEALTHY)
+        return {entry.it.target: entry.it.digest for entry in done}
+
+    def objection(self, it: Assignment, followed: Mapping[str, str]) -> str | None:
+        """Why an assignment is not carried out, now that its turn has come; `followed` as in `Accepting`."""
+        return refusal(it, self._accepting(followed), self._clock())
+
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """These are about to be carried out, together. Raises `StateError`."""
+        now = self._clock()
+        begun = tuple(
+            replace(one, stage=Stage.BEGUN, outcome=Outcome.BEGUN, reason="", begun_at=now) for one in entries
+        )
+        told = [one.report(now) for one, before in zip(begun, entries, strict=True) if before.outcome != one.outcome]
+        self._log.commit(Change(entries=begun, events=tuple(told)))
+
+    def reopen(self, under_way: Collection[str]) -> None:
+        """What was begun, and is not `under_way` by any journal, has touched nothing yet. Raises `StateError`."""
+        cut_off = [one for one in self.entries(Stage.BEGUN) if one.it.id not in under_way]
+        if cut_off:
+            self._log.commit(Change(entries=tuple(replace(one, stage=Stage.WAITING) for one in cut_off)))
+
+    def busy(self, entries: Iterable[Entry], reason: str) -> None:
+        """Not now. It is told once for each reason. Raises `StateError`."""
+        said = [
+            replace(one, outcome=Outcome.BUSY, reason=reason)
+            for one in entries
+            if (one.outcome, one.reason) != (Outcome.BUSY, reason)
+        ]
+        if said:
+            _log.info("assignments wait", targets=[one.it.target for one in said], reason=reason)
+            self._say(said)
+
+    def end(self, entries: Iterable[Entry], outcome: Outcome, reason: str, *, blamed: Collection[str] = ()) -> None:
+        """These are over; `blamed` are the ids of those whose release is bad. Raises `StateError`."""
+        self._say([self._ended(one, outcome, reason, blame=one.it.id in blamed) for one in entries])
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """It is not carried out: it is not let in here. Raises `StateError`."""
+        self._log.commit(self._refused(entry.it, reason))
+
+    def ended(self, assignments: Collection[str], result: Result, prepared: Sequence[Prepared]) -> None:
+        """A transaction that carried these out came to its end. What was told already is not told again.
+
+        Raises `StateError`.
+        """
+        known = [self._log.entries[id_] for id_ in assignments if id_ in self._log.entries]
+        entries = [entry for entry in known if entry.stage is not Stage.ENDED]
+        if entries:
+            self.end(entries, _OUTCOMES[result.ending], result.reason, blamed=_blamed(entries, result, prepared))
+
+    def tell(self, *events: Event) -> None:
+        """Anything else. Raises `StateError`."""
+        self._log.commit(Change(events=events))
+
+    def _say(self, entries: Sequence[Entry]) -> None:
+        now = self._clock()
+        self._log.commit(Change(entries=tuple(entries), events=tuple(one.report(now) for one in entries)))
+
+    def _ended(self, one: Entry, outcome: Outcome, reason: str, *, blame: bool = False) -> Entry:
+        took = max(0.0, (self._clock() - one.begun_at).total_seconds()) if one.begun_at else None
+        duration_s = round(took, 3) if took is not None else None
+        return replace(one, stage=Stage.ENDED, outcome=outcome, reason=reason, blame=blame, duration_s=duration_s)
+
+    def _judged(self, item: Item) -> Change:
+        """What one item comes to."""
+        try:
+            document = read_document(self._log.manager_key, item.document, item.signature)
+        except (UnsignedError, MessageError) as error:
+            return self._unusable(item, str(error))
+        match document:
+            case Assignment():
+                return self._assigned(document)
+            case Withdraw() if document.agent == self.agent:
+                return self._withdrawn(document)
+            case Pin() if document.agent == self.agent:
+                _log.warning("the manager has a new key, signed by the one before")
+                return Change(manager_key=document.key)
+            case Withdraw() | Pin():
+                return self._unusable(item, f"it is for agent {document.agent}, and this is {self.agent}")
+            case _:
+                _log.info("the manager sent what this version does not know", kind=document.kind)
+                return Change()
+
+    def _assigned(self, it: Assignment) -> Change:
+        why = refusal(it, self._accepting({it.target: it.repository}), self._clock())
+        if why is not None:
+            return self._refused(it, why)
+        for known in self._log.entries.values():
+            if known.it.id == it.id or (known.it.target, known.it.generation) == (it.target, it.generation):
+                return Change(events=(known.report(self._clock()),) if known.outcome else ())
+        _log.info("assigned by the manager", target=it.target, digest=it.digest, rollout=it.rollout)
+        earlier = [one for one in self.entries(Stage.WAITING) if one.it.target == it.target]
+        over = [self._ended(one, Outcome.WITHDRAWN, "a later assignment takes its place") for one in earlier]
+        return Change(entries=(*over, Entry(it)), events=tuple(one.report(self._clock()) for one in over))
+
+    def _withdrawn(self, it: Withdraw) -> Change:
+        """What has begun is not cut off: it goes to its end, and that is told."""
+        for one in self.entries(Stage.WAITING):
+            if (one.it.target, one.it.generation) == (it.target, it.generation):
+                over = self._ended(one, Outcome.WITHDRAWN, "withdrawn before it began")
+                _log.info("withdrawn by the manager", target=it.target)
+                return Change(entries=(over,), events=(over.report(self._clock()),))
+        return Change()
+
+    def _unusable(self, item: Item, reason: str) -> Change:
+        try:
+            document: Document | None = read_unverified(item.document)
+        except MessageError:
+            document = None
+        if isinstance(document, Assignment):
+            return Change(events=(self._told_refused(document, reason),))
+        target, generation = (document.target, document.generation) if isinstance(document, Withdraw) else ("", 0)
+        _log.error("refused what came as the manager's word", target=target, reason=reason)
+        return Change(events=(Refusal(self._clock(), "", target, generation, reason),))
+
+    def _refused(self, it: Assignment, reason: str) -> Change:
+        known = self._log.entries.get(it.id)
+        over = (self._ended(known, Outcome.REFUSED, reason),) if known and known.stage is not Stage.ENDED else ()
+        return Change(entries=over, events=(self._told_refused(it, reason),))
+
+    def _told_refused(self, it: Assignment, reason: str) -> Refusal:
+        _log.error("an assignment was refused", target=it.target, digest=it.digest, reason=reason)
+        return Refusal(self._clock(), it.id, it.target, it.generation, reason)
+
+    def _accepting(self, followed: Mapping[str, str]) -> Accepting:
+        accepted: dict[str, tuple[int, str]] = {}
+        for entry in self._log.entries.values():
+            it = entry.it
+            if it.generation >= accepted.get(it.target, (0, ""))[0]:
+                accepted[it.target] = (it.generation, it.digest)
+        return Accepting(self.agent, followed, self._allowed, accepted)
+
+
+def _blamed(entries: Iterable[Entry], result: Result, prepared: Sequence[Prepared]) -> set[str]:
+    """The assignments of those whose release failed; what moved with it and is innocent is not among them."""
+    if not result.blame:
+        return set()
+    guilty = {f"{one.replacement.cluster}/{one.replacement.service}" for one in at_fault(prepared, result.culprit)}
+    return {entry.it.id for entry in entries if entry.it.target in guilty}

@@ -1,0 +1,173 @@
+"""The conversation with the manager: enrolment, the long poll, and events on their way up."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from tidegate import __version__
+from tidegate.agent.link.client import LinkError, ManagerClient, RefusedError
+from tidegate.agent.link.desk import Desk
+from tidegate.agent.link.identity import Identities, Identity, hash_of
+from tidegate.agent.link.log import LinkLog
+from tidegate.agent.link.pacing import Pace
+from tidegate.agent.store.files import StateError
+from tidegate.protocol.fields import MessageError
+from tidegate.protocol.keys import InvalidKeyError, Key, load_key, public_text
+from tidegate.protocol.messages import (
+    ENROL_PATH,
+    LONGEST_WAIT_S,
+    POLL_PATH,
+    EnrolRequest,
+    PollRequest,
+    read_enrol_answer,
+    read_poll_answer,
+    write_enrol_request,
+    write_poll_request,
+)
+from tidegate.protocol.problems import Code
+from tidegate.protocol.requests import enrol_proof
+from tidegate.protocol.version import PROTOCOL
+
+_SHORTEST_WAIT_S = 35
+_AT_ONCE_S = 1.0
+"""An answer without items that comes sooner is no long poll: something on the way does not hold it."""
+_FINAL = frozenset({Code.REVOKED, Code.UNKNOWN_AGENT, Code.PROTOCOL, Code.BAD_TOKEN, Code.BAD_SIGNATURE})
+_log = structlog.get_logger(__name__)
+
+Trouble = LinkError | MessageError | StateError | InvalidKeyError
+TROUBLE = (LinkError, MessageError, StateError, InvalidKeyError)
+
+
+class Contact:
+    """How the link is, and the log line when that changes."""
+
+    def __init__(self, client: ManagerClient) -> None:
+        self._client = client
+        self.connected = False
+        self.last: datetime | None = None
+        self._trouble = ""
+
+    def made(self) -> None:
+        """The manager has answered."""
+        self.last = self._client.now()
+        if not self.connected:
+            _log.info("connected to the manager")
+        self.connected, self._trouble = True, ""
+
+    async def lost(self, error: Trouble, pace: Pace) -> None:
+        """It has not, or not as it should; wait before it is asked again."""
+        self.connected = False
+        final = isinstance(error, RefusedError) and error.code in _FINAL
+        wait_s = pace.wait_s(random.random(), retry_after_s=_asked_for(error), rarely=final)  # noqa: S311 - spreads load
+        level = _log.debug if str(error) == self._trouble else _log.error if final else _log.warning
+        level(_MEANS.get(error.code, _AWAY) if isinstance(error, RefusedError) else _AWAY, reason=str(error))
+        self._trouble = str(error)
+        await asyncio.sleep(wait_s)
+
+
+_AWAY = "the manager cannot be asked; what runs is kept as it is, and it is asked again"
+_MEANS: Mapping[str, str] = {
+    Code.REVOKED: "the manager has revoked this agent: it gets no more assignments; enrol it with a new token",
+    Code.UNKNOWN_AGENT: "the manager does not know this agent (any more); enrol it with a new token",
+    Code.BAD_TOKEN: "the manager does not take the enrolment token: it was used, has expired, or is of another one",
+    Code.PROTOCOL: "the manager does not speak this agent's protocol any more: update the agent's image",
+}
+
+
+def _asked_for(error: Trouble) -> float | None:
+    return error.retry_after_s if isinstance(error, LinkError) else None
+
+
+class Enrolment:
+    """Gives the agent its identity, with a token, once."""
+
+    def __init__(
+        self, client: ManagerClient, identities: Identities, log: LinkLog, name: str, token: Callable[[], str | None]
+    ) -> None:
+        """`token` is asked each time: its file may come later."""
+        self._client = client
+        self._identities = identities
+        self._log = log
+        self._name = name
+        self._token = token
+        self._told = False
+
+    async def identity(self, contact: Contact) -> Identity:
+        """Who the agent is, as soon as it is somebody. Another token than it enrolled with makes it enrol anew."""
+        pace = Pace()
+        while True:
+            try:
+                found = await self._once()
+            except TROUBLE as error:
+                pace = pace.failed()
+                await contact.lost(error, pace)
+            else:
+                if found is not None:
+                    return found
+                await asyncio.sleep(_SHORTEST_WAIT_S)
+
+    async def _once(self) -> Identity | None:
+        known, token = self._identities.read(), self._token()
+        if known is not None and (token is None or hash_of(token) == known.token_hash):
+            known.loaded()
+            if not self._log.exists:
+                self._log.begin(known.manager_key)
+            return known
+        if token is not None:
+            return await self._enrol(token)
+        if not self._told:
+            self._told = True
+            _log.error("a manager is set, but this agent has not enrolled with it; give it TIDEGATE_ENROL_TOKEN")
+        return None
+
+    async def _enrol(self, token: str) -> Identity:
+        pem = self._identities.key_for(token)
+        key = load_key(pem)
+        request = EnrolRequest(PROTOCOL, token, self._name, public_text(key), __version__, enrol_proof(key, token))
+        answer = read_enrol_answer(await self._client.post(ENROL_PATH, write_enrol_request(request)))
+        identity = Identity(answer.agent, answer.name, pem, answer.manager_key, hash_of(token))
+        self._log.begin(answer.manager_key)  # first: with the identity on disk nothing asks for it again
+        self._identities.keep(identity)
+        _log.info("enrolled with the manager", name=answer.name, agent=answer.agent)
+        return identity
+
+
+class Poll:
+    """One long poll after another; each is a heart-beat."""
+
+    def __init__(
+        self, client: ManagerClient, log: LinkLog, desk: Desk, contact: Contact, wake: Callable[[], None]
+    ) -> None:
+        """`wake` is called when there is something to do."""
+        self._client = client
+        self._log = log
+        self._desk = desk
+        self._contact = contact
+        self._wake = wake
+
+    async def run(self, signer: tuple[Key, str]) -> None:
+        """For ever."""
+        pace = Pace()
+        while True:
+            try:
+                await self._once(signer)
+                pace = Pace()
+            except TROUBLE as error:
+                pace = pace.failed()
+                await self._contact.lost(error, pace)
+
+    async def _once(self, signer: tuple[Key, str]) -> None:
+        wait_s = random.randint(_SHORTEST_WAIT_S, LONGEST_WAIT_S)  # noqa: S311 - spreads load
+        request = PollRequest(PROTOCOL, self._log.cursor, wait_s, __version__)
+        began = asyncio.get_running_loop().time()
+        answer: Any = await self._client.post(POLL_PATH, write_poll_request(request), signer, wait_s=wait_s)
+        items = read_poll_answer(answer).items
+        self._contact.made()
+        if self._desk.take(items):
+            self._wake()
+        elif asyncio.get_running_loop().time() - began < _AT_ONCE_S:
+            await asyncio.sleep(_AT_ONCE_S)
