@@ -13,6 +13,7 @@ from tidegate.agent.settings import Settings, SettingsError
 from tidegate.cli import tables
 from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
+from tidegate.cli.fleet.commands import add_fleet_commands
 from tidegate.cli.manager.app import manager
 from tidegate.cli.run import prepare, pulls_shown, run_agent
 
@@ -23,7 +24,6 @@ app = typer.Typer(
     name="tidegate",
     help="Keeps Docker Compose clusters up to date, and puts them back when an update is bad.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 agent = typer.Typer(no_args_is_help=True, help="The agent beside a cluster.")
@@ -31,6 +31,7 @@ quarantine = typer.Typer(no_args_is_help=True, help="Releases that failed and ar
 app.add_typer(agent, name="agent")
 app.add_typer(manager, name="manager")
 agent.add_typer(quarantine, name="quarantine")
+add_fleet_commands(app)
 
 Names = Annotated[
     list[str] | None,

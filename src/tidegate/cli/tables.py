@@ -31,6 +31,14 @@ _STYLES = {
     "committed": "green",
     "rolled-back": "red",
     "rolled_back": "red",
+    "completed": "green",
+    "failed": "red",
+    "not_put_back": "red",
+    "paused": "yellow",
+    "inconclusive": "yellow",
+    "busy": "yellow",
+    "offline": "yellow",
+    "awaiting_approval": "yellow",
 }
 
 
@@ -41,7 +49,7 @@ def print_json(rows: Sequence["DataclassInstance"]) -> None:
 
 def print_plan(rows: Sequence[PlanRow], *, no_color: bool) -> None:
     """What would happen to each container, and why."""
-    _print(
+    print_table(
         ("container", "image", "running", "latest", "action", "strategy", "why"),
         (
             (
@@ -62,7 +70,7 @@ def print_plan(rows: Sequence[PlanRow], *, no_color: bool) -> None:
 
 def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
     """The selected containers now."""
-    _print(
+    print_table(
         ("container", "state", "health", "running", "last update", "at", "quarantined", "in progress", "image"),
         (
             (
@@ -85,7 +93,7 @@ def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
 
 def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
     """Transactions, the newest last."""
-    _print(
+    print_table(
         ("at", "target", "from", "to", "strategy", "outcome", "seconds", "image", "detail"),
         (
             (
@@ -108,7 +116,7 @@ def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
 
 def print_quarantine(rows: Sequence[QuarantineEntry], *, no_color: bool) -> None:
     """Digests that are not tried again."""
-    _print(
+    print_table(
         ("target", "digest", "since", "release", "reason"),
         ((row.target, short_digest(row.digest), short_time(row.since), row.release, row.reason) for row in rows),
         no_color=no_color,
@@ -135,8 +143,11 @@ def short_time(at: str | None) -> str:
         return at or ""
 
 
-def _print(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color: bool, empty: str) -> None:
-    """A table whose last column is prose; on a narrow terminal the prose goes on lines of its own."""
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color: bool | None, empty: str) -> None:
+    """A table whose last column is prose; on a narrow terminal the prose goes on lines of its own.
+
+    `no_color` None: as the environment's NO_COLOR says.
+    """
     console = Console(no_color=no_color)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
@@ -177,4 +188,10 @@ def _table(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> Table:
 
 
 def _text(cell: object) -> Text:
-    return Text(str(cell or ""), style=_STYLES.get(str(cell), ""))
+    text = "" if cell is None else safe(str(cell))
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def safe(text: str) -> str:
+    """The text without what would move a terminal's cursor or turn its writing round: images' labels are anybody's."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

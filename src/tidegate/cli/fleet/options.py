@@ -1,0 +1,97 @@
+"""Arguments and options that several commands share."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from tidegate.cli.fleet.complete import (
+    complete_agent,
+    complete_channel,
+    complete_cluster,
+    complete_release,
+    complete_rollout,
+    complete_target,
+)
+from tidegate.cli.fleet.errors import UsageError
+
+TIMEOUT_S: Final = 30.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the manager's JSON.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For one request.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before what is wide.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Kept with it, and in the audit log.")]
+
+TargetName = Annotated[
+    str, typer.Argument(metavar="TARGET", autocompletion=complete_target, help="PROJECT@AGENT/SERVICE.")
+]
+ClusterName = Annotated[str, typer.Argument(metavar="CLUSTER", autocompletion=complete_cluster, help="PROJECT@AGENT.")]
+ChannelName = Annotated[
+    str, typer.Argument(metavar="CHANNEL", autocompletion=complete_channel, help="REPOSITORY:TAG, or its id.")
+]
+ReleaseName = Annotated[
+    str,
+    typer.Argument(metavar="RELEASE", autocompletion=complete_release, help="A version, a digest or its beginning."),
+]
+RolloutId = Annotated[int, typer.Argument(metavar="ROLLOUT", autocompletion=complete_rollout, help="Its number.")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", autocompletion=complete_agent, help="Its name.")]
+
+OneChannel = Annotated[
+    str | None,
+    typer.Option("--channel", metavar="CHANNEL", autocompletion=complete_channel, help="Only of this channel."),
+]
+OneCluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="CLUSTER", autocompletion=complete_cluster, help="Only of this cluster."),
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNEL", autocompletion=complete_channel, help="Only this one; repeatable."),
+]
+Clusters = Annotated[
+    list[str] | None,
+    typer.Option("--cluster", metavar="CLUSTER", autocompletion=complete_cluster, help="Only this one; repeatable."),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="TARGET", autocompletion=complete_target, help="Only this one; repeatable."),
+]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="Of clusters; repeatable.")]
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="RELEASE",
+        autocompletion=complete_release,
+        help="A version, a digest or its beginning; without it the one before.",
+    ),
+]
+
+
+class ListsByDefault(TyperGroup):
+    """A group of commands that lists where it is not told what to do: `tidegate clusters` is `clusters list`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before options, and where there is nothing."""
+        asks_help = bool({"--help", *ctx.help_option_names}.intersection(args[:1]))
+        names_nothing = args[0].startswith("-") if args else not ctx.resilient_parsing  # then names are completed
+        if names_nothing and not asks_help:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands with a `list` among them."""
+    return typer.Typer(cls=ListsByDefault, help=help_text, pretty_exceptions_enable=False)
+
+
+def pairs(words: Sequence[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping. Raises `UsageError`."""
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise UsageError(f"{word!r} is not NAME=VALUE, such as ring=early.")
+        found[name] = value
+    return found

@@ -1,0 +1,85 @@
+"""`tidegate quarantine`: releases that nobody is offered until a person lets them out."""
+
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.fleet import find
+from tidegate.cli.fleet.client import Manager
+from tidegate.cli.fleet.model import Quarantined, familiar, read_quarantined
+from tidegate.cli.fleet.names import find_quarantined
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, Reason, ReleaseName, Timeout, group
+from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
+
+quarantine = group("Releases that are offered to nobody.")
+
+
+@quarantine.command("list")
+def quarantine_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+    """Show what is in quarantine."""
+
+    async def work(manager: Manager) -> None:
+        items = await manager.every("quarantine")
+        print_json(items) if as_json else _print([read_quarantined(one) for one in items])
+
+    finish(work, timeout_s)
+
+
+@quarantine.command("add")
+def quarantine_add(
+    name: ReleaseName,
+    *,
+    channel: OneChannel = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
+    """Offer a release to nobody any more."""
+
+    async def work(manager: Manager) -> None:
+        of = (await find.channel(manager, channel)).id if channel else None
+        one = await find.release(manager, name, of)
+        body = {"digest": one.digest, "reason": reason or ""}
+        document = (await manager.write("POST", "quarantine", body=body)).document
+        print_json(document) if as_json else say(f"In quarantine: {one.full}")
+
+    finish(work, timeout_s)
+
+
+@quarantine.command("release")
+def quarantine_release(
+    which: Annotated[str, typer.Argument(metavar="ID|DIGEST", help="Its id, its digest or the digest's beginning.")],
+    *,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
+    """Let a release be offered again."""
+
+    async def work(manager: Manager) -> None:
+        items = [read_quarantined(one) for one in await manager.every("quarantine")]
+        one = find_quarantined(which, items)
+        body = {} if reason is None else {"reason": reason}
+        document = (await manager.write("POST", "quarantine", one.id, "release", body=body)).document
+        print_json(document) if as_json else say(f"Out of quarantine: {one.digest}")
+
+    finish(work, timeout_s)
+
+
+def _print(items: list[Quarantined]) -> None:
+    print_rows(
+        ("id", "digest", "channel", "since", "by", "reason"),
+        (
+            (
+                one.id,
+                one.digest.rpartition(":")[2][:12],
+                familiar(one.channel) if one.channel else "",
+                short_time(one.since),
+                one.by,
+                one.reason,
+            )
+            for one in items
+        ),
+        empty="Nothing is in quarantine.",
+    )

@@ -1,0 +1,171 @@
+"""Rollouts from the command line: begun, approved, stopped, put back."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+from tests.cli.conftest import Run
+from tests.support.fleet_fake import FakeManager
+from tests.support.fleet_world import ORCHESTRATOR, WEB, World
+
+AsUser = Callable[..., None]
+
+
+class Keyboard(io.StringIO):
+    """A terminal at which somebody types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def writes(manager: FakeManager) -> list[str]:
+    return [str(one) for one in manager.requests if one.method != "GET"]
+
+
+def running(run: Run, channel: str) -> set[str]:
+    return {one["version"] for one in json.loads(run("targets", "--channel", channel, "--json").out)}
+
+
+def test_a_release_goes_to_the_only_target_without_a_question(run: Run) -> None:
+    ended = run("rollout", "start", ORCHESTRATOR, "2", "--reason", "a fix")
+    assert ended.code == 0
+    assert "1 target in 1 wave" in ended.out
+    assert running(run, ORCHESTRATOR) == {"2"}
+
+
+def test_what_goes_to_several_targets_is_refused_where_nobody_can_be_asked(run: Run, manager: FakeManager) -> None:
+    ended = run("rollout", "start", WEB, "2")
+    assert ended.code == 2
+    assert "2 targets in 2 clusters" in ended.err
+    assert "--yes" in ended.err
+    assert writes(manager) == []
+
+
+@pytest.mark.parametrize(("typed", "code", "goes"), [("y\n", 0, {"2"}), ("n\n", 1, {"1"}), ("", 1, {"1"})])
+def test_what_goes_to_several_targets_is_asked_for_at_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, goes: set[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Keyboard(typed))
+    ended = run("rollout", "start", WEB, "2")
+    assert ended.code == code
+    assert "2 targets in 2 clusters. Go on?" in ended.err
+    assert running(run, WEB) == goes
+
+
+def test_yes_asks_nobody(run: Run) -> None:
+    assert run("rollout", "start", WEB, "2", "--yes").code == 0
+    assert running(run, WEB) == {"2"}
+
+
+def test_a_rollout_may_go_to_some_of_the_targets_only(run: Run) -> None:
+    ended = run("rollout", "start", WEB, "2", "--cluster", "shop@paris1")
+    assert "1 target in 1 wave" in ended.out
+    assert running(run, WEB) == {"1", "2"}
+
+
+def test_a_target_that_does_not_follow_the_channel_is_refused(run: Run) -> None:
+    ended = run("rollout", "start", WEB, "2", "--target", "autonomy/orchestrator")
+    assert ended.code == 1
+    assert "autonomy@berlin1/orchestrator does not follow ghcr.io/acme/web:latest" in ended.err
+
+
+def test_a_time_without_a_zone_is_the_persons_own(
+    run: Run, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    assert run("rollout", "start", ORCHESTRATOR, "2", "--not-before", "tomorrow").code == 2
+    assert writes(manager) == []
+
+
+def test_a_rollout_waits_for_somebody_else_to_approve_it(run: Run, world: World, as_user: AsUser) -> None:
+    world.policy(ORCHESTRATOR, mode="approval")
+    as_user("operator", "ann")
+    begun = json.loads(run("rollout", "start", ORCHESTRATOR, "2", "--json").out)
+    assert begun["state"] == "awaiting_approval"
+    as_user("approver", "ann")
+    own = run("rollout", "approve", str(begun["id"]))
+    assert own.code == 1
+    assert "somebody else has to approve it" in own.err
+    as_user("approver", "bob")
+    assert "ghcr.io/acme/orchestrator" in run("rollout", "approve", str(begun["id"])).out
+    assert running(run, ORCHESTRATOR) == {"2"}
+
+
+def test_who_may_not_do_something_is_told_who_may(run: Run, as_user: AsUser) -> None:
+    as_user("viewer", "eve")
+    ended = run("rollout", "start", ORCHESTRATOR, "2")
+    assert ended.code == 4
+    assert "accepted: operator, admin" in ended.err
+
+
+def test_a_rollout_is_paused_resumed_and_aborted(run: Run, world: World) -> None:
+    world.silence()
+    number = str(json.loads(run("rollout", "start", WEB, "2", "--yes", "--json").out)["id"])
+    assert "paused by ann: lunch" in run("rollout", "pause", number, "--reason", "lunch").out
+    assert run("rollout", "resume", number, "--yes").code == 0
+    assert "cancelled" in run("rollout", "abort", number).out
+    again = run("rollout", "pause", number)
+    assert again.code == 1
+    assert "it has ended; start a new one" in again.err
+
+
+def test_the_next_wave_is_opened_by_hand(run: Run, world: World) -> None:
+    world.policy(WEB, soak="1h")
+    number = str(json.loads(run("rollout", "start", WEB, "2", "--yes", "--json").out)["id"])
+    assert running(run, WEB) == {"1", "2"}
+    assert run("rollout", "advance", number).code == 0
+    assert running(run, WEB) == {"2"}
+
+
+def test_a_release_that_fails_is_shown_with_the_reason_of_the_target(run: Run, world: World) -> None:
+    world.bad(world.digest(WEB, "2"), "never healthy")
+    number = str(json.loads(run("rollout", "start", WEB, "2", "--yes", "--json").out)["id"])
+    out = run("rollout", "show", number, "--changes").out
+    assert "never healthy" in out
+    assert "env MODE" in out
+    assert running(run, WEB) == {"1"}
+
+
+def test_rollouts_are_listed_by_their_state(run: Run) -> None:
+    run("rollout", "start", ORCHESTRATOR, "2")
+    assert "completed" in run("rollout", "list").out
+    assert run("rollout", "list", "--state", "paused").out == "There is no such rollout.\n"
+
+
+def test_a_running_rollout_is_rolled_back_as_a_whole(run: Run, world: World) -> None:
+    world.policy(WEB, soak="1h", waves=[])
+    number = str(json.loads(run("rollout", "start", WEB, "2", "--yes", "--json").out)["id"])
+    asked = run("rollout", "rollback", number)
+    assert (asked.code, "2 targets in 2 clusters" in asked.err) == (2, True)
+    assert run("rollout", "rollback", number, "--yes").code == 0
+    assert running(run, WEB) == {"1"}
+
+
+@pytest.mark.parametrize(("what", "back"), [("shop@paris1/web", {"1", "2"}), ("shop@paris1", {"1", "2"}), (WEB, {"1"})])
+def test_one_command_puts_a_target_a_cluster_or_a_channel_back(run: Run, what: str, back: set[str]) -> None:
+    run("rollout", "start", WEB, "2", "--yes")
+    assert run("rollback", what, "--reason", "slow", "--yes").code == 0
+    assert running(run, WEB) == back
+
+
+def test_an_earlier_release_than_the_one_before_is_named(run: Run, world: World) -> None:
+    world.release(WEB, "3")
+    for version in ("2", "3"):
+        run("rollout", "start", WEB, version, "--yes")
+    assert run("rollback", WEB, "--to", "1", "--yes").code == 0
+    assert running(run, WEB) == {"1"}
+
+
+def test_a_rollback_of_several_targets_is_refused_where_nobody_can_be_asked(run: Run, manager: FakeManager) -> None:
+    ended = run("rollback", WEB)
+    assert ended.code == 2
+    assert "2 targets in 2 clusters" in ended.err
+    assert writes(manager) == []
+
+
+def test_a_number_alone_is_not_put_back(run: Run) -> None:
+    ended = run("rollback", "3")
+    assert ended.code == 2
+    assert "tidegate rollout rollback 3" in ended.err

@@ -1,0 +1,125 @@
+"""What people set: policies, windows, freezes, quarantine, agents, tokens."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.support.fleet_world import WEB, World
+
+
+def test_a_policy_is_changed_where_it_is_named_and_stays_elsewhere(run: Run) -> None:
+    ended = run("policy", "set", WEB, "mode=approval", "approvals=2", "waves=1,25%", "windows=0 2 * * 1,2 4h UTC")
+    assert ended.code == 0
+    document = json.loads(run("policy", "show", WEB, "--json").out)
+    assert (document["mode"], document["approvals"], document["waves"]) == ("approval", 2, ["1", "25%"])
+    assert document["windows"] == ["0 2 * * 1,2 4h UTC"]
+    assert document["soak"] == "0s"
+
+
+def test_an_empty_value_is_the_default_again(run: Run) -> None:
+    assert run("policy", "set", WEB, "soak=").code == 0
+    assert json.loads(run("policy", "show", WEB, "--json").out)["soak"] == "5m"
+
+
+def test_a_policy_is_set_as_a_whole_from_a_file(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"mode": "pinned"}')
+    assert "pinned" in run("policy", "set", WEB, "--file", str(file)).out
+    assert json.loads(run("policy", "show", WEB, "--json").out)["soak"] == "5m"
+
+
+def test_every_fault_of_a_policy_is_told_with_its_field(run: Run) -> None:
+    ended = run("policy", "set", WEB, "mode=automatik", "soak=soon", "sook=1m")
+    assert ended.code == 1
+    for told in ("mode: 'automatik' is not one of automatic", "soak: 'soon' is not a duration", "Did you mean soak?"):
+        assert told in ended.err
+
+
+@pytest.mark.parametrize("words", [(), ("mode",), ("waves=[1",), ("mode=pinned", "--file", "x.json")])
+def test_what_is_no_setting_is_refused_before_anything_is_changed(run: Run, words: tuple[str, ...]) -> None:
+    assert run("policy", "set", WEB, *words).code == 2
+
+
+def test_a_window_is_added_for_a_channel_listed_and_removed(run: Run) -> None:
+    assert run("window", "add", "nights", "0 2 * * 1-5 4h Europe/Berlin", "--channel", WEB).code == 0
+    out = run("window", "list").out
+    assert "0 2 * * 1-5 4h Europe/Berlin" in out
+    assert "ghcr.io/acme/web:latest" in out
+    assert run("window", "remove", "nights").out == "Window nights is gone.\n"
+    assert "No window is set" in run("window").out
+
+
+def test_a_window_that_cannot_be_read_is_refused_with_what_it_takes(run: Run) -> None:
+    ended = run("window", "add", "nights", "at night")
+    assert ended.code == 2
+    assert "CRON DURATION [ZONE]" in ended.err
+
+
+def test_a_freeze_lasts_to_the_end_of_its_last_day_in_its_zone(run: Run) -> None:
+    dates = ("--from", "2026-12-20", "--to", "2027-01-03", "--zone", "Europe/Berlin")
+    assert run("freeze", "add", "year end", *dates, "--reason", "holidays", "--label", "ring=early").code == 0
+    (one,) = json.loads(run("freeze", "list", "--json").out)
+    assert (one["starts_at"], one["ends_at"]) == ("2026-12-19T23:00:00Z", "2027-01-03T23:00:00Z")
+    assert one["scope"] == {"channels": [], "clusters": [], "labels": {"ring": "early"}}
+
+
+def test_a_freeze_begins_now_where_only_its_length_is_told(run: Run) -> None:
+    assert run("freeze", "add", "incident", "--for", "2h", "--reason", "database").code == 0
+    assert "database" in run("freeze").out
+    assert run("freeze", "remove", "incident").code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--to", "2027-01-01", "--for", "2h"), ("--for", "a while")])
+def test_a_freeze_without_an_end_is_refused(run: Run, words: tuple[str, ...]) -> None:
+    assert run("freeze", "add", "x", *words).code == 2
+
+
+def test_a_window_or_freeze_that_is_not_there_is_told_with_the_one_that_was_meant(run: Run) -> None:
+    run("freeze", "add", "year-end", "--for", "2h")
+    ended = run("freeze", "remove", "yearend")
+    assert ended.code == 1
+    assert "Did you mean year-end?" in ended.err
+
+
+def test_a_release_goes_into_quarantine_and_out_of_it(run: Run, world: World) -> None:
+    digest = world.digest(WEB, "2")
+    assert run("quarantine", "add", "2", "--channel", WEB, "--reason", "leaks").code == 0
+    assert digest[7:19] in run("quarantine").out
+    refused = run("rollout", "start", WEB, "2", "--yes")
+    assert (refused.code, "quarantine" in refused.err) == (1, True)
+    assert run("quarantine", "release", digest[7:15]).code == 0
+    assert run("quarantine").out == "Nothing is in quarantine.\n"
+
+
+def test_a_token_for_an_agent_is_the_only_line_of_the_output(run: Run) -> None:
+    ended = run("agents", "enrol", "rome1", "--label", "ring=late", "--expires", "1h")
+    assert ended.out.startswith("tg_")
+    assert ended.out.count("\n") == 1
+    assert "for rome1" in ended.err
+
+
+def test_a_new_token_is_written_to_a_file_that_only_its_owner_can_read(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    ended = run("token", "create", "bob", "approver", "--name", "phone", "--expires", "30d", "--out", str(file))
+    assert ended.code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().strip() not in ended.out + ended.err
+    again = run("token", "create", "bob", "approver", "--out", str(file))
+    assert again.code == 2
+
+
+def test_a_token_is_revoked_by_its_name(run: Run) -> None:
+    run("token", "create", "bob", "approver", "--name", "phone")
+    assert "of bob is revoked" in run("token", "revoke", "phone").out
+    assert "revoked at" in run("token").out
+    assert run("token", "revoke", "phone").code == 1
+
+
+def test_an_agent_is_cut_off_only_when_that_is_meant(run: Run) -> None:
+    ended = run("agents", "revoke", "berlin1")
+    assert ended.code == 2
+    assert "2 targets in 2 clusters" in ended.err
+    assert run("agents", "revoke", "berlin1", "--yes").code == 0
+    assert "cut off at" in run("agents").out
