@@ -23,8 +23,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How many may follow at once, in all and with one token; `room` is how many
-    entries wait for a slow reader: more than what is read at once, so that nobody is slow who was not."""
+    """How many may follow at once, in all and with one token.
+
+    `room` is how many entries wait for a slow reader: more than what is read at once, so that only the slow are let go.
+    """
 
     most: int = 500
     most_of_a_token: int = 20

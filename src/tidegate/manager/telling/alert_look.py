@@ -1,0 +1,183 @@
+"""Looking at the database for what may be worth an alert."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.rollout import State
+from tidegate.domain.rollout_apply import Outcome
+from tidegate.manager.store.schema import (
+    agents,
+    assignments,
+    channels,
+    clusters,
+    quarantine,
+    releases,
+    rollout_targets,
+    rollouts,
+    targets,
+)
+from tidegate.manager.store.schema import feed as entries
+from tidegate.manager.telling.alert import Thresholds
+from tidegate.manager.telling.alert_facts import (
+    Drifted,
+    Facts,
+    Failure,
+    Quarantined,
+    Refused,
+    Silent,
+    Troubled,
+    Unreachable,
+)
+
+REFUSED = "agent.refused"
+_REMEMBERED = timedelta(days=14)
+"""How long a rollout that went wrong is worth an alert."""
+_FAILED = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.REFUSED)
+_TOLD = (Outcome.HEALTHY, *_FAILED)
+_STANDING = (State.AWAITING_APPROVAL, State.PAUSED, State.ROLLING_BACK)
+
+
+async def look(
+    conn: AsyncConnection, limits: Thresholds, now: datetime, *, watching_since: datetime, feed: tuple[int, int]
+) -> Facts:
+    """What may be worth an alert, and what the feed has told after one number, up to another."""
+    return Facts(
+        watching_since=watching_since,
+        failures=tuple(Failure(**row._mapping) for row in await conn.execute(_failures())),  # noqa: SLF001
+        rollouts=tuple(Troubled(**row._mapping) for row in await conn.execute(_rollouts(now))),  # noqa: SLF001
+        silent=tuple(Silent(**row._mapping) for row in await conn.execute(_silent(now - limits.offline))),  # noqa: SLF001
+        drifted=tuple(Drifted(**row._mapping) for row in await conn.execute(_drifted())),  # noqa: SLF001
+        unreachable=tuple(
+            Unreachable(**row._mapping)  # noqa: SLF001 - the public name of it in SQLAlchemy
+            for row in await conn.execute(_unreachable(limits.channel_failures))
+        ),
+        refused=await _refused(conn, *feed),
+        quarantined=tuple(Quarantined(**row._mapping) for row in await conn.execute(_quarantined())),  # noqa: SLF001
+    )
+
+
+def _failures() -> Select[tuple[str, str, str, str, int, str, datetime]]:
+    """Targets whose latest assignment that has ended went wrong, unless they run its digest all the same."""
+    earlier = assignments.alias("earlier")
+    latest = (
+        select(func.max(earlier.c.generation))
+        .where(earlier.c.target_id == targets.c.id, earlier.c.outcome.in_(_TOLD))
+        .scalar_subquery()
+    )
+    this = and_(assignments.c.target_id == targets.c.id, assignments.c.generation == latest)
+    return (
+        select(
+            targets.c.name.label("target"),
+            assignments.c.id.label("assignment"),
+            assignments.c.digest,
+            func.coalesce(releases.c.version, "").label("version"),
+            assignments.c.rollout_id.label("rollout"),
+            func.coalesce(rollout_targets.c.reason, "").label("reason"),
+            func.coalesce(assignments.c.told_at, assignments.c.issued_at).label("at"),
+        )
+        .select_from(targets)
+        .join(assignments, this)
+        .join(rollouts, rollouts.c.id == assignments.c.rollout_id)
+        .outerjoin(
+            rollout_targets,
+            and_(
+                rollout_targets.c.rollout_id == assignments.c.rollout_id,
+                rollout_targets.c.target_id == assignments.c.target_id,
+                rollout_targets.c.generation == assignments.c.generation,
+            ),
+        )
+        .outerjoin(releases, _released(rollouts.c.channel_id, assignments.c.digest))
+        .where(
+            targets.c.gone_at.is_(None),
+            assignments.c.outcome.in_(_FAILED),
+            (targets.c.digest != assignments.c.digest) | (targets.c.health.in_(("unhealthy", "starting"))),
+        )
+    )
+
+
+def _rollouts(now: datetime) -> Select[tuple[int, str, str, str, str, str, str, datetime | None]]:
+    """Those that wait for somebody, and those that went wrong and that none has made good since."""
+    later = rollouts.alias("later")
+    made_good = exists().where(
+        later.c.channel_id == rollouts.c.channel_id, later.c.id > rollouts.c.id, later.c.state == State.COMPLETED
+    )
+    wrong = and_(
+        rollouts.c.state.in_((State.ROLLED_BACK, State.FAILED)), rollouts.c.ended_at > now - _REMEMBERED, ~made_good
+    )
+    waiting = case((rollouts.c.state == State.AWAITING_APPROVAL, rollouts.c.created_at))
+    since = func.coalesce(rollouts.c.ended_at, rollouts.c.back_since, waiting)
+    return (
+        select(
+            rollouts.c.id,
+            channels.c.name.label("channel"),
+            rollouts.c.digest,
+            func.coalesce(releases.c.version, "").label("version"),
+            rollouts.c.state,
+            rollouts.c.reason,
+            rollouts.c.requested_by,
+            since.label("since"),
+        )
+        .join(channels, channels.c.id == rollouts.c.channel_id)
+        .outerjoin(releases, _released(rollouts.c.channel_id, rollouts.c.digest))
+        .where(rollouts.c.state.in_(_STANDING) | wrong)
+    )
+
+
+def _silent(since: datetime) -> Select[tuple[str, datetime | None, datetime, int]]:
+    """Agents that count, and that were not heard after `since`."""
+    theirs = (
+        select(func.count())
+        .select_from(targets.join(clusters, clusters.c.id == targets.c.cluster_id))
+        .where(clusters.c.agent_id == agents.c.id, targets.c.gone_at.is_(None))
+        .scalar_subquery()
+    )
+    return select(
+        agents.c.name.label("agent"), agents.c.last_seen_at, agents.c.enrolled_at, theirs.label("targets")
+    ).where(agents.c.revoked_at.is_(None), func.coalesce(agents.c.last_seen_at, agents.c.enrolled_at) <= since)
+
+
+def _drifted() -> Select[tuple[str, datetime, str, str]]:
+    return select(
+        targets.c.name.label("target"),
+        targets.c.drift_since.label("since"),
+        targets.c.digest.label("runs"),
+        targets.c.wanted,
+    ).where(targets.c.drift_since.is_not(None), targets.c.gone_at.is_(None))
+
+
+def _unreachable(failures: int) -> Select[tuple[str, int, str]]:
+    return select(channels.c.name.label("channel"), channels.c.failures, channels.c.trouble).where(
+        channels.c.failures >= failures
+    )
+
+
+def _quarantined() -> Select[tuple[int, str, str, str, str, datetime]]:
+    return (
+        select(
+            quarantine.c.id,
+            quarantine.c.digest,
+            func.coalesce(channels.c.name, "").label("channel"),
+            quarantine.c.reason,
+            quarantine.c.by,
+            quarantine.c.at,
+        )
+        .outerjoin(channels, channels.c.id == quarantine.c.channel_id)
+        .where(quarantine.c.released_at.is_(None))
+    )
+
+
+async def _refused(conn: AsyncConnection, after: int, upto: int) -> tuple[Refused, ...]:
+    """What agents have refused since; of each subject the latest."""
+    rows = await conn.execute(
+        select(entries)
+        .where(entries.c.number > after, entries.c.number <= upto, entries.c.kind == REFUSED)
+        .order_by(entries.c.number)
+    )
+    latest = {row.subject: Refused(row.number, row.subject, str(row.data.get("reason", "")), row.at) for row in rows}
+    return tuple(latest.values())
+
+
+def _released(channel: Column[int], digest: Column[str]) -> ColumnElement[bool]:
+    return and_(releases.c.channel_id == channel, releases.c.digest == digest)

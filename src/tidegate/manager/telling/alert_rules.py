@@ -1,0 +1,166 @@
+"""The rules: from what is so, what is worth an alert, and in which words. Pure.
+
+A text says what, to what, since when, and what to do now. Times are absolute, so that it stays the same while nothing
+changes.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from tidegate.domain.rollout import State
+from tidegate.manager.people.audit import MANAGER
+from tidegate.manager.telling.alert import Finding, Rule, Severity, Thresholds
+from tidegate.manager.telling.alert_facts import (
+    Drifted,
+    Facts,
+    Failure,
+    Quarantined,
+    Refused,
+    Silent,
+    Troubled,
+    Unreachable,
+)
+
+_DIGEST_CHARS = 19
+_REASON_CHARS = 500
+_BY_A_PERSON = "paused by "
+
+
+def findings(facts: Facts, limits: Thresholds, now: datetime) -> list[Finding]:
+    """Everything that is worth an alert now."""
+    return [
+        *(_failed(one) for one in facts.failures),
+        *(found for one in facts.rollouts for found in _rollout(one, limits, now)),
+        *(found for one in facts.silent for found in _silent(one, facts.watching_since, limits, now)),
+        *(_drifted(one) for one in facts.drifted if now >= one.since + limits.drift),
+        *(_unreachable(one, now) for one in facts.unreachable if one.failures >= limits.channel_failures),
+        *(_refused(one) for one in facts.refused),
+        *(_quarantined(one) for one in facts.quarantined),
+    ]
+
+
+def _failed(it: Failure) -> Finding:
+    text = (
+        f"{it.target}: the update to {_release(it.version, it.digest)} failed at {_when(it.at)}{_why(it.reason)}. "
+        f"`tidegate targets show {it.target}` tells what runs there now; mend what the reason names, then "
+        f"`tidegate rollout retry {it.rollout}`, or acknowledge this."
+    )
+    return Finding(Rule.UPDATE_FAILED, it.target, Severity.WARNING, text, it.at, it.assignment)
+
+
+def _rollout(it: Troubled, limits: Thresholds, now: datetime) -> Iterator[Finding]:
+    what = f"rollout {it.id} of {_release(it.version, it.digest)} on {it.channel}"
+    since = it.since or now
+    match it.state:
+        case State.AWAITING_APPROVAL if now >= since + limits.approval:
+            yield _waits(it, what, since)
+        case State.PAUSED if not it.reason.startswith(_BY_A_PERSON):
+            yield _paused(it, what, now)
+        case State.ROLLING_BACK | State.ROLLED_BACK:
+            yield _went_back(it, what, since)
+        case State.FAILED:
+            yield _not_put_back(it, what, since)
+
+
+def _waits(it: Troubled, what: str, since: datetime) -> Finding:
+    text = (
+        f"{what} waits for approval since {_when(since)}. `tidegate rollout show {it.id}` tells what changes; somebody "
+        f"other than {it.requested_by} approves it with `tidegate rollout approve {it.id}`, or turns it down with "
+        f"`tidegate rollout reject {it.id}`."
+    )
+    return Finding(Rule.APPROVAL_WAITING, f"rollout {it.id}", Severity.INFO, text, since)
+
+
+def _paused(it: Troubled, what: str, now: datetime) -> Finding:
+    text = (
+        f"{what} has stopped and waits for a person{_why(it.reason)}. Nothing more is updated until then. Look with "
+        f"`tidegate rollout show {it.id}`; then `tidegate rollout resume {it.id}` to go on, or "
+        f"`tidegate rollout rollback {it.id}` to put back what ran before."
+    )
+    return Finding(Rule.ROLLOUT_PAUSED, f"rollout {it.id}", Severity.CRITICAL, text, it.since or now)
+
+
+def _went_back(it: Troubled, what: str, since: datetime) -> Finding:
+    text = (
+        f"{what} is rolled back, which began at {_when(since)}{_why(it.reason)}. Its targets get back what ran before. "
+        f"Nothing has to be done at once: see `tidegate rollout show {it.id}`, mend the release, and push another one."
+    )
+    return Finding(Rule.ROLLED_BACK, f"rollout {it.id}", Severity.WARNING, text, since, str(it.id))
+
+
+def _not_put_back(it: Troubled, what: str, since: datetime) -> Finding:
+    text = (
+        f"{what} failed at {_when(since)}, and not every target was put back{_why(it.reason)}. It may be down: look "
+        f"with `tidegate rollout show {it.id}`, and mend it on its host (docs/operations.md, going back by hand)."
+    )
+    return Finding(Rule.ROLLOUT_FAILED, f"rollout {it.id}", Severity.CRITICAL, text, since, str(it.id))
+
+
+def _silent(it: Silent, watching_since: datetime, limits: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Whoever could not be heard because the manager did not run has its time from when it does."""
+    last = it.last_seen_at or it.enrolled_at
+    if now < max(last, watching_since) + limits.offline:
+        return
+    ends = "its target" if it.targets == 1 else f"its {it.targets} targets"
+    text = (
+        f"agent {it.agent} was not heard since {_when(last)}, and {ends} cannot be updated or watched meanwhile; what "
+        f"runs there goes on. On its host: is the machine up, does the agent run (`docker compose ps`), and what does "
+        f"it say of the manager (`docker compose logs tidegate`)?"
+    )
+    yield Finding(Rule.TARGET_OFFLINE, f"agent {it.agent}", Severity.WARNING, text, last)
+
+
+def _drifted(it: Drifted) -> Finding:
+    text = (
+        f"{it.target} runs {_digest(it.runs)} since {_when(it.since)}, and not {_digest(it.wanted)}, which was put "
+        f"there. Somebody has changed it by hand. If that is to stay, pin the channel or roll that release out; "
+        f"if not: `tidegate rollback {it.target} --to {_digest(it.wanted)}`."
+    )
+    return Finding(Rule.DRIFT, it.target, Severity.WARNING, text, it.since)
+
+
+def _unreachable(it: Unreachable, now: datetime) -> Finding:
+    text = (
+        f"the registry of channel {it.channel} cannot be asked for new releases{_why(it.trouble)}. What runs goes on, "
+        f"and it is tried again by itself. Check the registry, the name of the image and the credentials."
+    )
+    return Finding(Rule.CHANNEL_UNREACHABLE, f"channel {it.channel}", Severity.WARNING, text, now)
+
+
+def _refused(it: Refused) -> Finding:
+    text = (
+        f"{it.subject} refused what it was told at {_when(it.at)}{_why(it.reason)}. Nothing was touched there. If the "
+        f"reason names a repository, correct the agent's allow-list; if it names a signature or another agent, "
+        f"somebody may be using the manager's place: see `tidegate audit`, then rotate the key. Acknowledge this when "
+        f"it is understood."
+    )
+    return Finding(Rule.ASSIGNMENT_REFUSED, it.subject, Severity.CRITICAL, text, it.at)
+
+
+def _quarantined(it: Quarantined) -> Finding:
+    by = "" if it.by == MANAGER else f" by {it.by}"
+    text = (
+        f"{_digest(it.digest)}{f' of {it.channel}' if it.channel else ''} is in quarantine since {_when(it.at)}{by}"
+        f"{_why(it.reason)}. It is offered to nobody. Push a mended release; if this one is good after all, an admin "
+        f"releases it: `tidegate quarantine release {it.id}`."
+    )
+    severity = Severity.WARNING if it.by == MANAGER else Severity.INFO
+    return Finding(Rule.DIGEST_QUARANTINED, f"digest {it.digest}", severity, text, it.at, str(it.id))
+
+
+def _release(version: str, digest: str) -> str:
+    return f"{version} ({_digest(digest)})" if version else _digest(digest)
+
+
+def _digest(digest: str) -> str:
+    return digest[:_DIGEST_CHARS] if digest else "nothing that is known"
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _why(reason: str) -> str:
+    """The reason on one line, as the end of a sentence."""
+    line = " ".join(reason.split()).rstrip(".")
+    return f": {line[:_REASON_CHARS]}" if line else ""
