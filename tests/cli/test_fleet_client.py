@@ -175,6 +175,13 @@ def test_a_write_that_is_still_being_done_is_waited_for(run: Run, manager: FakeM
     assert run("rollout", "start", ORCHESTRATOR, "2").code == 0
 
 
+def test_a_new_token_whose_answer_was_lost_is_to_be_revoked(run: Run, manager: FakeManager) -> None:
+    manager.faults.append(on("POST", "/tokens", answers(201, '{"id": 5, "user": "bob"}', "application/json")))
+    ended = run("token", "create", "bob", "viewer")
+    assert ended.code == 1
+    assert "revoke number 5" in ended.err
+
+
 def test_an_edit_that_somebody_else_was_quicker_with_is_refused(run: Run, manager: FakeManager) -> None:
     problem = json.dumps({"detail": "It was changed meanwhile; read it again.", "code": "stale", "status": 412})
     manager.faults.append(on("PUT", "/policies", answers(412, problem, PROBLEM)))

@@ -12,6 +12,7 @@ from tests.support.pages import PAGES, ROOT, blocks, commands, links, spans_of, 
 from tidegate.agent.outcome import Ending
 from tidegate.agent.settings_parse import ALIASES
 from tidegate.agent.settings_table import SETTINGS
+from tidegate.cli.fleet.login import VARIABLES as CLI_VARIABLES
 from tidegate.domain.labels import LABELS
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.signature_policy_reader import FIELDS, TOP_FIELDS, read_signature_policy
@@ -47,7 +48,7 @@ def test_every_label_that_is_named_exists() -> None:
 
 
 def test_every_variable_that_is_named_exists() -> None:
-    known = {env for setting in SETTINGS for env in setting.envs}
+    known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES}
     named = words(r"\b(?:TIDEGATE|WATCHTOWER|REPO)_[A-Z_]*[A-Z]\b")
     assert {(page, name) for page, name in named if name not in known} == set()
 
@@ -64,9 +65,9 @@ def test_every_flag_of_an_agents_command_exists() -> None:
     known = {f"--{setting.flag}" for setting in SETTINGS} | {f"--{alias}" for alias in ALIASES}
     known |= {"--json", "--limit", "--to", "--help"}
     for line in commands():
-        if "tidegate agent" in line:
+        if "tidegate agent " in line:
             flags = [
-                word.partition("=")[0] for word in shlex.split(line.split("tidegate agent")[1]) if word[:2] == "--"
+                word.partition("=")[0] for word in shlex.split(line.split("tidegate agent ")[1]) if word[:2] == "--"
             ]
             assert set(flags) <= known, line
 

@@ -4,13 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tidegate.cli.fleet.errors import UsageError
+from tidegate.cli.fleet.errors import FleetError, UsageError
 from tidegate.cli.fleet.show import complain, print_json, say, short_time
 
 
 def shown_once(document: dict[str, Any], out: str | None, *, as_json: bool, what: str) -> None:
     """Print a new token, or write it to a file that only its owner can read and show the rest. Raises `UsageError`."""
-    token = str(document.get("token", ""))
+    token = str(document.get("token") or "")
+    if not token:  # it was sent twice, and the first answer, which had it, was lost
+        raise FleetError(
+            f"A token {what} was made and its answer lost: revoke number {document.get('id')}, make another."
+        )
     rest = {name: value for name, value in document.items() if name != "token"} if out else document
     if out:
         _write(Path(out), token)
