@@ -11,8 +11,8 @@ from tidegate.domain.recreate_config import image_config
 Document = Mapping[str, Any]
 
 MASK = "***"
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|SALT|SIGNATURE", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|SALT|SIGNATURE", re.IGNORECASE)
+USER_INFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _NAMED_LABELS = {
     "org.opencontainers.image.version": "version",
     "org.opencontainers.image.revision": "revision",
@@ -84,6 +84,6 @@ def _healthcheck(check: Document) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    if name.startswith("env ") and value and _SECRET_NAME.search(name):
+    if name.startswith("env ") and value and SECRET_NAME.search(name):
         return MASK
-    return _USER_INFO.sub(MASK, value)
+    return USER_INFO.sub(MASK, value)

@@ -1,21 +1,26 @@
 """Taking in that a tag names a digest: one release for each digest of a channel, however often it is told."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.domain.reference import is_digest
 from tidegate.manager.releases.channels import follow
 from tidegate.manager.store.bus import publish
-from tidegate.manager.store.schema import channels, releases
+from tidegate.manager.store.schema import channels, releases, targets
 from tidegate.manager.telling.feed import tell
 
 TOPIC = "releases"
 REGISTRY = "registry"
 """Who told it, where the registry itself was asked."""
 
+RUNNING = "running"
+"""The same, where it ran already."""
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE = timedelta(microseconds=1)
 
 
@@ -52,6 +57,28 @@ def placed(at: datetime, newest: datetime | None, polled_at: datetime | None, to
     if overtaken or at <= newest:
         return min(at, newest - _BEFORE), False
     return at, True
+
+
+async def also_running(conn: AsyncConnection, channel_id: int, now: datetime) -> None:
+    """Make releases of what the targets of a channel run and nobody has told of, to be compared with and gone back to.
+
+    None of them comes to the front: the channel has to have a release that was told of.
+    """
+    unknown = _unknown(channel_id)
+    if not (await conn.execute(unknown)).first():
+        return
+    await _hold(conn, channel_id)
+    always = {"channel_id": channel_id, "seen_at": now, "named_at": _LONG_AGO, "told_by": RUNNING, "read_again_at": now}
+    digests = [digest for digest in (await conn.execute(unknown)).scalars() if is_digest(digest)]
+    if digests:
+        await conn.execute(insert(releases), [always | {"digest": digest} for digest in digests])
+
+
+def _unknown(channel_id: int) -> Select[str]:
+    """The digests that targets of the channel run, and that are none of its releases."""
+    known = select(releases.c.id).where((releases.c.channel_id == channel_id) & (releases.c.digest == targets.c.digest))
+    here = (targets.c.channel_id == channel_id) & targets.c.gone_at.is_(None) & (targets.c.digest != "")
+    return select(targets.c.digest).where(here & ~known.exists()).distinct()
 
 
 async def find(conn: AsyncConnection, channel_id: int, digest: str) -> int | None:
