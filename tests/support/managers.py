@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support.fake_manager import fake_manager
+from tests.support.real_manager import real_manager
 
 
 class Manager(Protocol):
@@ -40,4 +41,7 @@ class Manager(Protocol):
         """End as by SIGKILL, and answer again at the same address with what was on disk."""
 
 
-MANAGERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Manager]]] = {"fake": fake_manager}
+MANAGERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Manager]]] = {
+    "fake": fake_manager,
+    "real": real_manager,
+}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.uses import TokenUses
@@ -9,6 +10,7 @@ from tidegate.manager.people.uses import TokenUses
 SERVICES: tuple[Callable[[Parts], Service], ...] = (
     TokenUses,
     Forgetting,
+    AgentLink,
 )
 """What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
 

@@ -7,12 +7,13 @@ from tidegate.manager.api.handlers import add_handlers
 from tidegate.manager.api.openapi import describe
 from tidegate.manager.api.outermost import Outermost
 from tidegate.manager.api.router import add_routes
-from tidegate.manager.api.routes import health, me
+from tidegate.manager.api.routes import agent_link, health, me
 from tidegate.manager.parts import Parts
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     me.router,
+    agent_link.router,
 )
 """Every router; a new one is added here."""
 

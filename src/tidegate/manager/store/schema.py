@@ -54,7 +54,11 @@ agents = Table(
     moment("enrolled_at"),
     moment("revoked_at", nullable=True),
     moment("last_seen_at", nullable=True, index=True),
+    # what was told last of whether it is there
+    _flag("online"),
     text("address"),
+    # the public half of the manager's key that it goes by, once it has what is on its way to it
+    text("manager_key"),
     # the agent's own log of events: which one, and how far it was taken in
     text("stream"),
     Column("applied", Number, nullable=False, default=0, server_default="0"),

@@ -1,0 +1,173 @@
+"""What is on its way to agents: signed, numbered for each of them, and kept until they have it on their disks."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.assignment import Assignment
+from tidegate.manager.agents.keys import ManagerKeys
+from tidegate.manager.store.bus import publish
+from tidegate.manager.store.schema import agents, outbox
+from tidegate.protocol.signed import Pin, Withdraw, seal, write_document
+from tidegate.protocol.version import may_send
+
+TOPIC = "agents"
+_AT_ONCE = 1000
+_log = structlog.get_logger(__name__)
+
+Document = Assignment | Withdraw
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """What one agent gets: numbered documents with their signatures, and the key that it knows after them."""
+
+    agent: str
+    letters: tuple[tuple[int, str, str], ...]
+    key: str
+
+
+async def send(conn: AsyncConnection, keys: ManagerKeys, documents: Sequence[tuple[str, Document]]) -> None:
+    """Sign documents and send each to the agent with that id, in their order, once the transaction is committed.
+
+    Who was revoked, or is not known, is sent nothing. Locks the agents' rows, in the order of their ids.
+    """
+    if not documents:
+        return
+    mail: dict[str, list[Document]] = {}
+    for agent, document in documents:
+        mail.setdefault(agent, []).append(document)
+    await _post(conn, keys, mail, documents[0][1].issued_at)
+
+
+async def send_pins(conn: AsyncConnection, keys: ManagerKeys, now: datetime, *, most: int = _AT_ONCE) -> int:
+    """Tell agents that know the manager by an older key of the key that signs now; how many were told."""
+    older = [one for one in map(_public, keys.all) if one != keys.public]
+    behind = agents.c.manager_key.in_(older), agents.c.revoked_at.is_(None), agents.c.protocol >= 1
+    ids = (await conn.execute(select(agents.c.id).where(*behind).order_by(agents.c.id).limit(most))).scalars().all()
+    await _post(conn, keys, {id_: [] for id_ in ids}, now)
+    return len(ids)
+
+
+async def forget(conn: AsyncConnection, cursors: Mapping[str, int]) -> None:
+    """Drop what agents have: by their ids, up to which number. Numbers that they have are not given again."""
+    for some in _pieces(sorted(cursors)):
+        ids, upto = list(some), [cursors[id_] for id_ in some]
+        if conn.dialect.name == "postgresql":
+            await conn.execute(_PG_LOCK, {"ids": ids})
+            await conn.execute(_PG_DROP, {"ids": ids, "upto": upto})
+            await conn.execute(_PG_SEEN, {"ids": ids, "upto": upto})
+        else:
+            rows = [{"which": id_, "upto": cursors[id_]} for id_ in some]
+            await conn.execute(_DROP, rows)
+            await conn.execute(_SEEN, rows)
+
+
+async def _post(
+    conn: AsyncConnection, keys: ManagerKeys, documents: Mapping[str, Sequence[Document]], now: datetime
+) -> None:
+    for some in _pieces(sorted(documents)):
+        rows = await _lock(conn, some)
+        if len(rows) < len(some):
+            _log.warning("documents for agents that are revoked or unknown are dropped", agents=len(some) - len(rows))
+        mail = await asyncio.to_thread(lambda: [_mail(keys, row, documents[row.id], now) for row in rows])  # noqa: B023
+        mail = [one for one in mail if one.letters]
+        if mail:
+            await _write(conn, mail)
+            publish(conn, TOPIC, *(one.agent for one in mail))
+
+
+async def _lock(conn: AsyncConnection, ids: Sequence[str]) -> Sequence[Any]:
+    statement = (
+        select(agents.c.id, agents.c.outbox_last, agents.c.manager_key, agents.c.protocol)
+        .where(agents.c.id.in_(ids), agents.c.revoked_at.is_(None))
+        .order_by(agents.c.id)
+        .with_for_update(key_share=True)
+    )
+    return (await conn.execute(statement)).all()
+
+
+def _mail(keys: ManagerKeys, row: Any, documents: Sequence[Document], now: datetime) -> _Mail:
+    """An agent goes by the key that it knows; a newer one it learns by a document that the known one has signed."""
+    texts, public = list[tuple[str, str]](), row.manager_key or keys.public
+    signing = keys.known_as(public)
+    if signing is None:
+        _log.error("an agent knows the manager by a key that is not in its file any more", agent=row.id)
+        signing = keys.signing
+    elif signing is not keys.signing and may_send("pin", row.protocol):
+        pin = write_document(Pin(row.id, keys.public, now))
+        texts.append((pin, seal(signing, pin)))
+        signing, public = keys.signing, keys.public
+    for document in map(write_document, documents):
+        texts.append((document, seal(signing, document)))
+    letters = tuple((row.outbox_last + 1 + each, *one) for each, one in enumerate(texts))
+    return _Mail(row.id, letters, public)
+
+
+async def _write(conn: AsyncConnection, mail: Sequence[_Mail]) -> None:
+    letters = [
+        {"agent_id": one.agent, "seq": seq, "document": document, "signature": signature}
+        for one in mail
+        for seq, document, signature in one.letters
+    ]
+    latest = [{"which": one.agent, "latest": one.letters[-1][0], "key": one.key} for one in mail]
+    if conn.dialect.name == "postgresql":
+        await conn.execute(_PG_INSERT, _columns(letters))
+        await conn.execute(_PG_LATEST, _columns(latest))
+    else:
+        await conn.execute(insert(outbox), letters)
+        await conn.execute(_LATEST, latest)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _pieces(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+
+
+def _public(key: Any) -> str:
+    return ManagerKeys((key,)).public
+
+
+# PostgreSQL takes all rows in one statement
+
+_PG_INSERT = text(
+    "INSERT INTO outbox (agent_id, seq, document, signature) SELECT * FROM unnest(CAST(:agent_id AS text[]), "
+    "CAST(:seq AS bigint[]), CAST(:document AS text[]), CAST(:signature AS text[]))"
+)
+_PG_LATEST = text(
+    "UPDATE agents SET outbox_last = new.latest, manager_key = new.key FROM unnest(CAST(:which AS text[]), "
+    "CAST(:latest AS bigint[]), CAST(:key AS text[])) AS new(which, latest, key) WHERE id = new.which"
+)
+_PG_LOCK = text("SELECT id FROM agents WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
+_PG_DROP = text(
+    "DELETE FROM outbox USING unnest(CAST(:ids AS text[]), CAST(:upto AS bigint[])) AS have(which, upto) "
+    "WHERE agent_id = have.which AND seq <= have.upto"
+)
+_PG_SEEN = text(
+    "UPDATE agents SET outbox_seen = greatest(outbox_seen, have.upto), outbox_last = greatest(outbox_last, have.upto) "
+    "FROM unnest(CAST(:ids AS text[]), CAST(:upto AS bigint[])) AS have(which, upto) WHERE id = have.which"
+)
+
+_LATEST = (
+    update(agents)
+    .where(agents.c.id == bindparam("which"))
+    .values(outbox_last=bindparam("latest"), manager_key=bindparam("key"))
+)
+_DROP = delete(outbox).where(outbox.c.agent_id == bindparam("which"), outbox.c.seq <= bindparam("upto"))
+_SEEN = (
+    update(agents)
+    .where(agents.c.id == bindparam("which"))
+    .values(
+        outbox_seen=func.max(agents.c.outbox_seen, bindparam("upto")),
+        outbox_last=func.max(agents.c.outbox_last, bindparam("upto")),
+    )
+)

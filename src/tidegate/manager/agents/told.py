@@ -1,0 +1,132 @@
+"""What agents tell of their assignments: kept for the rollout that each is of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.rollout_apply import Outcome
+from tidegate.manager.agents.known import Agent
+from tidegate.manager.store.schema import assignments, clusters, reports, targets
+from tidegate.protocol.events import Refusal, Report
+
+_AT_ONCE = 500
+_log = structlog.get_logger(__name__)
+
+Feed = list[tuple[str, str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One agent's word."""
+
+    agent: Agent
+    event: Report | Refusal
+
+
+async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetime) -> tuple[Feed, set[int]]:
+    """Keep reports; what the feed has to tell, and the rollouts that there is news of.
+
+    What is about no assignment of the agent, or not as that was, is logged and dropped.
+    """
+    known = await _assignments(conn, {one.event.assignment for one in told})
+    kept: list[dict[str, Any]] = []
+    last: dict[str, dict[str, Any]] = {}
+    for one in told:
+        row = known.get(one.event.assignment)
+        if row is None or not _is_about(one, row):
+            _drop(one)
+            continue
+        kept.append(_report(one.event, row, now))
+        last[row.id] = _outcome(one.event, row.id, now)
+    if kept:
+        await conn.execute(insert(reports), kept)
+        await conn.execute(_TOLD, [last[id_] for id_ in sorted(last)])
+    return _refusals(told), {row["rollout_id"] for row in kept}
+
+
+async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    each = sorted(ids - {""})
+    for start in range(0, len(each), _AT_ONCE):
+        statement = (
+            select(
+                assignments.c.id,
+                assignments.c.agent_id,
+                assignments.c.target_id,
+                assignments.c.rollout_id,
+                assignments.c.generation,
+                assignments.c.digest,
+                (clusters.c.project + "/" + targets.c.service).label("target"),
+            )
+            .join(targets, targets.c.id == assignments.c.target_id)
+            .join(clusters, clusters.c.id == targets.c.cluster_id)
+            .where(assignments.c.id.in_(each[start : start + _AT_ONCE]))
+        )
+        found |= {row.id: row for row in await conn.execute(statement)}
+    return found
+
+
+def _is_about(one: Told, row: Row[Any]) -> bool:
+    """Whether an agent speaks of its own assignment, as it was given. Of a refused one it may not know all."""
+    said = one.event
+    if row.agent_id != one.agent.id or row.generation != said.generation:
+        return False
+    return row.target == said.target and (isinstance(said, Refusal) or row.digest == said.digest)
+
+
+def _drop(one: Told) -> None:
+    _log.warning(
+        "told of an assignment that the manager did not give it; dropped",
+        agent=one.agent.name,
+        assignment=one.event.assignment[:64],
+        target=one.event.target[:200],
+        generation=one.event.generation,
+    )
+
+
+def _report(said: Report | Refusal, row: Row[Any], now: datetime) -> dict[str, Any]:
+    refused = isinstance(said, Refusal)
+    return {
+        "rollout_id": row.rollout_id,
+        "target_id": row.target_id,
+        "generation": row.generation,
+        "outcome": str(Outcome.REFUSED if isinstance(said, Refusal) else said.outcome),
+        "reason": f"refused: {said.reason}" if refused else said.reason,
+        "blame": False if isinstance(said, Refusal) else said.blame,
+        "at": now,
+    }
+
+
+def _outcome(said: Report | Refusal, id_: str, now: datetime) -> dict[str, Any]:
+    outcome = Outcome.REFUSED if isinstance(said, Refusal) else said.outcome
+    duration_s = None if isinstance(said, Refusal) else said.duration_s
+    return {"which": id_, "how": str(outcome), "told": now, "took": duration_s}
+
+
+def _refusals(told: Sequence[Told]) -> Feed:
+    """Each refusal once a batch, however often an agent says it."""
+    said: dict[tuple[str, str, str, str], Mapping[str, Any]] = {}
+    for one in told:
+        if isinstance(one.event, Refusal):
+            it = one.event
+            key = (one.agent.name, it.assignment, it.target, it.reason)
+            said[key] = {
+                "agent": one.agent.name,
+                "assignment": it.assignment,
+                "target": it.target,
+                "generation": it.generation,
+                "reason": it.reason,
+            }
+    return [("agent.refused", f"agent {name}", data) for (name, *_), data in said.items()]
+
+
+_TOLD = (
+    update(assignments)
+    .where(assignments.c.id == bindparam("which"))
+    .values(outcome=bindparam("how"), told_at=bindparam("told"), duration_s=bindparam("took"))
+)
