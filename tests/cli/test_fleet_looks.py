@@ -1,6 +1,7 @@
 """Reading commands: tables for people, the manager's documents for programs."""
 
 import json
+import re
 
 import pytest
 from tests.cli.conftest import Run
@@ -28,6 +29,10 @@ def test_a_short_cluster_name_is_enough_where_one_agent_has_it(run: Run) -> None
 
 def test_a_short_target_name_is_enough_where_one_agent_has_it(run: Run) -> None:
     assert "autonomy@berlin1/orchestrator" in run("targets", "show", "autonomy/orchestrator").out
+
+
+def test_a_target_is_shown_with_what_ran_on_it(run: Run) -> None:
+    assert re.search(r"2026-11-25 12:00:00 +by hand +sha256:", run("targets", "show", "autonomy/orchestrator").out)
 
 
 def test_a_short_name_of_several_is_refused_with_the_names_that_it_may_be(run: Run) -> None:
@@ -100,9 +105,8 @@ def test_fewer_than_six_digits_of_a_digest_name_no_release(run: Run, world: Worl
 
 def test_what_is_different_in_a_release_is_shown_before_and_after(run: Run) -> None:
     out = run("releases", "changes", "2", "--channel", WEB).out
-    assert "env MODE" in out
-    assert "slow" in out
-    assert "fast" in out
+    assert re.search(r"env MODE +slow +fast", out)
+    assert re.search(r"! +user +nobody +root +it runs as root", out)
 
 
 def test_a_list_is_read_to_its_end_page_by_page(run: Run, world: World, manager: FakeManager) -> None:

@@ -87,6 +87,10 @@ def release(state: FleetState, id_: int) -> Document:
         "image_created": text(one.at),
         "seen_at": text(one.at),
         "quarantined": one.digest in state.quarantine,
+        "newest": False,
+        "running": sum(it.digest == one.digest for it in state.targets.values()),
+        "fixed_tag": "",
+        "trouble": "",
     }
 
 
@@ -115,7 +119,8 @@ def rollout(state: FleetState, id_: int) -> Document:
         "counts": counts(members),
         "waves_detail": [{"wave": number, "counts": counts(wave)} for number, wave in enumerate(waves, 1)],
         "whole": True,
-        "version_no": 1,
+        "policy": None,
+        "edition": 1,
     }
 
 
@@ -145,13 +150,22 @@ def quarantine(state: FleetState) -> list[Document]:
 
 
 def changes(before: str, after: str) -> Document:
+    plain = {"note": "", "dangerous": False, "link": "", "platform": ""}
     return {
-        "from": before,
-        "to": after,
+        "before": {"digest": before, "release": None, "version": ""},
+        "after": {"digest": after, "release": None, "version": ""},
         "changes": [
-            {"field": "env", "name": "MODE", "before": "slow", "after": "fast"},
-            {"field": "user", "name": None, "before": None, "after": "nobody"},
+            {
+                "field": "user",
+                "before": "nobody",
+                "after": "root",
+                **plain,
+                "dangerous": True,
+                "note": "it runs as root",
+            },
+            {"field": "env MODE", "before": "slow", "after": "fast", **plain},
         ],
+        "note": "",
     }
 
 

@@ -147,7 +147,8 @@ class Routes:
         return page(request, [documents.target(self.state, name) for name in names])
 
     async def target(self, request: web.Request) -> Row:
-        return documents.target(self.state, self._target(request))
+        one = documents.target(self.state, self._target(request))
+        return one | {"runs": [{"digest": one["digest"], "since": "2026-11-25T12:00:00Z", "rollout": None}]}
 
     async def channels(self, request: web.Request) -> web.Response:
         name = request.query.get("name")
@@ -195,7 +196,9 @@ class Routes:
 
     async def rollout_targets(self, request: web.Request) -> web.Response:
         id_ = number(request, self.state.rollouts, "rollout")
-        return page(request, documents.rollout_targets(self.state, id_))
+        wanted = request.query.getall("progress", [])
+        items = documents.rollout_targets(self.state, id_)
+        return page(request, [one for one in items if not wanted or one["progress"] in wanted])
 
     async def rollout_changes(self, request: web.Request) -> Row:
         it = self.state.rollouts[number(request, self.state.rollouts, "rollout")]
@@ -367,7 +370,7 @@ def page(request: web.Request, items: list[Row]) -> web.Response:
 
 
 def tagged(document: Row) -> web.Response:
-    return web.json_response(document, headers={"ETag": f'"{document.get("version_no", 1)}"'})
+    return web.json_response(document, headers={"ETag": f'"{document.get("edition", 1)}"'})
 
 
 def created(document: Row) -> web.Response:

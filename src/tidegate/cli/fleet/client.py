@@ -36,6 +36,8 @@ _STREAM_QUIET_S: Final = 90.0
 _NOT_NOW: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _BROKEN: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 _KEY_IN_USE: Final = "idempotency"
+Value = str | int | tuple[str, ...] | None
+"""Of a query: a tuple is asked for once for each."""
 _JSON: Final = ("application/json", "application/problem+json")
 
 
@@ -90,11 +92,11 @@ class Manager:
     ) -> None:
         await self._session.close()
 
-    async def get(self, *path: str | int, **query: str | int | None) -> Answer:
-        """Read one document; `path` are segments below `/api/v1`, and what is None in `query` is left out."""
+    async def get(self, *path: str | int, **query: Value) -> Answer:
+        """Read one document; `path` are segments below `/api/v1`; what is None in `query` is left out."""
         return await self._ask(_Request("GET", self._address(path, query), self._headers()))
 
-    async def every(self, *path: str | int, **query: str | int | None) -> list[dict[str, Any]]:
+    async def every(self, *path: str | int, **query: Value) -> list[dict[str, Any]]:
         """Read a list to its end, page by page."""
         items: list[dict[str, Any]] = []
         after: str | None = None
@@ -224,11 +226,14 @@ class Manager:
             "User-Agent": f"tidegate/{__version__}",
         }
 
-    def _address(self, path: tuple[str | int, ...], query: Mapping[str, str | int | None]) -> URL:
+    def _address(self, path: tuple[str | int, ...], query: Mapping[str, Value]) -> URL:
         segments = "/".join(quote(str(one), safe="@") for one in path)
         base = str(self.url).rstrip("/")
         asked = "&".join(
-            f"{quote(name)}={quote(str(value), safe='')}" for name, value in query.items() if value is not None
+            f"{quote(name)}={quote(str(each), safe='')}"
+            for name, value in query.items()
+            for each in (value if isinstance(value, tuple) else (value,))
+            if each is not None
         )
         return URL(f"{base}/api/v1/{segments}" + (f"?{asked}" if asked else ""), encoded=True)
 

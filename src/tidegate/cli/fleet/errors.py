@@ -67,11 +67,15 @@ def _told(status: int, problem: Mapping[str, Any]) -> list[str]:
     lines = [str(problem.get("detail") or problem.get("title") or f"The manager refused with HTTP status {status}.")]
     errors = problem.get("errors")
     faults = [one for one in errors if isinstance(one, Mapping)] if isinstance(errors, list) else []
-    lines += [f"  {one.get('field', '')}: {one.get('message', '')}" for one in faults]
+    lines += [f"  {_field(one)}: {one.get('message', '')}" for one in faults if str(one.get("message")) not in lines[0]]
     accepted = problem.get("accepted")
     if accepted:
         lines.append(f"  accepted: {_listed(accepted)}")
     return lines
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    return str(fault.get("field", "")).removeprefix("body.")
 
 
 def _listed(accepted: Any) -> str:

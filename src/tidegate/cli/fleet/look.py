@@ -19,7 +19,7 @@ from tidegate.cli.fleet.options import (
     pairs,
 )
 from tidegate.cli.fleet.session import finish
-from tidegate.cli.fleet.show import labels_text, print_facts, print_json, print_rows, say
+from tidegate.cli.fleet.show import labels_text, print_facts, print_json, print_rows, say, short_time
 
 clusters = group("The Compose projects that agents look after.")
 targets = group("The services that releases go to.")
@@ -30,7 +30,7 @@ def status(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
 
     async def work(manager: Manager) -> None:
         document = (await manager.get("status")).document
-        print_json(document) if as_json else print_facts(_flat(document))
+        print_json(document) if as_json else print_facts(_flat(_without_zeros(document)))
 
     finish(work, timeout_s)
 
@@ -122,9 +122,20 @@ def targets_show(name: TargetName, *, as_json: AsJson = False, timeout_s: Timeou
     async def work(manager: Manager) -> None:
         one = await find.target(manager, name)
         document = (await manager.get("targets", one.cluster, one.service)).document
-        print_json(document) if as_json else print_facts(_flat(document))
+        print_json(document) if as_json else _print_target(document)
 
     finish(work, timeout_s)
+
+
+def _print_target(document: dict[str, Any]) -> None:
+    runs = document.get("runs") or []
+    print_facts(_flat({name: value for name, value in document.items() if name != "runs"}))
+    if runs:
+        print_rows(
+            ("ran since", "rollout", "digest"),
+            ((short_time(one.get("since")), one.get("rollout") or "by hand", one.get("digest")) for one in runs),
+            empty="",
+        )
 
 
 def print_targets(items: list[Target]) -> None:
@@ -155,6 +166,11 @@ def _print_clusters(items: list[dict[str, Any]]) -> None:
         ),
         empty="There is no such cluster.",
     )
+
+
+def _without_zeros(document: dict[str, Any]) -> dict[str, Any]:
+    rollouts = document.get("rollouts") or {}
+    return document | {"rollouts": {state: count for state, count in rollouts.items() if count}}
 
 
 def _flat(document: Any, before: str = "") -> list[tuple[str, Any]]:

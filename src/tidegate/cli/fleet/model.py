@@ -97,6 +97,17 @@ class Release:
     image_created: str
     seen_at: str
     quarantined: bool
+    newest: bool
+    running: int
+    fixed_tag: str
+    trouble: str
+
+    @property
+    def note(self) -> str:
+        """What there is to say of it."""
+        running = f"{self.running} running" if self.running else ""
+        parts = ("newest" if self.newest else "", running, "in quarantine" if self.quarantined else "", self.trouble)
+        return ", ".join(part for part in parts if part)
 
     @property
     def full(self) -> str:
@@ -118,11 +129,13 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing in which two images differ."""
+    """One thing in which two images differ. `dangerous`: somebody should have meant it."""
 
     field: str
     before: str
     after: str
+    note: str
+    dangerous: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +259,10 @@ def read_release(it: Document) -> Release:
         image_created=_text(it, "image_created"),
         seen_at=_text(it, "seen_at"),
         quarantined=bool(it.get("quarantined")),
+        newest=bool(it.get("newest")),
+        running=_number(it, "running"),
+        fixed_tag=_text(it, "fixed_tag"),
+        trouble=_text(it, "trouble"),
     )
 
 
@@ -263,8 +280,14 @@ def read_quarantined(it: Document) -> Quarantined:
 
 def read_change(it: Document) -> Change:
     """One change of `/releases/{id}/changes`."""
-    name = " ".join(part for part in (_text(it, "field"), _text(it, "name")) if part)
-    return Change(name, _shown(it.get("before")), _shown(it.get("after")))
+    where = f" ({it['platform']})" if it.get("platform") else ""
+    return Change(
+        field=_text(it, "field") + where,
+        before=_text(it, "before"),
+        after=_text(it, "after"),
+        note=_text(it, "note"),
+        dangerous=bool(it.get("dangerous")),
+    )
 
 
 def read_policy(it: Document) -> Document:
@@ -373,16 +396,3 @@ def _document(value: Any) -> Document:
 
 def _items(value: Any) -> list[Document]:
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def _shown(value: Any) -> str:
-    """A value of an image's configuration, in one line."""
-    match value:
-        case None:
-            return ""
-        case list():
-            return " ".join(_shown(one) for one in value)
-        case Mapping():
-            return " ".join(f"{name}={_shown(one)}" for name, one in value.items())
-        case _:
-            return str(value)

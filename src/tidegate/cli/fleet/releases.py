@@ -11,7 +11,7 @@ from tidegate.cli.fleet.complete import complete_release
 from tidegate.cli.fleet.model import familiar, read_change, read_release
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, ReleaseName, Timeout, group
 from tidegate.cli.fleet.session import finish
-from tidegate.cli.fleet.show import print_facts, print_json, print_rows, short_time
+from tidegate.cli.fleet.show import print_facts, print_json, print_rows, say, short_time
 
 releases = group("The images that were seen on channels.")
 
@@ -48,7 +48,8 @@ def releases_show(
                 ("revision", one.revision),
                 ("made at", short_time(one.image_created)),
                 ("seen at", short_time(one.seen_at)),
-                ("quarantine", "yes" if one.quarantined else "no"),
+                ("fixed tag", one.fixed_tag),
+                ("note", one.note),
             )
         )
 
@@ -81,13 +82,14 @@ def releases_changes(
 
 def print_changes(document: Any) -> None:
     """A table of what differs between two images."""
-    changes = document.get("changes") if isinstance(document, dict) else document
-    rows = [read_change(one) for one in changes or ()]
+    rows = [read_change(one) for one in document.get("changes") or ()]
     print_rows(
-        ("what", "before", "after"),
-        ((one.field, one.before, one.after) for one in rows),
+        ("", "what", "before", "after", "note"),
+        (("!" if one.dangerous else "", one.field, one.before, one.after, one.note) for one in rows),
         empty="Nothing in their settings is different.",
     )
+    if document.get("note"):
+        say(document["note"])
 
 
 def _print(items: Iterable[dict[str, Any]]) -> None:
@@ -99,7 +101,7 @@ def _print(items: Iterable[dict[str, Any]]) -> None:
                 one.digest.rpartition(":")[2][:12],
                 short_time(one.seen_at),
                 familiar(one.channel),
-                "in quarantine" if one.quarantined else "",
+                one.note,
             )
             for one in map(read_release, items)
         ),

@@ -20,6 +20,7 @@ _STREAM_AGAIN_S: Final = 5.0
 _PATIENCE_S: Final = 300.0
 _GATHER_S: Final = 0.2
 _SUBJECT: Final = "rollout "
+_KINDS: Final = "rollout."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ async def _follow(manager: Manager, document: Any, ear: "_Ear", view: View, pace
 
 async def _troubled(manager: Manager, rollout_id: int) -> tuple[RolloutTarget, ...]:
     try:
-        items = await manager.every("rollouts", rollout_id, "targets")
+        items = await manager.every("rollouts", rollout_id, "targets", progress=TROUBLE)
     except NotReachableError:
         return ()
     return tuple(one for one in map(read_rollout_target, items) if one.progress in TROUBLE)
@@ -133,7 +134,7 @@ class _Ear:
             await asyncio.sleep(self._pace.stream_again_s)
 
     async def _events(self, last: str) -> AsyncIterator[FeedEvent]:
-        async for event in self._manager.events(last=last):
+        async for event in self._manager.events(last=last, kinds=_KINDS):
             self._streaming = True
             yield event
 
