@@ -7,13 +7,39 @@ from tidegate.manager.api.handlers import add_handlers
 from tidegate.manager.api.openapi import describe
 from tidegate.manager.api.outermost import Outermost
 from tidegate.manager.api.router import add_routes
-from tidegate.manager.api.routes import agent_link, health, me
+from tidegate.manager.api.routes import (
+    agent_link,
+    alerts,
+    audit,
+    channels,
+    clusters,
+    freezes,
+    health,
+    me,
+    policies,
+    quarantine,
+    status,
+    targets,
+    tokens,
+    windows,
+)
 from tidegate.manager.parts import Parts
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     me.router,
     agent_link.router,
+    status.router,
+    clusters.router,
+    targets.router,
+    channels.router,
+    policies.router,
+    windows.router,
+    freezes.router,
+    quarantine.router,
+    alerts.router,
+    tokens.router,
+    audit.router,
 )
 """Every router; a new one is added here."""
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header
 from starlette.responses import Response
 
 from tidegate.manager.api.problems import CONDITION_NEEDED, STALE, Problem
@@ -31,8 +31,12 @@ class Edition:
             raise Problem(STALE, "stale", detail)
 
 
-def _edition(request: Request) -> Edition:
-    text = request.headers.get(HEADER)
+def _edition(
+    text: Annotated[
+        str | None,
+        Header(alias=HEADER, max_length=100, description="The ETag of what the edit was made from, or `*`."),
+    ] = None,
+) -> Edition:
     if text is None:
         detail = f"An edit takes {HEADER} with the ETag of what was read, so that nobody's edit is lost."
         raise Problem(CONDITION_NEEDED, "condition-needed", detail)

@@ -63,7 +63,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
         if isinstance(route, GuardedRoute) and route.include_in_schema:
             for method in route.methods or ():
                 _complete(found["paths"][route.path_format][method.lower()], method.lower(), route)
+    for operations in found["paths"].values():
+        _say_etags(operations)
     return found
+
+
+def _say_etags(operations: dict[str, Any]) -> None:
+    """What can be edited is answered with its ETag."""
+    if not any(_takes_if_match(one) for one in operations.values()):
+        return
+    for one in operations.values():
+        if "200" in one["responses"]:
+            about = {"description": "The edition that this is, for `If-Match`.", "schema": {"type": "string"}}
+            one["responses"]["200"]["headers"] = {"ETag": about}
+
+
+def _takes_if_match(operation: dict[str, Any]) -> bool:
+    return any(one["name"].lower() == "if-match" for one in operation.get("parameters", ()))
 
 
 def _complete(operation: dict[str, Any], method: str, route: GuardedRoute) -> None:
@@ -93,7 +109,7 @@ def _statuses(operation: dict[str, Any], method: str, route: GuardedRoute) -> se
         found |= {400, 408, 409, 413, 422}
     if operation.get("requestBody"):
         found |= {415}
-    if any(one["name"].lower() == "if-match" for one in operation.get("parameters", ())):
+    if _takes_if_match(operation):
         found |= {412, 428}
     return found
 

@@ -1,0 +1,60 @@
+"""What several resources have in common, as it is sent and taken."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+LARGEST_ID = 2**63 - 1
+LABEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+DIGEST = r"^sha256:[0-9a-f]{64}$"
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)")
+
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Its number.")]
+
+
+class Body(BaseModel):
+    """What a request holds. A field that is not known is refused, so that a misspelt one is not passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _only_text(value: Any) -> Any:
+    if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
+        raise ValueError("it is not a time with a time zone, such as 2026-12-20T18:00:00Z")
+    return value
+
+
+def _reckoned_with(value: datetime) -> datetime:
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValueError(f"its year is not between {_FIRST_YEAR} and {_LAST_YEAR}")
+    return value.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), AfterValidator(_reckoned_with)]
+"""A time that a request gives."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+Reason = Annotated[str, StringConstraints(max_length=1000)]
+LabelName = Annotated[str, StringConstraints(pattern=LABEL_NAME)]
+LabelValue = Annotated[str, StringConstraints(max_length=256)]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
+Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
+Strict = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID)]
+"""A number that a request's body gives."""
+
+
+class Ref(BaseModel):
+    """What something refers to."""
+
+    id: int = Field(description="Its number.")
+    name: str = Field(description="Its name.")
+
+
+class Why(Body):
+    """Why something is done."""
+
+    reason: Reason = Field(default="", description="Why, for whoever reads the audit log.")

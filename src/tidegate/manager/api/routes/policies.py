@@ -1,0 +1,83 @@
+"""Policies: what becomes of a channel's new releases."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, select
+
+from tidegate.domain.channel_policy import ChannelPolicyError, read_channel_policy, write_channel_policy
+from tidegate.manager.api.access import needs
+from tidegate.manager.api.change import ChangeHere, PartsHere
+from tidegate.manager.api.etag import EditionHere, set_etag
+from tidegate.manager.api.models import Id, Ref
+from tidegate.manager.api.paging import Page, PagingHere, page
+from tidegate.manager.api.policy_model import POLICY_SCHEMA, PolicyOut
+from tidegate.manager.api.problems import INVALID, Fault, Problem
+from tidegate.manager.api.router import router as make_router
+from tidegate.manager.api.rows import held_row, read_row, write_row
+from tidegate.manager.people.roles import Permission
+from tidegate.manager.rollouts.anew import rules_changed
+from tidegate.manager.store.schema import channels
+
+router = make_router("policies")
+_READ = [needs(Permission.READ)]
+
+
+class ChannelPolicyOut(BaseModel):
+    """A channel and its policy."""
+
+    channel: Ref = Field(description="The channel.")
+    version: int = Field(description="Counts its changes; the number in its ETag.")
+    policy: PolicyOut = Field(description="The policy, complete.")
+
+
+def _policy(row: Row[Any]) -> PolicyOut:
+    return PolicyOut(**write_channel_policy(read_channel_policy(row.policy)))
+
+
+def _out(row: Row[Any]) -> ChannelPolicyOut:
+    return ChannelPolicyOut(channel=Ref(id=row.id, name=row.name), version=row.edition, policy=_policy(row))
+
+
+@router.get("/policies", dependencies=_READ)
+async def list_policies(parts: PartsHere, paging: PagingHere) -> Page[ChannelPolicyOut]:
+    """List every channel's policy."""
+    async with parts.db.read() as conn:
+        return page(await paging.rows(conn, select(channels), channels.c.id), _out)
+
+
+@router.get("/policies/{id}", dependencies=_READ)
+async def get_policy(id: Id, parts: PartsHere, response: Response) -> PolicyOut:  # noqa: A002 - it is what it is
+    """Show the policy of the channel with this number, complete, as it may be put back."""
+    async with parts.db.read() as conn:
+        row = await read_row(conn, channels, id, "channel")
+    set_etag(response, row.edition)
+    return _policy(row)
+
+
+@router.put("/policies/{id}", dependencies=[needs(Permission.POLICIES)])
+async def replace_policy(
+    id: Id,  # noqa: A002 - it is what it is
+    given: Annotated[dict[str, Any], Body(json_schema_extra=POLICY_SCHEMA, description="The policy.")],
+    edition: EditionHere,
+    change: ChangeHere,
+    response: Response,
+) -> PolicyOut:
+    """Change a channel's policy. What is left out has its default. Rollouts keep the policy they were begun with."""
+    await rules_changed(change.conn, change.now, channel=id)
+    before = await held_row(change.conn, channels, id, "channel", edition)
+    policy = _read(given)
+    row = await write_row(change.conn, channels, before, policy=policy)
+    old = write_channel_policy(read_channel_policy(before.policy))
+    await change.note("policy.update", f"channel {before.name}", before=old, after=policy)
+    set_etag(response, row.edition)
+    return PolicyOut(**policy)
+
+
+def _read(given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return write_channel_policy(read_channel_policy(given))
+    except ChannelPolicyError as error:
+        faults = [Fault(f"body.{name}", why) for name, why in error.faults.items()]
+        raise Problem(INVALID, "invalid", f"The policy cannot be used: {error}.", errors=faults) from error
