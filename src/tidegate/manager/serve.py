@@ -66,6 +66,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     both = family == socket.AF_INET6 and not host
     try:
         with socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer's body does not wait for an ACK
             yield sock
     except OSError as error:
         raise ListenError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error

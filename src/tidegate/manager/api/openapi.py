@@ -56,6 +56,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _problem_schema()
+    for name, schema in schemas.items():
+        if name.startswith("Page_"):  # FastAPI takes no description from a generic model
+            schema["description"] = "One page of a list."
     components["securitySchemes"] = {
         _SCHEME: {"type": "http", "scheme": "bearer", "description": "A token, `tg_<id>_<secret>`."}
     }
