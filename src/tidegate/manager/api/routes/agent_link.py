@@ -19,9 +19,29 @@ _UNKNOWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _SIGNED = anybody("agents sign their requests")
 
 
+_SAYS = {
+    "protocol": "The version of what agent and manager say to each other.",
+    "token": "The one-time token, `te_<id>_<secret>`.",
+    "name": "The agent's name.",
+    "public_key": "The agent's Ed25519 key: 32 bytes in base64.",
+    "version": "The agent's version.",
+    "proof": "The key's signature over the token.",
+    "agent": "The agent's id.",
+    "manager_key": "The manager's Ed25519 key: 32 bytes in base64.",
+    "time": "The manager's clock.",
+    "cursor": "The number of the last document that the agent has stored.",
+    "wait_s": "For how many seconds the poll may be held.",
+    "items": "Signed documents, each with its number.",
+    "stream": "The id of the agent's log of events.",
+    "first": "The number of the first event of the batch.",
+    "events": "The events, in their order.",
+    "applied": "The number of the last event that was applied.",
+}
+
+
 def _object(**properties: str) -> dict[str, Any]:
     """A JSON object whose members are of these types."""
-    members = {name: {"type": kind} if kind else {} for name, kind in properties.items()}
+    members = {name: {"type": kind, "description": _SAYS[name]} for name, kind in properties.items()}
     schema = {"type": "object", "required": list(properties), "properties": members}
     return {"content": {"application/json": {"schema": schema}}}
 
