@@ -1,6 +1,7 @@
 """What everything in the manager is built from."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
+from tidegate.manager.agents.keys import KeysError, read_keys
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.database import Database
-from tidegate.protocol.keys import InvalidKeyError, Key, load_key, make_key
+from tidegate.protocol.keys import make_key
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -34,7 +36,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Parts:
-    """Settings, database, clock and signing key of one manager.
+    """Settings, database and clock of one manager.
 
     `stopping` is set when the process is about to end: streams and long polls end then. `one` gives what a process has
     one of (such as waiters that routes and background work share).
@@ -42,7 +44,6 @@ class Parts:
 
     settings: ManagerSettings
     db: Database
-    key: Key
     clock: Clock = now
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
@@ -55,24 +56,28 @@ class Parts:
 
 
 def make_parts(settings: ManagerSettings, clock: Clock = now) -> Parts:
-    """Parts for these settings. Raises `StoreError` and `KeyFileError`; nothing is connected yet."""
-    return Parts(settings, Database.at(settings.database_url), signing_key(settings.signing_key_file), clock)
+    """Parts for these settings; a signing key is made where there is none. Nothing is connected yet.
+
+    Raises `StoreError` and `KeyFileError`.
+    """
+    check_key(settings.signing_key_file)
+    return Parts(settings, Database.at(settings.database_url), clock)
 
 
-def signing_key(path: Path) -> Key:
-    """The key in this file, which is made, for its owner alone, where there is none. Raises `KeyFileError`."""
+def check_key(path: Path) -> None:
+    """See that this file has a signing key; one is made, for its owner alone, where there is none.
+
+    Raises `KeyFileError`.
+    """
     try:
         if not path.exists():
-            make_key_file(path)
-        return load_key(path.read_text())
-    except FileExistsError:
-        return signing_key(path)  # another replica has made it meanwhile
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"the signing key {path} cannot be read or made: {error}") from error
-    except InvalidKeyError as error:
-        raise KeyFileError(
-            f"the signing key {path} cannot be used: {error}; put the backup of it back (agents trust no other)"
-        ) from error
+            with contextlib.suppress(FileExistsError):  # another replica has made it meanwhile
+                make_key_file(path)
+        read_keys(path)
+    except OSError as error:
+        raise KeyFileError(f"the signing key {path} cannot be made: {error}") from error
+    except KeysError as error:
+        raise KeyFileError(str(error)) from error
 
 
 def make_key_file(path: Path) -> None:

@@ -37,6 +37,12 @@ def create_token(
     _run(lambda work, settings: work.create_token(settings, name, role))
 
 
+@manager.command("rotate-key")
+def rotate_key() -> None:
+    """Sign what agents are told with a new key from now on; they come to know it by the old one's word."""
+    _run(lambda work, settings: work.rotate_key(settings))
+
+
 def _run(what: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> NoReturn:
     try:
         from tidegate.cli.manager import work  # noqa: PLC0415 - it loads the manager's libraries

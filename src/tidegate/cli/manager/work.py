@@ -11,7 +11,8 @@ import uvloop
 
 from tidegate.agent.logs import configure_logs
 from tidegate.cli.failures import FAILED, INTERRUPTED, OK, USAGE, complain
-from tidegate.manager.parts import KeyFileError, now
+from tidegate.manager.agents.keys import KeysError, rotate
+from tidegate.manager.parts import KeyFileError, check_key, now
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.people.names import NAME_TAKES, is_user_name
 from tidegate.manager.people.roles import Role
@@ -44,7 +45,7 @@ def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], env
     except (ManagerSettingsError, UsageError) as error:
         complain(str(error))
         return USAGE
-    except (StoreError, KeyFileError, ListenError, OSError) as error:
+    except (StoreError, KeyFileError, KeysError, ListenError, OSError) as error:
         complain(" ".join(f"{error}.".split()))
         return FAILED
     except KeyboardInterrupt:
@@ -85,3 +86,19 @@ async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
         await db.close()
     print(text)
     print(f"Token {number} of {user} ({role}). It is not shown again.", file=sys.stderr)
+
+
+async def rotate_key(settings: ManagerSettings) -> None:
+    """Put a new key before the others. A manager that runs takes it up by itself."""
+    path = settings.signing_key_file
+    check_key(path)
+    db = Database.at(settings.database_url)
+    try:
+        await run_migrations(db)
+        async with db.write() as conn:
+            after = {"public_key": rotate(path).public}
+            await record(conn, Actor(MANAGER, _HERE), "key.rotate", "signing key", now(), after=after)
+    finally:
+        await db.close()
+    print(f"What agents are told is signed by {after['public_key']} from now on; {path} keeps the key before it.")
+    print("Back it up, and have the same file on every replica.")

@@ -9,6 +9,7 @@ from tidegate.manager.api.outermost import Outermost
 from tidegate.manager.api.router import add_routes
 from tidegate.manager.api.routes import (
     agent_link,
+    agents,
     alerts,
     audit,
     channels,
@@ -29,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     me.router,
     agent_link.router,
+    agents.router,
     status.router,
     clusters.router,
     targets.router,

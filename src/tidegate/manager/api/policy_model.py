@@ -24,7 +24,7 @@ class PolicyOut(BaseModel):
     windows: list[str] = Field(description="When its updates may begin: `CRON DURATION [ZONE]` each.")
     freezes: list[str] = Field(description="When none may: `FROM/TO [ZONE] [REASON]` each.")
     waves: list[str | Wave] = Field(description=f"The waves, the canary first; each {_SHARE}, or by labels.")
-    parallel: str = Field(description=f"How many targets of a wave are updated at once: {_SHARE}.")
+    parallel: str | None = Field(description=f"How many targets of a wave are updated at once: {_SHARE}; null: all.")
     success_percent: int = Field(description="How much of a wave must be healthy for the next one to open, in percent.")
     failure_threshold: str = Field(description=f"How many failures stop the rollout: {_SHARE}.")
     healthy_for: str = Field(description="How long a target must be healthy to count.")
