@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
@@ -182,6 +182,25 @@ async def test_streams_end_when_their_token_does(db: Database, change: dict[str,
                 await task
         await say(db, "rollout.state")
         await stays.until(1)
+
+
+async def test_after_a_database_was_put_back_streams_end_and_later_ones_are_told_what_comes(db: Database) -> None:
+    token = await add_token(db)
+    await say(db, *["rollout.state"] * 10)
+    async with running(db) as hub:
+        with hub.opened(token, ()) as stream:
+            task = asyncio.create_task(Reader(hub, stream, 10).read())
+            while hub._position != 10:
+                await asyncio.sleep(0)
+            async with db.write() as conn:
+                await conn.execute(delete(schema.feed))
+                await conn.execute(update(schema.counters).values(value=0))
+            async with asyncio.timeout(10):
+                await task
+        async with reading(hub, token, 0) as reader:
+            await say(db, "target.seen")
+            await reader.until(1)
+    assert reader.numbers == [1]
 
 
 async def test_there_are_so_many_streams_and_no_more(db: Database) -> None:

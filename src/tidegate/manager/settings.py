@@ -58,6 +58,14 @@ class ManagerSettings:
     mail_to: tuple[str, ...]
     apprise: tuple[str, ...] = field(repr=False)
     offline_s: float
+    alert_ca: Path | None
+    alert_offline_s: float
+    alert_drift_s: float
+    alert_approval_s: float
+    alert_channel_failures: int
+    alert_calm_s: float
+    feed_keep_s: float
+    feed_most: int
     log_format: str
     log_level: str
     no_color: bool

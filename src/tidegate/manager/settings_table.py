@@ -86,6 +86,43 @@ ALERTS = (
     _s("mail_to", own.ADDRESSES, "", "Who gets mailed alerts."),
     _s("apprise", own.WORDS, "", "Apprise's addresses for alerts; needs the `apprise` extra.", secret=True),
     _s("offline_after", kinds.INTERVAL, "3m", "How long an agent is silent before it is offline.", field="offline_s"),
+    _s("alert_ca", kinds.AUTHORITIES, "", "Certificates to trust where alerts are sent to, beside the system's."),
+    _s(
+        "alert_offline_after",
+        kinds.INTERVAL,
+        "10m",
+        "How long an agent is silent before that is an alert.",
+        field="alert_offline_s",
+    ),
+    _s(
+        "alert_drift_after",
+        kinds.DURATION,
+        "10m",
+        "How long a target runs what it should not before that is an alert.",
+        field="alert_drift_s",
+    ),
+    _s(
+        "alert_approval_after",
+        kinds.DURATION,
+        "4h",
+        "How long a rollout waits for approval before that is an alert.",
+        field="alert_approval_s",
+    ),
+    _s(
+        "alert_channel_failures",
+        kinds.COUNT,
+        "5",
+        "How often in a row a channel's registry could not be asked before that is an alert.",
+    ),
+    _s(
+        "alert_calm",
+        kinds.DURATION,
+        "5m",
+        "How long what comes and goes has to be over before its alert is; the more often it comes, the longer.",
+        field="alert_calm_s",
+    ),
+    _s("feed_keep", kinds.INTERVAL, "7d", "How long events can be followed afterwards.", field="feed_keep_s"),
+    _s("feed_most", kinds.COUNT, "1000000", "How many events can be followed afterwards."),
 )
 
 PROCESS = (

@@ -14,6 +14,7 @@ from tidegate.manager.api.routes import (
     audit,
     channels,
     clusters,
+    events,
     freezes,
     health,
     me,
@@ -27,6 +28,7 @@ from tidegate.manager.api.routes import (
 from tidegate.manager.parts import Parts
 
 ROUTERS: tuple[APIRouter, ...] = (
+    events.router,
     health.router,
     me.router,
     agent_link.router,

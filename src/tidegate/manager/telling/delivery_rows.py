@@ -56,6 +56,12 @@ async def announce(conn: AsyncConnection, alert_id: int, what: str, sinks: Seque
         publish(conn, TOPIC)
 
 
+async def any_due(conn: AsyncConnection, sinks: Sequence[str], now: datetime) -> bool:
+    """Whether there is something to claim."""
+    due = select(deliveries.c.id).where(_is_due(now), deliveries.c.sink.in_(sinks)).limit(1)
+    return (await conn.execute(due)).first() is not None
+
+
 async def claim(
     conn: AsyncConnection, sinks: Sequence[str], now: datetime, *, lease: timedelta, most: int
 ) -> list[Delivery]:

@@ -18,6 +18,7 @@ from tidegate.manager.telling import sse
 from tidegate.manager.telling.feed import TOPIC
 from tidegate.manager.telling.feed_read import PAGE, Event, Extent, extent, read_after
 
+_STOPPING = "the manager is stopping"
 _log = structlog.get_logger(__name__)
 
 
@@ -95,6 +96,7 @@ class Hub:
         self._tokens_at = 0.0
         self._position: int | None = None
         self._wake = asyncio.Event()
+        self._looking = asyncio.Lock()
         self.dropped: Counter[str] = Counter()
 
     @property
@@ -122,19 +124,24 @@ class Hub:
 
     def _end_all(self) -> None:
         for one in self._streams:
-            one.end("the manager is stopping")
+            one.end(_STOPPING)
 
     async def _look_again(self) -> None:
         self._wake.clear()
         try:
-            await self._look()
+            async with self._looking:
+                await self._look()
         except StoreUnavailableError as error:
             _log.warning("the feed could not be read; trying again", reason=str(error))
 
     async def _look(self) -> None:
-        last = (await self.extent()).last if self._position is None else 0
-        if self._position is None:  # no stream has joined meanwhile
+        last = (await self.extent()).last
+        if self._position is None:  # and no stream has joined meanwhile
             self._position = last
+        elif last < self._position:
+            self._position = last
+            for one in self._live:
+                one.end("the database is an earlier one")
         more, tokens_changed = True, False
         while more:
             async with self._db.read() as conn:
@@ -188,7 +195,7 @@ class Hub:
         stream = Stream(token_id, kinds, limits.room)
         self._streams.add(stream)
         if self._stopping.is_set():
-            stream.end("the manager is stopping")
+            stream.end(_STOPPING)
         try:
             yield stream
         finally:
@@ -228,15 +235,19 @@ class Hub:
         return True
 
     async def _page(self, stream: Stream, number: int) -> list[Event]:
-        """What follows; where the database is gone the reader is let go, and resumes by id."""
+        """What follows; where the database is gone, or has forgotten it, the reader is let go, and resumes by id."""
         try:
             async with self._db.read() as conn:
                 page = await read_after(conn, number, limit=PAGE)
+                there = await extent(conn)
         except StoreUnavailableError:
             stream.end("the database did not answer")
             return []
-        if not page:
+        if (page and page[0].number != number + 1) or number < there.forgotten:
             stream.end("what it follows was forgotten meanwhile")
+            return []
+        if not page:  # more was handed out than there is: has an earlier database been put back?
+            await self._look_again()
         return page
 
 
