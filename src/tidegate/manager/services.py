@@ -6,7 +6,7 @@ from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.uses import TokenUses
-from tidegate.manager.telling.parts import feed_pruner, hub
+from tidegate.manager.telling.parts import alerter, deliverer, feed_pruner, hub
 
 SERVICES: tuple[Callable[[Parts], Service], ...] = (
     TokenUses,
@@ -14,6 +14,8 @@ SERVICES: tuple[Callable[[Parts], Service], ...] = (
     AgentLink,
     hub,
     feed_pruner,
+    alerter,
+    deliverer,
 )
 """What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
 

@@ -23,6 +23,7 @@ from tidegate.manager.settings import ManagerSettings, ManagerSettingsError, loa
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreError
 from tidegate.manager.store.migrate import migrate as run_migrations
+from tidegate.manager.telling.sinks.apprise import AppriseError
 
 _HERE = "command line"
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], env
         complain(str(error))
         return USAGE
     except (StoreError, KeyFileError, KeysError, ListenError, OSError) as error:
+    except (StoreError, KeyFileError, ListenError, AppriseError, OSError) as error:
         complain(" ".join(f"{error}.".split()))
         return FAILED
     except KeyboardInterrupt:
