@@ -250,7 +250,7 @@ async def test_each_rule_waits_for_its_time_and_then_tells(
 
 async def refuse(db: Database, reason: str) -> None:
     async with db.write() as conn:
-        await tell(conn, "agent.refused", "agent berlin1", NOON, reason=reason)
+        await tell(conn, "agent.refused", "agent berlin1", NOON, target="shop/web", reason=reason)
 
 
 async def test_what_an_agent_refuses_is_told_until_somebody_has_understood_it(
@@ -264,7 +264,7 @@ async def test_what_an_agent_refuses_is_told_until_somebody_has_understood_it(
     await alerter.look()
     (one,) = await alerts(db)
     assert (one.rule, one.severity) == ("assignment_refused", "critical")
-    assert "it expired" in one.text
+    assert "agent berlin1 refused an order for shop/web at 2026-11-25 12:00 UTC: it expired." in one.text
     await acknowledge(db, one.id)
     for _ in range(2):
         await alerter.look()

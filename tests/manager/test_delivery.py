@@ -86,7 +86,8 @@ def context(certificates: Certificates) -> ssl.SSLContext:
 
 
 def webhook(url: str, time: Time, **more: Any) -> Webhook:
-    return Webhook(url, **{"secret": SECRET, "tls": trusting(None), "clock": time} | more)
+    given: dict[str, Any] = {"secret": SECRET, "tls": trusting(None), "clock": time}
+    return Webhook(url, **given | more)
 
 
 def deliverer(db: Database, time: Time, *sinks: Sink) -> Deliverer:
@@ -290,8 +291,8 @@ async def test_neither_address_nor_secret_are_in_logs_or_in_the_database(db: Dat
 def mail_sink(server: MailServer, certificates: Certificates | None, **more: Any) -> Mail:
     security = more.pop("security", "starttls")
     where = mail.MailServer("127.0.0.1", server.port, security, more.pop("user", ""), more.pop("password", ""))
-    tls = trusting(certificates.authority if certificates else None)
-    return Mail(where, "tidegate@example.com", "night@example.com", **{"tls": tls, "timeout_s": 5.0} | more)
+    given: dict[str, Any] = {"tls": trusting(certificates.authority if certificates else None), "timeout_s": 5.0}
+    return Mail(where, "tidegate@example.com", "night@example.com", **given | more)
 
 
 async def send(db: Database, time: Time, sink: Mail) -> str:

@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 from sqlalchemy import update
 from tests.support import databases
-from tests.support.manager import Caller, Manager, People, now, people, serving
+from tests.support.manager import Caller, Manager, People, people, serving
 
+from tidegate.manager.parts import now
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 from tidegate.manager.telling.feed import tell_all

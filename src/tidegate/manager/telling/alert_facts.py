@@ -62,10 +62,10 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An agent has refused what it was told: `number` is the feed's."""
+    """An agent has refused what it was told. `target` is as the agent knows it, empty where it could not tell."""
 
-    number: int
     subject: str
+    target: str
     reason: str
     at: datetime
 

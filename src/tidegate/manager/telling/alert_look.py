@@ -175,7 +175,10 @@ async def _refused(conn: AsyncConnection, after: int, upto: int) -> tuple[Refuse
         .where(entries.c.number > after, entries.c.number <= upto, entries.c.kind == REFUSED)
         .order_by(entries.c.number)
     )
-    latest = {row.subject: Refused(row.number, row.subject, str(row.data.get("reason", "")), row.at) for row in rows}
+    latest = {
+        row.subject: Refused(row.subject, str(row.data.get("target", "")), str(row.data.get("reason", "")), row.at)
+        for row in rows
+    }
     return tuple(latest.values())
 
 

@@ -128,11 +128,12 @@ def _unreachable(it: Unreachable, now: datetime) -> Finding:
 
 
 def _refused(it: Refused) -> Finding:
+    about = f" for {it.target}" if it.target else ""
     text = (
-        f"{it.subject} refused what it was told at {_when(it.at)}{_why(it.reason)}. Nothing was touched there. If the "
+        f"{it.subject} refused an order{about} at {_when(it.at)}{_why(it.reason)}. Nothing was touched there. If the "
         f"reason names a repository, correct the agent's allow-list; if it names a signature or another agent, "
-        f"somebody may be using the manager's place: see `tidegate audit`, then rotate the key. Acknowledge this when "
-        f"it is understood."
+        f"somebody may be using the manager's place: see `tidegate audit list`, then rotate the key. Acknowledge this "
+        f"when it is understood."
     )
     return Finding(Rule.ASSIGNMENT_REFUSED, it.subject, Severity.CRITICAL, text, it.at)
 
