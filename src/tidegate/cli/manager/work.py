@@ -46,8 +46,7 @@ def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], env
     except (ManagerSettingsError, UsageError) as error:
         complain(str(error))
         return USAGE
-    except (StoreError, KeyFileError, KeysError, ListenError, OSError) as error:
-    except (StoreError, KeyFileError, ListenError, AppriseError, OSError) as error:
+    except (StoreError, KeyFileError, KeysError, ListenError, AppriseError, OSError) as error:
         complain(" ".join(f"{error}.".split()))
         return FAILED
     except KeyboardInterrupt:
