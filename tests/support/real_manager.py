@@ -1,4 +1,7 @@
-"""The real manager on the test's own event loop, told from within what people and its planner would tell it."""
+"""The real manager on the test's own event loop, told from within what people and its planner would tell it.
+
+Of its background work only that of the agent link is done.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class RealManager:
         stack = contextlib.ExitStack()
         sock = stack.enter_context(listening("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]
-        self._task = asyncio.create_task(run(self._parts, sock, signals=False))
+        self._task = asyncio.create_task(run(self._parts, sock, signals=False, work=[self.link]))
         self._task.add_done_callback(lambda _: stack.close())
 
     async def stop(self) -> None:

@@ -7,7 +7,7 @@ import math
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ import uvicorn
 
 from tidegate import __version__
 from tidegate.manager.api.app import create_app
-from tidegate.manager.parts import Parts, make_parts
+from tidegate.manager.parts import Parts, Service, make_parts
 from tidegate.manager.services import services
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.migrate import migrate
@@ -45,14 +45,19 @@ async def serve(settings: ManagerSettings) -> None:
         await parts.db.close()
 
 
-async def run(parts: Parts, sock: socket.socket, *, signals: bool = True) -> None:
-    """Serve at this socket until a signal, or until `parts.stopping` is set. The database has been migrated."""
+async def run(
+    parts: Parts, sock: socket.socket, *, signals: bool = True, work: Iterable[Service] | None = None
+) -> None:
+    """Serve at this socket until a signal, or until `parts.stopping` is set. The database has been migrated.
+
+    `work`: this background work, and not all that there is.
+    """
     server = _Server(_config(parts), parts.stopping, signals=signals)
     parts.db.follow()
     host, port = sock.getsockname()[:2]
     tls = parts.settings.tls_cert is not None
     _log.info("the manager listens", version=__version__, host=host, port=port, tls=tls)
-    async with at_work(services(parts)), asyncio.TaskGroup() as tasks:
+    async with at_work(services(parts) if work is None else work), asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(server.end_when_told())
         await server.serve(sockets=[sock])
         watching.cancel()
