@@ -9,47 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.webhooks import DIGEST, DISTRIBUTION, DOCKER_HUB, GITHUB, HARBOR, REGISTRY_PACKAGE
 
 from tidegate.domain.webhook import Kind, Pushed, WebhookError, is_signed, read_webhook
-
-DIGEST = "sha256:" + "a" * 64
-GITHUB = {
-    "action": "published",
-    "package": {
-        "name": "Orchestrator",
-        "namespace": "Acme",
-        "package_type": "CONTAINER",
-        "owner": {"login": "Acme"},
-        "package_version": {
-            "version": DIGEST,
-            "container_metadata": {"tag": {"name": "autonomy-latest", "digest": DIGEST}},
-        },
-    },
-}
-REGISTRY_PACKAGE = {"action": "updated", "registry_package": GITHUB["package"]}
-DISTRIBUTION = {
-    "events": [
-        {"action": "pull", "target": {"repository": "a", "tag": "x"}, "request": {"host": "reg.test:5000"}},
-        {
-            "action": "push",
-            "target": {"repository": "acme/web", "digest": DIGEST},
-            "request": {"host": "reg.test:5000"},
-        },
-        {
-            "action": "push",
-            "target": {"repository": "acme/web", "tag": "live", "digest": DIGEST},
-            "request": {"host": "reg.test:5000"},
-        },
-    ]
-}
-DOCKER_HUB = {"push_data": {"tag": "live"}, "repository": {"repo_name": "acme/web", "name": "web"}}
-HARBOR = {
-    "type": "PUSH_ARTIFACT",
-    "event_data": {
-        "resources": [{"digest": DIGEST, "tag": "live", "resource_url": "harbor.test:8443/acme/web:live"}],
-        "repository": {"repo_full_name": "acme/web"},
-    },
-}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +38,7 @@ def test_a_push_is_told_by_repository_tag_and_digest(kind: Kind, document: Any, 
         (Kind.HARBOR, HARBOR | {"type": "DELETE_ARTIFACT"}),
         (Kind.DISTRIBUTION, {"events": []}),
         (Kind.GITHUB, GITHUB | {"action": []}),
-        (Kind.GITHUB, {"action": "published", "package": {**GITHUB["package"], "owner": {}, "namespace": None}}),  # type: ignore[dict-item]
+        (Kind.GITHUB, {"action": "published", "package": {**GITHUB["package"], "owner": {}, "namespace": None}}),
         (Kind.DOCKER_HUB, {"push_data": {"pushed_at": 1}, "repository": {"repo_name": "acme/web"}}),
         (Kind.DOCKER_HUB, {"push_data": {"tag": True}, "repository": {"repo_name": "acme/web"}}),
     ],
@@ -94,7 +56,7 @@ def test_a_request_of_another_kind_is_refused_with_what_such_a_one_has(kind: Kin
 
 def test_a_digest_that_is_none_is_left_out_and_one_push_is_told_once() -> None:
     event = DISTRIBUTION["events"][2]
-    bad = event | {"target": event["target"] | {"digest": "latest"}}  # type: ignore[operator]
+    bad = event | {"target": event["target"] | {"digest": "latest"}}
     assert read_webhook(Kind.DISTRIBUTION, {"events": [bad, bad]}) == (Pushed("reg.test:5000/acme/web", "live"),)
 
 

@@ -6,6 +6,7 @@ from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.uses import TokenUses
+from tidegate.manager.releases.service import Releases
 from tidegate.manager.telling.parts import alerter, deliverer, feed_pruner, hub
 
 SERVICES: tuple[Callable[[Parts], Service], ...] = (
@@ -16,6 +17,7 @@ SERVICES: tuple[Callable[[Parts], Service], ...] = (
     feed_pruner,
     alerter,
     deliverer,
+    Releases,
 )
 """What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
 

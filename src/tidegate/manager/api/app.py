@@ -20,9 +20,11 @@ from tidegate.manager.api.routes import (
     me,
     policies,
     quarantine,
+    releases,
     status,
     targets,
     tokens,
+    webhooks,
     windows,
 )
 from tidegate.manager.parts import Parts
@@ -44,6 +46,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts.router,
     tokens.router,
     audit.router,
+    releases.router,
+    webhooks.router,
 )
 """Every router; a new one is added here."""
 
