@@ -41,8 +41,10 @@ def taken(held: Held, record: Mapping[str, Any]) -> bool:
     for number, event in events:
         held.queue.append((number, event))
         held.next = number + 1
-    gone = numbers.get("dropped")
-    held.queue = deque(each for each in held.queue if each[0] > held.applied and each[0] != gone)
+    while held.queue and held.queue[0][0] <= held.applied:
+        held.queue.popleft()
+    if "dropped" in numbers:
+        held.queue = deque(each for each in held.queue if each[0] != numbers["dropped"])
     return True
 
 

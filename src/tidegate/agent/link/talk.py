@@ -161,7 +161,9 @@ class Poll:
                 await self._contact.lost(error, pace)
 
     async def _once(self, signer: tuple[Key, str]) -> None:
-        wait_s = random.randint(_SHORTEST_WAIT_S, LONGEST_WAIT_S)  # noqa: S311 - spreads load
+        # the first is not held: it tells at once whether the manager is there, and what waited for the agent
+        held = self._contact.connected
+        wait_s = random.randint(_SHORTEST_WAIT_S, LONGEST_WAIT_S) if held else 0  # noqa: S311 - spreads load
         request = PollRequest(PROTOCOL, self._log.cursor, wait_s, __version__)
         began = asyncio.get_running_loop().time()
         answer: Any = await self._client.post(POLL_PATH, write_poll_request(request), signer, wait_s=wait_s)
@@ -169,5 +171,5 @@ class Poll:
         self._contact.made()
         if self._desk.take(items):
             self._wake()
-        elif asyncio.get_running_loop().time() - began < _AT_ONCE_S:
+        elif held and asyncio.get_running_loop().time() - began < _AT_ONCE_S:
             await asyncio.sleep(_AT_ONCE_S)

@@ -1,0 +1,345 @@
+"""The agent's side of the link against a manager that answers over a real socket, falls, lies and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+from tests.support.assigned import NEW
+from tests.support.fake_manager import Enrolled, FakeManager, fake_manager
+
+from tidegate.agent.link import talk
+from tidegate.agent.link.client import ManagerClient
+from tidegate.agent.link.desk import Desk
+from tidegate.agent.link.entry import Stage
+from tidegate.agent.link.identity import Identities
+from tidegate.agent.link.log import LinkLog
+from tidegate.agent.link.pacing import Pace
+from tidegate.agent.link.sending import Sending
+from tidegate.protocol.events import Sighting
+
+Waits = list[tuple[float | None, bool]]
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """How long the agent was asked to wait, and whether it asks rarely; it does not wait so long here."""
+    asked: Waits = []
+
+    def brief(_: Pace, __: float, *, retry_after_s: float | None = None, rarely: bool = False) -> float:
+        asked.append((retry_after_s, rarely))
+        return 0.02
+
+    monkeypatch.setattr(Pace, "wait_s", brief)
+    monkeypatch.setattr(talk, "_AT_ONCE_S", 0.05)
+    return asked
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[FakeManager]:
+    async with fake_manager() as one:
+        yield one
+
+
+class Line:
+    """One agent's link, without an agent behind it. `clock` may be wrong."""
+
+    def __init__(
+        self, manager: FakeManager, directory: Path, token: str | None, *, off: timedelta = timedelta()
+    ) -> None:
+        self.client = ManagerClient(manager.url, lambda: datetime.now(UTC) + off)
+        self.log = LinkLog(directory / "link")
+        self.desk = Desk(self.log, self.client.now)
+        self.contact = talk.Contact(self.client)
+        self.woken = asyncio.Event()
+        self.gaps = 0
+        self.token = token
+        self.identities = Identities(directory / "link")
+        self._enrolment = talk.Enrolment(self.client, self.identities, self.log, "berlin1", lambda: self.token)
+
+    async def run(self) -> None:
+        """As the agent has it."""
+        identity = await self._enrolment.identity(self.contact)
+        signer = (identity.loaded(), identity.agent)
+        self.desk.agent = identity.agent
+        poll = talk.Poll(self.client, self.log, self.desk, self.contact, self.woken.set)
+        sending = Sending(self.client, self.log, self.contact, self._gap)
+        await asyncio.gather(poll.run(signer), sending.run(signer))
+
+    def _gap(self) -> None:
+        self.gaps += 1
+
+    def see(self, *tags: str) -> None:
+        for tag in tags:
+            self.desk.tell(Sighting(self.client.now(), "docker.io/library/web", tag, NEW))
+
+
+@contextlib.asynccontextmanager
+async def connected(line: Line) -> AsyncIterator[Line]:
+    task = asyncio.create_task(line.run())
+    try:
+        yield line
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await line.client.close()
+
+
+async def until(true: Callable[[], object], limit_s: float = 8) -> None:
+    async with asyncio.timeout(limit_s):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def only(manager: FakeManager) -> Enrolled:
+    (agent,) = manager.agents.values()
+    return agent
+
+
+def seen(manager: FakeManager) -> list[str]:
+    return [str(event["tag"]) for event in only(manager).events if event["kind"] == "sighting"]
+
+
+@pytest.fixture
+def dial(manager: FakeManager, tmp_path: Path) -> Callable[[], Awaitable[Line]]:
+    """An agent with a token of its own, or the same agent again."""
+    token: list[str] = []
+
+    async def line() -> Line:
+        if not token:
+            token.append(await manager.token())
+        return Line(manager, tmp_path, token[0])
+
+    return line
+
+
+Dial = Callable[[], Awaitable[Line]]
+
+
+async def test_an_agent_enrols_itself_once_and_is_the_same_after_a_restart_without_its_token(
+    manager: FakeManager, dial: Dial, tmp_path: Path
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    async with connected(Line(manager, tmp_path, None)) as line:
+        await until(lambda: line.contact.connected)
+    assert only(manager).name == "berlin1"
+    kept = tmp_path / "link" / "identity.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "link" / "enrolling.json").exists()
+
+
+async def test_an_answer_to_an_enrolment_that_is_lost_costs_nothing(manager: FakeManager, dial: Dial) -> None:
+    manager.lose = 2
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    assert len(manager.agents) == 1
+
+
+async def test_an_agent_that_died_before_it_kept_who_it_is_asks_again_with_the_same_key(
+    manager: FakeManager, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Identities, "keep", lambda *_: asyncio.current_task().cancel())  # type: ignore[union-attr]
+        async with connected(await dial()):
+            await until(lambda: manager.agents)
+            await asyncio.sleep(0.1)
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    assert len(manager.agents) == 1
+
+
+async def test_without_a_token_it_waits_for_one_and_says_so(manager: FakeManager, tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with connected(Line(manager, tmp_path, None)):
+            await until(lambda: any("not enrolled" in str(entry["event"]) for entry in logs))
+    assert manager.agents == {}
+
+
+async def test_a_token_that_is_not_taken_is_told_and_tried_again_rarely(
+    manager: FakeManager, tmp_path: Path, waits: Waits
+) -> None:
+    with capture_logs() as logs:
+        async with connected(Line(manager, tmp_path, "tge_wrong")):
+            await until(lambda: len(waits) > 2)
+    assert waits[0] == (None, True)
+    assert [entry["log_level"] for entry in logs if "enrolment token" in str(entry["event"])][:2] == ["error", "debug"]
+    assert all("tge_wrong" not in str(entry) for entry in logs)
+
+
+async def test_another_token_makes_another_agent_of_it(manager: FakeManager, dial: Dial, tmp_path: Path) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    await manager.revoke(only(manager).id)
+    async with connected(Line(manager, tmp_path, await manager.token())) as line:
+        await until(lambda: line.contact.connected)
+    assert len(manager.agents) == 2
+
+
+async def test_an_assignment_arrives_at_once_is_kept_and_the_manager_forgets_it_then(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        agent = only(manager)
+        await manager.assign(agent.id, "shop/web", NEW)
+        async with asyncio.timeout(5):
+            await line.woken.wait()
+        assert [one.it.target for one in line.desk.entries(Stage.WAITING)] == ["shop/web"]
+        await until(lambda: not agent.outbox)
+
+
+async def test_events_are_applied_once_though_answers_are_lost_and_the_manager_falls(
+    manager: FakeManager, dial: Dial
+) -> None:
+    wanted = [str(number) for number in range(40)]
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        for number, tag in enumerate(wanted):
+            line.see(tag)
+            if number % 10 == 3:
+                manager.lose = 2
+            if number == 20:
+                await manager.restart()
+            await asyncio.sleep(0.01)
+        await until(lambda: line.log.queued == 0)
+    assert seen(manager) == wanted
+
+
+async def test_what_was_not_told_before_a_restart_is_told_after_it(manager: FakeManager, dial: Dial) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.see("1", "2")
+    await manager.start()
+    async with connected(await dial()) as line:
+        line.see("3")
+        await until(lambda: line.log.queued == 0)
+    assert seen(manager) == ["1", "2", "3"]
+
+
+async def test_a_manager_that_is_away_is_asked_again_and_what_it_asks_for_is_waited_for(
+    manager: FakeManager, dial: Dial, waits: Waits
+) -> None:
+    manager.trouble = lambda _: web.Response(status=503, headers={"Retry-After": "7"})
+    async with connected(await dial()) as line:
+        await until(lambda: len(waits) > 3)
+        assert waits[0] == (7.0, False)
+        manager.trouble = None
+        await until(lambda: line.contact.connected)
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=-3), timedelta(days=400)])
+async def test_a_clock_that_is_off_is_set_right_and_expiry_goes_by_the_managers(
+    manager: FakeManager, tmp_path: Path, off: timedelta
+) -> None:
+    async with connected(Line(manager, tmp_path, await manager.token(), off=off)) as line:
+        await until(lambda: line.contact.connected)
+        await manager.assign(only(manager).id, "shop/web", NEW)
+        await until(lambda: line.desk.entries(Stage.WAITING))
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+    assert abs(datetime.fromisoformat(only(manager).events[0]["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_revoked_agent_stays_up_says_so_once_and_asks_rarely(
+    manager: FakeManager, dial: Dial, waits: Waits
+) -> None:
+    with capture_logs() as logs:
+        async with connected(await dial()) as line:
+            await until(lambda: line.contact.connected)
+            await manager.revoke(only(manager).id)
+            await until(lambda: len(waits) > 3)
+            assert not line.contact.connected
+    assert {rarely for _, rarely in waits} == {True}
+    assert len([1 for entry in logs if entry["log_level"] == "error" and "revoked" in str(entry["event"])]) == 1
+
+
+async def test_a_manager_that_was_set_back_is_told_what_there_still_is(manager: FakeManager, dial: Dial) -> None:
+    async with connected(await dial()) as line:
+        line_up = lambda: line.contact.connected  # noqa: E731 - one expression, used once
+        await until(line_up)
+        line.see("1", "2", "3")
+        await until(lambda: seen(manager) == ["1", "2", "3"])
+        agent = only(manager)
+        agent.streams, agent.events = dict.fromkeys(agent.streams, 1), agent.events[:1]
+        line.see("4")
+        await until(lambda: seen(manager) == ["1", "4"])
+        assert line.gaps == 1
+
+
+async def test_an_agent_that_was_set_back_tells_by_another_name_so_that_nothing_is_passed_over(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        agent = only(manager)
+        agent.streams = {line.log._read().stream: 50}
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+
+
+async def test_an_event_that_the_manager_does_not_take_holds_up_no_other(manager: FakeManager, dial: Dial) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.see("1", "2")
+        line.desk.tell(Sighting(line.client.now(), "docker.io/library/web", "bad", "no digest"))
+        line.see("3")
+        await manager.start()
+        await until(lambda: line.log.queued == 0)
+    assert seen(manager) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(status=200, text="<html>a login page</html>"),
+        lambda: web.json_response({"items": 7}),
+        lambda: web.json_response([]),
+        lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        lambda: web.Response(status=404, text="nothing here"),
+        lambda: web.json_response({"code": "clock-skew", "time": "noon"}, status=401),
+        lambda: web.json_response({"code": "clock-skew", "time": 10**30}, status=401),
+        lambda: web.json_response({"code": "gap", "expected": -4}, status=409),
+    ],
+)
+async def test_whatever_else_answers_in_the_managers_place_the_agent_asks_again(
+    manager: FakeManager, dial: Dial, waits: Waits, answer: Callable[[], Any]
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        manager.trouble = lambda _: answer()
+        await manager.restart()
+        line.see("1")
+        await until(lambda: len(waits) > 4)
+        manager.trouble = None
+        await until(lambda: seen(manager) == ["1"])
+
+
+async def test_something_that_does_not_hold_the_poll_is_not_asked_without_a_pause(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        polls: list[int] = []
+
+        def empty(request: web.Request) -> web.Response | None:
+            if not request.path.endswith("poll"):
+                return None
+            polls.append(1)
+            return web.json_response({"protocol": 1, "items": [], "time": "2026-11-25T12:00:00Z"})
+
+        manager.trouble = empty
+        await manager.restart()
+        await until(lambda: polls)
+        await asyncio.sleep(0.5)
+        assert len(polls) < 15
