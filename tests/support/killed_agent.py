@@ -6,6 +6,7 @@ The moment `at` is before the record is written: what came before it has been do
 to stop by SIGTERM instead, as soon as the record is on disk; it runs as `tidegate agent run` then.
 
 With `ENDS_IN_BAKE=CONTAINER` in its environment the application in that container ends as the bake begins.
+With `KEEPS_RUNNING` in its environment it runs as `tidegate agent run` at any moment: a manager is asked then.
 With `ROLL_BACK=CLUSTER/SERVICE` in its environment it runs as `tidegate agent rollback CLUSTER/SERVICE`.
 """
 
@@ -96,7 +97,7 @@ async def _main(point: Point) -> int:
         cluster, _, service = target.partition("/")
         outcome = await commands.rollback(settings, cluster, service, to=None, pulls=None)
         return 0 if outcome.ok else 1
-    if point.moment == "term":
+    if point.moment == "term" or os.environ.get("KEEPS_RUNNING"):
         return await commands.run(settings, pulls=None)
     await _look_once(settings)
     return 0

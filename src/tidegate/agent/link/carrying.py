@@ -84,7 +84,11 @@ class Carrying:
         """What is to be moved; None where that is nothing, and then the manager has been told why."""
         it = entry.it
         places = _places(survey, it.target)
-        why = self._desk.objection(it, _followed(places)) or _not_allowed(places)
+        late = self._desk.objection(it, {it.target: it.repository}) or _not_allowed(places)
+        if late is not None:  # it was let in when it was told, so nobody has to be alarmed
+            self._desk.end([entry], Outcome.REFUSED, late)
+            return None
+        why = self._desk.objection(it, _followed(places))
         if why is not None:
             self._desk.refuse(entry, why)
             return None

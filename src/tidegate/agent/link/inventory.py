@@ -26,6 +26,7 @@ class Stock:
         self._assigned = assigned
         self._surveyor = parts.surveyor()
         self._strategies: dict[str, str] = {}
+        self._platforms: dict[str, str] = {}
 
     async def read(self) -> tuple[InventoryTarget, ...]:
         """Every target by name: services of Compose projects that this agent looks after. Raises `EngineError`."""
@@ -36,6 +37,7 @@ class Stock:
         for place in ours:
             targets.setdefault(place.target, []).append(place)
         found = [await self._target(name, places, survey) for name, places in sorted(targets.items())]
+        self._platforms = {id_: known for id_, known in self._platforms.items() if id_ in survey.images}
         return tuple(one for one in found if one is not None)
 
     async def _target(self, name: str, places: Sequence[Place], survey: Survey) -> InventoryTarget | None:
@@ -45,7 +47,6 @@ class Stock:
         except InvalidReferenceError:
             return None
         containers = [one for place in places if (one := await self._container(place)) is not None]
-        image = survey.images.get(first.image_id)
         digest = self._digest(name, places, survey)
         return InventoryTarget(
             target=name,
@@ -56,7 +57,7 @@ class Stock:
             state=_state(places),
             health=_health(containers),
             containers=len(places),
-            platform=f"{image.os}/{image.architecture}" if image else "",
+            platform=await self._platform(first.image_id),
             strategy=self._strategies.get(first.id) or None,
             held=_held(places),
             reason=_reason(places, digest),
@@ -71,6 +72,16 @@ class Stock:
             common = known if common is None else [one for one in common if one in known]
         assigned = self._assigned().get(target)
         return assigned if assigned in (common or ()) else next(iter(common or ()), None)
+
+    async def _platform(self, image_id: str) -> str:
+        """What an image is for; that never changes, and a list of images does not say it."""
+        if image_id not in self._platforms:
+            try:
+                image = await self._parts.engine.image(image_id)
+            except NotFoundError:
+                return ""
+            self._platforms[image_id] = f"{image.os}/{image.architecture}"
+        return self._platforms[image_id]
 
     async def _container(self, place: Place) -> Container | None:
         try:
