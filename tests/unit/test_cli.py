@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -304,6 +305,14 @@ def test_status_and_history_are_tables_and_json(cli: Cli, commands: SimpleNamesp
     assert json.loads(cli("agent", "status", "--json")[1])[0]["quarantined"] == [DIGEST]
     assert "shop/web" in cli("agent", "history")[1]
     assert json.loads(cli("agent", "history", "--json")[1])[0]["seconds"] == 2.34
+
+
+def test_status_says_who_decides_where_that_is_a_manager(cli: Cli, commands: SimpleNamespace) -> None:
+    commands.status = answers([STATUS])
+    assert "for the manager to say" not in cli("agent", "status")[1]
+    commands.status = answers([replace(STATUS, decided_by="manager")])
+    assert "it is for the manager to say" in cli("agent", "status")[1]
+    assert json.loads(cli("agent", "status", "--json")[1])[0]["decided_by"] == "manager"
 
 
 def test_the_agent_starts_without_the_libraries_of_the_command_line() -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from tidegate.agent.loop import Agent
 from tidegate.agent.metrics import Metrics
+from tidegate.agent.store.files import StateError
 from tidegate.agent.store.journal import JournalFile
 from tidegate.engine.errors import ConflictError, EngineUnavailableError
 from tidegate.engine.model import Event
@@ -219,3 +220,55 @@ async def test_the_caller_over_http_learns_that_nothing_could_be_looked_at(clock
     bench.failures = [BUSY]
     with pytest.raises(ConflictError):
         await bench.agent._update_images(("web",))
+
+
+class Assigned:
+    """A link with one assignment that is due at `due_s`, and how each attempt at it ends."""
+
+    def __init__(self, bench: Bench, due_s: float, *answers: Exception | None) -> None:
+        self.bench = bench
+        self.due: datetime | None = START + timedelta(seconds=due_s)
+        self.answers = list(answers)
+        self.attempts: list[float] = []
+        bench.agent._link = self  # type: ignore[assignment]
+
+    def next_due(self) -> datetime | None:
+        return self.due
+
+    async def carry_out(self, unended: Any) -> None:
+        assert self.bench.agent._busy.locked()
+        assert not unended
+        self.attempts.append(self.bench.now_s)
+        answer = self.answers.pop(0) if self.answers else None
+        self.due = self.bench.clock() + timedelta(seconds=RETRY_S) if answer else None
+        if answer is not None:
+            raise answer
+
+
+async def test_what_a_manager_assigned_has_its_turn_when_it_is_due_and_is_no_look(clock: Clock) -> None:
+    bench = Bench(clock)
+    link = Assigned(bench, 100)
+    await bench.run(DAY_S)
+    assert (link.attempts, bench.looks) == ([100], [(0, "all")])
+
+
+@pytest.mark.parametrize("failure", [BUSY, StateError("the disk is full")])
+async def test_what_a_manager_assigned_is_tried_again_after_a_minute_where_it_could_not_be_noted_or_begun(
+    clock: Clock, failure: Exception
+) -> None:
+    bench = Bench(clock)
+    bench.agent._due = False
+    bench.agent._parts.state.lock = SimpleNamespace(held=True)  # type: ignore[misc]
+    link = Assigned(bench, 0, failure, failure)
+    await bench.run(DAY_S / 2)
+    assert link.attempts == [0, 60, 120]
+
+
+async def test_what_was_cut_off_is_ended_before_anything_that_a_manager_assigned(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.agent._due = False
+    bench.open = [OPEN]
+    link = Assigned(bench, 5)
+    await bench.agent._wait()
+    await bench.agent._look()
+    assert (bench.attempts[:1], link.attempts) == ([5], [5])

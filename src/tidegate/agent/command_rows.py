@@ -13,7 +13,10 @@ class CommandRefusedError(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """One selected container now. `last_at` is ISO 8601; `transaction` the step of an update in progress."""
+    """One selected container now. `last_at` is ISO 8601; `transaction` the step of an update in progress.
+
+    `decided_by` is who says what is updated: `agent` or `manager`.
+    """
 
     container: str
     cluster: str | None
@@ -26,6 +29,7 @@ class StatusRow:
     last_at: str | None
     quarantined: tuple[str, ...]
     transaction: str | None
+    decided_by: str = "agent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ async def _status_row(parts: Parts, survey: Survey, place: Place, moving: str | 
             entry.digest for entry in held if (entry.cluster, entry.service) == (place.cluster, place.service)
         ),
         transaction=moving,
+        decided_by="manager" if parts.settings.managed else "agent",
     )
 
 

@@ -89,6 +89,8 @@ def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
         no_color=no_color,
         empty="No container is selected; `tidegate agent plan` says why.",
     )
+    if any(row.decided_by == "manager" for row in rows):
+        print("What is updated here, and when: it is for the manager to say.")
 
 
 def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
