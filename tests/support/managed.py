@@ -28,7 +28,7 @@ class Fleet:
 
     manager: FakeManager
     compose: Compose
-    environ: dict[str, str]
+    environ: dict[str, Any]
 
     @classmethod
     async def of(cls, manager: FakeManager, compose: Compose) -> Fleet:

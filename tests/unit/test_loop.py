@@ -258,7 +258,7 @@ async def test_what_a_manager_assigned_is_tried_again_after_a_minute_where_it_co
 ) -> None:
     bench = Bench(clock)
     bench.agent._due = False
-    bench.agent._parts.state.lock = SimpleNamespace(held=True)  # type: ignore[misc]
+    bench.agent._parts.state.lock = SimpleNamespace(held=True)  # type: ignore[misc, assignment]
     link = Assigned(bench, 0, failure, failure)
     await bench.run(DAY_S / 2)
     assert link.attempts == [0, 60, 120]
