@@ -16,6 +16,7 @@ from tidegate.cli.fleet.login import VARIABLES as CLI_VARIABLES
 from tidegate.domain.labels import LABELS
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.signature_policy_reader import FIELDS, TOP_FIELDS, read_signature_policy
+from tidegate.manager.settings_table import SETTINGS as MANAGER_SETTINGS
 
 OWN_LABELS = {
     "tidegate.transaction",
@@ -49,6 +50,7 @@ def test_every_label_that_is_named_exists() -> None:
 
 def test_every_variable_that_is_named_exists() -> None:
     known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES}
+    known |= {setting.env for setting in MANAGER_SETTINGS}
     named = words(r"\b(?:TIDEGATE|WATCHTOWER|REPO)_[A-Z_]*[A-Z]\b")
     assert {(page, name) for page, name in named if name not in known} == set()
 
