@@ -13,7 +13,7 @@ from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
 from tidegate.manager.rollouts import rollback
 from tidegate.manager.rollouts.create import CreateRefusedError
-from tidegate.manager.rollouts.driver import Driver
+from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
 from tidegate.manager.store import schema
 from tidegate.manager.store.counters import change_world
@@ -124,18 +124,18 @@ async def test_what_was_decided_in_another_world_is_not_written(
 ) -> None:
     """A freeze comes between the decision and its writing."""
     await fleet.settle(1)
-    write, worlds = Driver._write, list[int]()
+    write, worlds = Steps._write, list[int]()
 
-    async def frozen_meanwhile(driver: Driver, *arguments: object) -> bool:
+    async def frozen_meanwhile(steps: Steps, *arguments: object) -> bool:
         if not worlds:
             async with fleet.db.write() as conn:
                 freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=1), "created_at": T0}
                 await conn.execute(insert(schema.freezes).values(freeze))
                 await change_world(conn)
         worlds.append(1)
-        return await write(driver, *arguments)  # type: ignore[arg-type]
+        return await write(steps, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Driver, "_write", frozen_meanwhile)
+    monkeypatch.setattr(Steps, "_write", frozen_meanwhile)
     await fleet.start()
     assert (len(worlds), fleet.offered()) == (2, [])
 
@@ -161,13 +161,14 @@ async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet
     assert len(fleet.offered()) == 1
 
 
-async def test_an_agent_that_was_not_heard_is_offered_nothing_until_it_is_back(fleet: ManagerFleet) -> None:
+async def test_an_agent_that_is_not_there_is_offered_nothing_until_it_is_back(fleet: ManagerFleet) -> None:
     await fleet.settle(1)
-    fleet.now += timedelta(minutes=10)
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.agents).values(online=False))
     rollout = await fleet.start()
     assert fleet.offered() == []
     await fleet.go()
-    await fleet.driver.step(rollout)
+    await fleet.steps.take(rollout)
     assert len(fleet.offered()) == 1
 
 
@@ -182,7 +183,7 @@ async def test_two_drivers_offer_everything_once(postgres_server: str, postgres_
             await conn.execute(schema.assignments.delete())
             await conn.execute(update(schema.targets).values(generation=0))
         others = [ManagerFleet(Database.at(url)) for _ in range(4)]
-        await asyncio.gather(*(other.driver.step(rollout) for other in others))
+        await asyncio.gather(*(other.steps.take(rollout) for other in others))
         offered = sorted(it.agent for other in others for it in other.offered())
         assert offered == sorted(f"host{number}" for number in range(20))
         for each in (one, *others):
@@ -198,9 +199,9 @@ async def test_a_rollout_that_changes_faster_than_it_is_decided_is_tried_again_l
     async def lost(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr(Driver, "_write", lost)
+    monkeypatch.setattr(Steps, "_write", lost)
     with pytest.raises(StoreUnavailableError):
-        await fleet.driver.step(rollout)
+        await fleet.steps.take(rollout)
 
 
 async def test_the_newest_of_those_that_wait_for_approval_takes_the_places_of_the_others(fleet: ManagerFleet) -> None:
@@ -239,6 +240,13 @@ async def test_a_whole_channel_goes_back_to_what_ran_before(fleet: ManagerFleet)
     await fleet.go()
     assert (made.kind, made.digest) == (Kind.ROLLBACK, OLD)
     assert [(one.agent, one.digest) for one in fleet.offered()] == [("host0", OLD), ("host1", OLD)]
+
+
+async def test_who_goes_back_waits_for_no_window_no_wave_and_no_soak(fleet: ManagerFleet) -> None:
+    await fleet.settle(3, policy={"windows": ["0 3 * * * 1h UTC"], "mode": "approval"}, digest=NEW)
+    rollout = await fleet.start(OLD, kind=Kind.ROLLBACK)
+    assert [(one.agent, one.back) for one in fleet.offered()] == [(f"host{number}", True) for number in range(3)]
+    assert (await fleet.rollout(rollout)).waves == 1
 
 
 async def test_to_go_back_to_what_runs_is_nothing_to_do(fleet: ManagerFleet) -> None:
@@ -376,6 +384,23 @@ async def test_what_failed_or_was_left_by_hand_does_not_come_back_by_itself(flee
     assert choice is not None
     assert choice.release is None
     assert choice.reason == f"{NEW[:19]} went out already; start a rollout by hand to send it out again"
+
+
+async def test_a_target_that_joins_after_a_release_went_out_gets_it_and_the_others_are_left_alone(
+    fleet: ManagerFleet,
+) -> None:
+    await fleet.settle(1, policy={"soak": "0s", "healthy_for": "0s"})
+    await fleet.release()
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    await fleet.all(Outcome.HEALTHY)
+    await fleet.join("late")
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    assert await fleet.all(Outcome.FAILED) == ["late"]
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    assert fleet.offered() == []  # once
 
 
 async def test_planners_of_several_replicas_make_one_rollout(postgres_server: str, postgres_template: str) -> None:

@@ -14,10 +14,10 @@ from tidegate.domain.rollout import Rollout
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.manager.people.audit import Actor
 from tidegate.manager.rollouts.create import Wish, create
-from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects
 from tidegate.manager.rollouts.planner import Planner
 from tidegate.manager.rollouts.rows import load
+from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, carry_out
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
@@ -26,7 +26,6 @@ from tidegate.protocol.signed import Withdraw
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OLD, NEW, NEWER = (f"sha256:{digit * 64}" for digit in "123")
 ANN, BOB = Actor("ann", "192.0.2.1"), Actor("bob", "192.0.2.2")
-ONLINE_FOR = timedelta(minutes=3)
 
 
 class Sent:
@@ -51,7 +50,7 @@ class ManagerFleet:
         self.db = db
         self.now = T0
         self.sent = Sent()
-        self.driver = Driver(db, Effects(self.sent), lambda: self.now, ONLINE_FOR)
+        self.steps = Steps(db, Effects(self.sent), lambda: self.now)
         self.planner = Planner(db, lambda: self.now)
         self.channel = 0
         self.targets: dict[str, int] = {}
@@ -70,7 +69,14 @@ class ManagerFleet:
         """One host more; the name of its target."""
         target = f"shop@{name}/web"
         async with self.db.write() as conn:
-            agent = {"id": name, "name": name, "public_key": name, "enrolled_at": T0, "last_seen_at": self.now}
+            agent = {
+                "id": name,
+                "name": name,
+                "public_key": name,
+                "enrolled_at": T0,
+                "last_seen_at": self.now,
+                "online": True,
+            }
             await conn.execute(insert(schema.agents).values(agent))
             cluster = {"name": f"shop@{name}", "project": "shop", "agent_id": name, "labels": dict(labels or {})}
             row = insert(schema.clusters).values(cluster | {"created_at": T0}).returning(schema.clusters.c.id)
@@ -87,7 +93,7 @@ class ManagerFleet:
         """Make a rollout, and decide it once."""
         async with self.db.write() as conn:
             made = await create(conn, Wish(self.channel, digest, **wish), by, self.now)
-        await self.driver.step(int(made.id))
+        await self.steps.take(int(made.id))
         return int(made.id)
 
     async def release(self, digest: str = NEW) -> None:
@@ -100,7 +106,7 @@ class ManagerFleet:
         """Let time pass with every agent heard from, and decide everything that is due."""
         self.now += later
         async with self.db.write() as conn:
-            await conn.execute(update(schema.agents).values(last_seen_at=self.now))
+            await conn.execute(update(schema.agents).values(last_seen_at=self.now, online=True))
         await self.decide()
 
     async def decide(self) -> None:
@@ -112,7 +118,7 @@ class ManagerFleet:
             if not ids:
                 return
             for id_ in ids:
-                await self.driver.step(id_)
+                await self.steps.take(id_)
         raise AssertionError("something is due for ever")
 
     def offered(self) -> list[Assignment]:
@@ -142,7 +148,7 @@ class ManagerFleet:
         """Have a person do something to a rollout, and decide it."""
         async with self.db.write() as conn:
             await carry_out(conn, id_, Order(verb, by, **more), self.now)
-        await self.driver.step(id_)
+        await self.steps.take(id_)
 
     async def rollout(self, id_: int) -> Rollout:
         """A rollout as it is."""

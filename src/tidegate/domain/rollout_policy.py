@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -95,3 +95,7 @@ class RolloutPolicy:
     approvals: int = 0
     approval_expires: timedelta = timedelta(days=7)
     expires: timedelta = timedelta(days=30)
+
+    def for_rollback(self) -> "RolloutPolicy":
+        """The rules by which people go back: nobody waits for waves then, or for a soak; `parallel` holds."""
+        return replace(self, waves=(), soak=timedelta())

@@ -7,6 +7,7 @@ from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.uses import TokenUses
 from tidegate.manager.releases.service import Releases
+from tidegate.manager.rollouts.service import driver, planner
 from tidegate.manager.telling.parts import alerter, deliverer, feed_pruner, hub
 
 SERVICES: tuple[Callable[[Parts], Service], ...] = (
@@ -18,6 +19,8 @@ SERVICES: tuple[Callable[[Parts], Service], ...] = (
     alerter,
     deliverer,
     Releases,
+    driver,
+    planner,
 )
 """What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
 

@@ -11,6 +11,7 @@ from tidegate.manager.api.routes import (
     agent_link,
     agents,
     alerts,
+    approvals,
     audit,
     channels,
     clusters,
@@ -21,6 +22,8 @@ from tidegate.manager.api.routes import (
     policies,
     quarantine,
     releases,
+    rollback,
+    rollouts,
     status,
     targets,
     tokens,
@@ -48,6 +51,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
     releases.router,
     webhooks.router,
+    rollouts.router,
+    approvals.router,
+    rollback.router,
 )
 """Every router; a new one is added here."""
 

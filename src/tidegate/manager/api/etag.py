@@ -27,23 +27,34 @@ class Edition:
     def check(self, edition: int, what: str) -> None:
         """Raises `Problem` where it is another by now."""
         if self.number is not None and self.number != edition:
-            detail = f'{what} was changed meanwhile (it is at "{edition}"); read it again and repeat the edit.'
-            raise Problem(STALE, "stale", detail)
+            raise self.stale(what)
+
+    def stale(self, what: str) -> Problem:
+        """What is answered where it is another by now."""
+        return Problem(STALE, "stale", f"{what} was changed meanwhile; read it again, and repeat what you meant to do.")
 
 
-def _edition(
-    text: Annotated[
-        str | None,
-        Header(alias=HEADER, max_length=100, description="The ETag of what the edit was made from, or `*`."),
-    ] = None,
-) -> Edition:
+_Sent = Annotated[
+    str | None,
+    Header(alias=HEADER, max_length=100, description="The ETag of what the edit was made from, or `*`."),
+]
+
+
+def _edition(text: _Sent = None) -> Edition:
     if text is None:
         detail = f"An edit takes {HEADER} with the ETag of what was read, so that nobody's edit is lost."
         raise Problem(CONDITION_NEEDED, "condition-needed", detail)
-    if text.strip() == _ANY:
+    return _edition_if_given(text)
+
+
+def _edition_if_given(text: _Sent = None) -> Edition:
+    text = (text or _ANY).strip()
+    if text == _ANY:
         return Edition(None)
-    found = _FORM.fullmatch(text.strip())
+    found = _FORM.fullmatch(text)
     return Edition(int(found[1]) if found is not None else -1)
 
 
 EditionHere = Annotated[Edition, Depends(_edition)]
+EditionIfGiven = Annotated[Edition, Depends(_edition_if_given)]
+"""Where an order may leave it out: then it is meant whichever edition it is."""

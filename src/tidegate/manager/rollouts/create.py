@@ -71,7 +71,7 @@ async def create(conn: AsyncConnection, wish: Wish, by: Actor, now: datetime) ->
         str(wish.channel_id),
         wish.digest,
         [one.planned for one in chosen],
-        policy.rollout,
+        policy.rollout if wish.kind is Kind.UPDATE else policy.rollout.for_rollback(),
         requested_by=by.name,
         now=now,
         kind=wish.kind,
@@ -106,12 +106,12 @@ async def _refuse_quarantined(conn: AsyncConnection, digest: str) -> None:
 
 
 async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) -> None:
+    await wake_channel(conn, int(made.channel), now)
     subject = f"rollout {made.id}"
     what = {"channel": int(made.channel), "digest": made.digest, "kind": str(made.kind), "targets": len(made.targets)}
     await record(conn, by, "rollout.create", subject, now, after={**what, "state": str(made.state)})
     data = what | {"rollout": int(made.id), "state": str(made.state), "by": by.name, "counts": counts(made)}
     await tell(conn, "rollout.created", subject, now, **data)
-    await wake_channel(conn, int(made.channel), now)
     publish(conn, TOPIC, made.id)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.assignment import Assignment
-from tidegate.domain.rollout import Progress, Rollout
+from tidegate.domain.rollout import Kind, Progress, Rollout
 from tidegate.domain.rollout_effects import Effect, Notify, Offer, Quarantine, Withdraw
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.rollouts.rows import Loaded, counts
@@ -66,9 +66,10 @@ class Effects:
     outbox: Outbox
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex
 
-    async def carry_out(self, conn: AsyncConnection, it: Change) -> None:
-        """Do what a decision wants, and tell of it.
+    async def carry_out(self, conn: AsyncConnection, it: Change) -> bool:
+        """Do what a decision wants, and tell of it; whether other rollouts of the channel have to be decided anew.
 
+        They are woken afterwards (`wake_channel`): who holds a rollout waits for no other one.
         Raises `IntegrityError` where another rollout has an assignment of the same target under way.
         """
         closed = await _close(conn, it)
@@ -79,9 +80,8 @@ class Effects:
             if isinstance(one, Quarantine):
                 await _quarantine(conn, it, one)
         await _note_what_runs(conn, it)
-        if closed or it.begins:
-            await wake_channel(conn, it.before.channel_id, it.now, but=int(it.after.id))
         await tell_all(conn, _said(it), it.now)
+        return closed or it.begins or any(isinstance(one, Quarantine) for one in it.effects)
 
     async def _offer(self, conn: AsyncConnection, it: Change) -> list[Sending]:
         made = [self._assignment(one, it) for one in it.offers]
@@ -104,7 +104,7 @@ class Effects:
             issued_at=it.now,
             expires_at=one.expires_at,
             rollout=it.after.id,
-            back=one.back,
+            back=one.back or it.after.kind is Kind.ROLLBACK,
             forced=one.forced,
             health_timeout_s=it.after.policy.healthy_deadline.total_seconds(),
         )
@@ -167,7 +167,6 @@ async def _quarantine(conn: AsyncConnection, it: Change, one: Quarantine) -> Non
     await change_world(conn)
     after = {"digest": one.digest, "reason": one.reason}
     await record(conn, Actor(MANAGER), "quarantine.add", one.digest, it.now, after=after)
-    await wake_channel(conn, it.before.channel_id, it.now)
 
 
 async def wake_channel(conn: AsyncConnection, channel_id: int, now: datetime, *, but: int = 0) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.channel import Choice, Release, choose, newest
@@ -17,7 +17,8 @@ from tidegate.manager.rollouts.create import Wish, create, digests_of, members
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
-from tidegate.manager.store.schema import channels, quarantine, releases, rollouts
+from tidegate.manager.store.schema import channels, quarantine, releases, rollout_targets, rollouts
+from tidegate.manager.store.schema import targets as targets_table
 
 TOPIC = "releases"
 _LOOK_S = 15.0
@@ -83,31 +84,60 @@ class Planner:
             row = (await conn.execute(statement.returning(channels.c.policy, channels.c.choice))).one_or_none()
             if row is None:
                 return None
-            choice = await _choice(conn, channel_id, row.policy)
+            choice, targets = await _choice(conn, channel_id, row.policy)
             if choice.reason != row.choice:
                 said = update(channels).where(channels.c.id == channel_id).values(choice=choice.reason)
                 await conn.execute(said)
             if choice.release is not None:
-                wish = Wish(channel_id, choice.release.digest, not_before=choice.not_before, reason=choice.reason)
+                wish = Wish(
+                    channel_id,
+                    choice.release.digest,
+                    targets=targets,
+                    not_before=choice.not_before,
+                    reason=choice.reason,
+                )
                 made = await create(conn, wish, Actor(MANAGER), now)
                 _log.info("a release goes out", channel=channel_id, rollout=made.id, digest=choice.release.digest)
             return choice
 
 
-async def _choice(conn: AsyncConnection, channel_id: int, document: dict[str, object]) -> Choice:
+async def _choice(
+    conn: AsyncConnection, channel_id: int, document: dict[str, object]
+) -> tuple[Choice, set[int] | None]:
+    """What is to go out, and to which targets; None: all of them."""
     policy = read_channel_policy(document)
     rows = await conn.execute(select(releases).where(releases.c.channel_id == channel_id))
     known = [Release(one.digest, one.seen_at, one.named_at, one.version) for one in rows]
     latest = newest(known)
+    dealt_with = await _dealt_with(conn, channel_id, latest) if latest else {}
+    late = set[int]()
+    if latest is not None and dealt_with.get(latest.digest) == _BECAME[State.COMPLETED]:
+        late = await _latecomers(conn, channel_id, latest.digest)
     held = await conn.execute(select(quarantine.c.digest).where(quarantine.c.released_at.is_(None)))
-    return choose(
+    choice = choose(
         policy,
         known,
         running=digests_of(await members(conn, channel_id)),
         quarantined=set(held.scalars()),
         under_way=await _under_way(conn, channel_id),
-        dealt_with=await _dealt_with(conn, channel_id, latest) if latest else {},
+        dealt_with={} if late else dealt_with,
     )
+    return choice, late or None
+
+
+async def _latecomers(conn: AsyncConnection, channel_id: int, digest: str) -> set[int]:
+    """Targets that run something else, and were in no rollout of the channel since this release went out first."""
+    went_out = (
+        select(func.min(rollouts.c.id))
+        .where(rollouts.c.channel_id == channel_id, rollouts.c.digest == digest, rollouts.c.kind == Kind.UPDATE)
+        .scalar_subquery()
+    )
+    since = select(rollout_targets.c.target_id).where(rollout_targets.c.rollout_id >= went_out)
+    others = targets_table.c.digest.not_in(("", digest)), targets_table.c.id.not_in(since)
+    statement = select(targets_table.c.id).where(
+        targets_table.c.channel_id == channel_id, targets_table.c.gone_at.is_(None), *others
+    )
+    return set((await conn.execute(statement)).scalars())
 
 
 async def _under_way(conn: AsyncConnection, channel_id: int) -> set[str]:

@@ -1,6 +1,6 @@
 """Going back by hand: to what ran before, or to any earlier release; of a target, a cluster or a whole channel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -30,6 +30,10 @@ class Going:
     to: str
 
 
+Which = Callable[[AsyncConnection, int, str | None], Awaitable[list[Going]]]
+"""Finds what goes back: of a channel, a cluster or a target, to this digest or to what ran before."""
+
+
 async def of_channel(conn: AsyncConnection, channel_id: int, to: str | None) -> list[Going]:
     """Every target of a channel. Raises `CreateRefusedError`."""
     return await _going(conn, _there().where(targets.c.channel_id == channel_id), to)
@@ -43,11 +47,6 @@ async def of_cluster(conn: AsyncConnection, cluster_id: int, to: str | None) -> 
 async def of_target(conn: AsyncConnection, target_id: int, to: str | None) -> list[Going]:
     """One target. Raises `CreateRefusedError`."""
     return await _going(conn, _there().where(targets.c.id == target_id), to)
-
-
-async def of_targets(conn: AsyncConnection, target_ids: Sequence[int], to: str | None) -> list[Going]:
-    """These targets. Raises `CreateRefusedError`."""
-    return await _going(conn, _there().where(targets.c.id.in_(target_ids)), to)
 
 
 def _there() -> Select[tuple[int, str, int, str]]:

@@ -1,15 +1,16 @@
 """What is so around a rollout, read from the database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.channel_policy import read_channel_policy
-from tidegate.domain.rollout import State
+from tidegate.domain.rollout import Kind, State
 from tidegate.domain.rollout_world import World
+from tidegate.domain.windows import Gate
 from tidegate.manager.rollouts.gates import calendar
 from tidegate.manager.rollouts.rows import Loaded
 from tidegate.manager.store.counters import current
@@ -46,18 +47,14 @@ class Around:
     places: Mapping[str, Place]
 
 
-async def look(conn: AsyncConnection, it: Loaded, now: datetime, *, online_for: timedelta) -> Around:
-    """What is so around a rollout. An agent is there if it was heard within `online_for`."""
+async def look(conn: AsyncConnection, it: Loaded, now: datetime) -> Around:
+    """What is so around a rollout."""
     number = await current(conn, "world")
     rows = await _targets(conn, int(it.rollout.id))
-    dates = await calendar(conn, now)
-    document = await conn.execute(select(channels.c.policy).where(channels.c.id == it.channel_id))
-    policy = read_channel_policy(document.scalar_one())
-    places = [(one.name, one.cluster, one.labels) for one in rows]
     world = World(
         now=now,
-        online=frozenset(one.name for one in rows if _is_there(one, now - online_for)),
-        gates=dates.gates(policy, it.channel_id, places, now),
+        online=frozenset(one.name for one in rows if _is_there(one)),
+        gates=await _gates(conn, it, rows, now),
         taken=await _taken(conn, int(it.rollout.id)),
         generations={one.name: one.generation for one in rows},
         running={one.name: one.digest for one in rows},
@@ -67,6 +64,18 @@ async def look(conn: AsyncConnection, it: Loaded, now: datetime, *, online_for: 
     return Around(
         world, number, {one.name: Place(one.agent_id, one.project, one.service, one.repository) for one in rows}
     )
+
+
+async def _gates(
+    conn: AsyncConnection, it: Loaded, rows: Sequence[Row[tuple[object, ...]]], now: datetime
+) -> dict[str, Gate]:
+    """Windows and freezes; who goes back waits for none."""
+    if it.rollout.kind is Kind.ROLLBACK:
+        return {}
+    document = await conn.execute(select(channels.c.policy).where(channels.c.id == it.channel_id))
+    policy = read_channel_policy(document.scalar_one())
+    places = [(one.name, one.cluster, one.labels) for one in rows]
+    return (await calendar(conn, now)).gates(policy, it.channel_id, places, now)
 
 
 async def _targets(conn: AsyncConnection, id_: int) -> list[Row[tuple[object, ...]]]:
@@ -82,7 +91,7 @@ async def _targets(conn: AsyncConnection, id_: int) -> list[Row[tuple[object, ..
             clusters.c.project,
             clusters.c.labels,
             clusters.c.agent_id,
-            agents.c.last_seen_at,
+            agents.c.online,
             agents.c.revoked_at,
         )
         .select_from(rollout_targets)
@@ -94,9 +103,8 @@ async def _targets(conn: AsyncConnection, id_: int) -> list[Row[tuple[object, ..
     return list(await conn.execute(statement))
 
 
-def _is_there(one: Row[tuple[object, ...]], since: datetime) -> bool:
-    heard = one.last_seen_at is not None and one.last_seen_at >= since
-    return bool(heard and one.revoked_at is None and one.gone_at is None)
+def _is_there(one: Row[tuple[object, ...]]) -> bool:
+    return bool(one.online and one.revoked_at is None and one.gone_at is None)
 
 
 async def _taken(conn: AsyncConnection, id_: int) -> frozenset[str]:

@@ -1,0 +1,38 @@
+"""What a manager has of rollouts: how steps are taken, who takes them, and who sends new releases out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.manager.agents.keys import KeyFile
+from tidegate.manager.agents.link import AgentLink
+from tidegate.manager.agents.outbox import send
+from tidegate.manager.parts import Parts
+from tidegate.manager.rollouts.driver import Driver
+from tidegate.manager.rollouts.effects import Effects, Sending
+from tidegate.manager.rollouts.planner import Planner
+from tidegate.manager.rollouts.step import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class _Outbox:
+    keys: KeyFile
+
+    async def send(self, conn: AsyncConnection, documents: Sequence[Sending]) -> None:
+        await send(conn, self.keys(), documents)
+
+
+def steps(parts: Parts) -> Steps:
+    """How steps of rollouts are taken."""
+    return Steps(parts.db, Effects(_Outbox(parts.one(AgentLink).keys)), parts.clock)
+
+
+def driver(parts: Parts) -> Driver:
+    """Has rollouts decided when that is due."""
+    return Driver(parts.one(steps))
+
+
+def planner(parts: Parts) -> Planner:
+    """Sends new releases out where their policy says that this needs nobody."""
+    return Planner(parts.db, parts.clock)

@@ -1,0 +1,158 @@
+"""One step of a rollout: it is read with the world around it, decided, and written down with what follows.
+
+Everything that a decision brings with it is in the transaction that writes the decision, and only if nothing that it
+went by has changed: the rollout's edition and the world's number are its fencing tokens. So any number of replicas may
+do this at once, and a kill at any moment leaves either all of a step or nothing of it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tidegate.domain.rollout import ENDED, Rollout
+from tidegate.domain.rollout_apply import Outcome, Report, report
+from tidegate.domain.rollout_decide import decide
+from tidegate.domain.rollout_effects import Decision
+from tidegate.manager.rollouts.effects import Change, Effects, wake_channel
+from tidegate.manager.rollouts.rows import Loaded, load, save
+from tidegate.manager.rollouts.world import Around, look
+from tidegate.manager.store.counters import current
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.store.schema import reports
+
+_TRIES = 10
+_LARGE = 300
+"""Targets of a rollout that is decided in a thread, so that requests are answered meanwhile."""
+_CHECK = timedelta(minutes=1)
+"""A rollout that is under way is looked at that often, whatever it waits for."""
+_TAKEN = "a target was taken by another rollout meanwhile"
+_log = structlog.get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Takes steps."""
+
+    db: Database
+    effects: Effects
+    clock: Clock
+
+    async def take(self, id_: int) -> Rollout | None:
+        """Decide one rollout now; as it is then, None if there is none. Raises `StoreUnavailableError`."""
+        for _ in range(_TRIES):
+            async with self.db.read() as conn:
+                read = await self._read(conn, id_)
+            if read is None:
+                return None
+            read = replace(read, decision=await _decided(read))
+            if await self._write(read):
+                return read.decision.rollout
+        raise StoreUnavailableError(f"rollout {id_} is changed faster than it can be decided; try again")
+
+    async def take_within(self, conn: AsyncConnection, id_: int) -> None:
+        """Decide one rollout in a transaction that writes, so that who has changed it sees what follows.
+
+        A large one, or one whose targets another rollout has taken meanwhile, is left to `run`.
+        """
+        await load(conn, id_, hold=True)
+        read = await self._read(conn, id_)
+        if read is None or len(read.loaded.rollout.targets) >= _LARGE:
+            return
+        try:
+            async with conn.begin_nested():
+                await self._put_down(conn, replace(read, decision=_decide(read)))
+        except IntegrityError as error:
+            _log.info(_TAKEN, rollout=id_, reason=str(error.orig))
+
+    async def _read(self, conn: AsyncConnection, id_: int) -> "_Read | None":
+        now = self.clock()
+        loaded = await load(conn, id_)
+        if loaded is None:
+            return None
+        around = await look(conn, loaded, now)
+        statement = select(reports).where(reports.c.rollout_id == id_).order_by(reports.c.id)
+        said = (await conn.execute(statement)).all()
+        undecided = Decision(loaded.rollout, (), None)
+        return _Read(now, loaded, around, _reports(said, loaded), [one.id for one in said], undecided)
+
+    async def _write(self, it: "_Read") -> bool:
+        try:
+            async with self.db.write() as conn:
+                written = await self._put_down(conn, it)
+        except IntegrityError as error:
+            _log.info(
+                "a target was taken by another rollout meanwhile", rollout=it.loaded.rollout.id, reason=str(error.orig)
+            )
+            return False
+        if written is _Written.AND_OTHERS_ARE_DUE:
+            async with self.db.write() as conn:
+                await wake_channel(conn, it.loaded.channel_id, it.now, but=int(it.loaded.rollout.id))
+        return written is not _Written.NOT
+
+    async def _put_down(self, conn: AsyncConnection, it: "_Read") -> "_Written":
+        after = it.decision.rollout
+        if await current(conn, "world", hold=True) != it.around.number:
+            return _Written.NOT
+        if not await save(conn, it.loaded, after, wake_at=_wake_at(it.decision, it.now), now=it.now):
+            return _Written.NOT
+        if it.taken_in:
+            these = reports.c.rollout_id == int(after.id), reports.c.id.in_(it.taken_in)
+            await conn.execute(delete(reports).where(*these))
+        others = await self.effects.carry_out(
+            conn, Change(it.loaded, after, it.decision.effects, it.around.places, it.now)
+        )
+        return _Written.AND_OTHERS_ARE_DUE if others else _Written.IT
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A rollout, the world around it, and what agents have told, with the numbers of that."""
+
+    now: datetime
+    loaded: Loaded
+    around: Around
+    told: Sequence[Report]
+    taken_in: Sequence[int]
+    decision: Decision
+
+
+class _Written(Enum):
+    NOT = "somebody else was faster"
+    IT = "it is written"
+    AND_OTHERS_ARE_DUE = "it is written, and other rollouts of its channel have to be decided anew"
+
+
+def _reports(rows: Sequence[Any], loaded: Loaded) -> list[Report]:
+    names = {id_: name for name, id_ in loaded.ids.items()}
+    return [
+        Report(names.get(one.target_id, ""), one.generation, Outcome(one.outcome), one.reason, one.blame)
+        for one in rows
+    ]
+
+
+async def _decided(it: _Read) -> Decision:
+    return await asyncio.to_thread(_decide, it) if len(it.loaded.rollout.targets) >= _LARGE else _decide(it)
+
+
+def _decide(it: _Read) -> Decision:
+    rollout = it.loaded.rollout
+    for one in it.told:
+        rollout = report(rollout, one, it.around.world.now)
+    return decide(rollout, it.around.world)
+
+
+def _wake_at(decision: Decision, now: datetime) -> datetime | None:
+    if decision.rollout.state in ENDED:
+        return decision.wake_at
+    return min(decision.wake_at or now + _CHECK, now + _CHECK)

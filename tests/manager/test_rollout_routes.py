@@ -1,0 +1,234 @@
+"""What people ask of rollouts over HTTP."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+from tests.support.manager import Manager, People
+from tests.support.manager_fleet import NEW, NEWER, OLD, ManagerFleet
+
+from tidegate.manager.parts import now
+from tidegate.manager.store import schema
+from tidegate.manager.store.database import Database
+
+
+@pytest.fixture
+async def fleet(manager_db: Database) -> ManagerFleet:
+    one = ManagerFleet(manager_db)
+    one.now = now()
+    return one
+
+
+async def started(fleet: ManagerFleet, people: People, hosts: int = 2, **policy: Any) -> dict[str, Any]:
+    await fleet.settle(hosts, policy=policy)
+    answer = await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEW, "reason": "try it"})
+    assert answer.status == 201, answer.text
+    return dict(answer.json)
+
+
+async def test_a_rollout_is_started_and_told_as_it_is_decided(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people)
+    assert (made["state"], made["wave"], made["waves"], made["whole"]) == ("running", 1, 2, True)
+    assert made["counts"]["offered"] == 1
+    assert made["waves_detail"][0] == {"wave": 1, "counts": made["waves_detail"][0]["counts"]}
+    assert made["requested_by"] == "a-operator"
+    shown = await people.viewer.get(f"/rollouts/{made['id']}")
+    assert shown.json["digest"] == NEW
+    assert shown.headers["ETag"] == f'"{shown.json["edition"]}"'
+
+
+async def test_its_assignment_is_on_its_way_signed(fleet: ManagerFleet, people: People) -> None:
+    await started(fleet, people)
+    async with fleet.db.read() as conn:
+        (row,) = (await conn.execute(select(schema.outbox))).all()
+    assert (row.agent_id, row.seq) == ("host0", 1)
+    assert NEW in row.document
+
+
+async def test_targets_are_listed_by_pages_and_by_where_they_are(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people, hosts=3)
+    path = f"/rollouts/{made['id']}/targets"
+    first = await people.viewer.get(f"{path}?limit=2")
+    rest = await people.viewer.get(f"{path}?limit=2&after={first.json['next']}")
+    names = [one["target"] for one in [*first.json["items"], *rest.json["items"]]]
+    assert names == ["shop@host0/web", "shop@host1/web", "shop@host2/web"]
+    offered = await people.viewer.get(f"{path}?progress=offered")
+    assert [(one["target"], one["wave"], one["running"]) for one in offered.json["items"]] == [
+        ("shop@host0/web", 1, OLD)
+    ]
+
+
+async def test_somebody_else_approves_and_nobody_who_may_not(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people, mode="approval")
+    path = f"/rollouts/{made['id']}/approve"
+    assert (made["state"], made["approvals_needed"]) == ("awaiting_approval", 1)
+    waiting = await people.viewer.get("/approvals")
+    assert [one["rollout"]["id"] for one in waiting.json["items"]] == [made["id"]]
+    assert (await people.operator.post(path)).status == 403
+    approved = await people.approver.post(path)
+    assert approved.json["state"] == "running"
+    assert [one["by"] for one in approved.json["approvals"]] == ["a-approver"]
+    again = await people.approver.post(path)
+    assert (again.status, again.json["code"]) == (409, "no-meaning-now")
+    given = await people.viewer.get("/approvals?state=given")
+    assert [one["by"] for one in given.json["items"]] == ["a-approver"]
+
+
+async def test_who_asked_for_it_cannot_approve_it_with_another_token(fleet: ManagerFleet, people: People) -> None:
+    await fleet.settle(1, policy={"mode": "approval"})
+    made = (await people.admin.post("/rollouts", {"channel": fleet.channel, "digest": NEW})).json
+    answer = await people.admin.post(f"/rollouts/{made['id']}/approve")
+    assert answer.status == 409
+    assert "somebody else has to approve it" in answer.json["detail"]
+
+
+async def test_verbs_are_carried_out_and_refused_in_words(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people)
+    paused = await people.operator.post(f"/rollouts/{made['id']}/pause", {"reason": "lunch"})
+    assert (paused.json["state"], paused.json["reason"]) == ("paused", "paused by a-operator: lunch")
+    again = await people.operator.post(f"/rollouts/{made['id']}/pause")
+    assert again.status == 409
+    assert "what can be done is resume, abort, retry, advance, rollback" in again.json["detail"]
+    gone_on = await people.operator.post(f"/rollouts/{made['id']}/resume")
+    assert gone_on.json["state"] == "running"
+    ended = await people.operator.post(f"/rollouts/{made['id']}/abort")
+    assert ended.json["state"] == "cancelled"
+
+
+async def test_an_order_that_names_an_older_edition_is_refused(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people)
+    answer = await people.operator.post(f"/rollouts/{made['id']}/pause", headers={"If-Match": '"1"'})
+    assert (answer.status, answer.json["code"]) == (412, "stale")
+
+
+async def test_the_same_key_starts_one_rollout(fleet: ManagerFleet, people: People) -> None:
+    await fleet.settle(1)
+    wish = {"channel": fleet.channel, "digest": NEW}
+    answers = [await people.operator.post("/rollouts", wish, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [one.json["id"] for one in answers] == [answers[0].json["id"]] * 2
+    assert await fleet.count(schema.rollouts) == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "said"),
+    [
+        ({}, 422, "release or digest"),
+        ({"digest": "latest"}, 422, "digest"),
+        ({"digest": NEW, "release": 1}, 422, "release or digest"),
+        ({"digest": NEW, "targets": ["shop@host9/web"]}, 422, "shop@host9/web"),
+        ({"digest": NEW, "clusters": ["nowhere"]}, 422, "nowhere"),
+        ({"digest": NEW, "channel": 4711}, 404, "channel 4711"),
+        ({"release": 4711}, 404, "release 4711"),
+        ({"digest": NEW, "not_before": "2026-11-25T12:00:00"}, 422, "not_before"),
+        ({"digest": NEW, "targetz": ["x"]}, 422, "targetz"),
+    ],
+)
+async def test_a_rollout_that_cannot_be_made_is_refused_in_words(
+    fleet: ManagerFleet, people: People, wish: dict[str, Any], status: int, said: str
+) -> None:
+    await fleet.settle(1)
+    answer = await people.operator.post("/rollouts", {"channel": fleet.channel} | wish)
+    assert (answer.status, said in answer.text) == (status, True), answer.text
+    assert await fleet.count(schema.rollouts) == 0
+
+
+async def test_one_of_some_clusters_or_targets_only_is_not_one_of_the_whole_channel(
+    fleet: ManagerFleet, people: People
+) -> None:
+    await fleet.settle(3)
+    wish = {"channel": fleet.channel, "digest": NEW, "clusters": ["shop@host2"], "targets": ["shop@host0/web"]}
+    made = (await people.operator.post("/rollouts", wish)).json
+    assert (sum(made["counts"].values()), made["whole"]) == (2, False)
+
+
+async def test_a_quarantined_release_is_not_sent_out(fleet: ManagerFleet, people: People) -> None:
+    await fleet.settle(1)
+    async with fleet.db.write() as conn:
+        held = {"digest": NEW, "reason": "it burns", "by": "ann", "at": fleet.now}
+        await conn.execute(insert(schema.quarantine).values(held))
+    answer = await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEW})
+    assert answer.status == 409
+    assert "in quarantine (it burns)" in answer.json["detail"]
+
+
+async def test_rollouts_are_listed_newest_first_and_by_what_is_asked(fleet: ManagerFleet, people: People) -> None:
+    first = await started(fleet, people)
+    await people.operator.post(f"/rollouts/{first['id']}/abort")
+    second = (await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEWER})).json
+    every = await people.viewer.get("/rollouts")
+    assert [one["id"] for one in every.json["items"]] == [second["id"], first["id"]]
+    some = await people.viewer.get("/rollouts?state=cancelled&kind=update")
+    assert [one["id"] for one in some.json["items"]] == [first["id"]]
+
+
+# going back
+
+
+async def updated(fleet: ManagerFleet) -> None:
+    """Every target runs NEW, and OLD before."""
+    await fleet.settle(2)
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.targets).values(digest=NEW))
+        rows = [{"target_id": id_, "digest": NEW, "since": fleet.now} for id_ in fleet.targets.values()]
+        await conn.execute(insert(schema.runs), rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "many"),
+    [
+        ("/channels/{channel}/rollback", 2),
+        ("/clusters/shop@host0/rollback", 1),
+        ("/targets/shop@host1/web/rollback", 1),
+    ],
+)
+async def test_what_is_named_goes_back_to_what_ran_before(
+    fleet: ManagerFleet, people: People, path: str, many: int
+) -> None:
+    await updated(fleet)
+    answer = await people.operator.post(path.format(channel=fleet.channel), {"reason": "it is slow"})
+    assert answer.status == 200, answer.text
+    (made,) = answer.json["items"]
+    assert (made["kind"], made["digest"], made["state"], made["reason"]) == ("rollback", OLD, "running", "")
+    assert made["counts"]["offered"] == many
+
+
+async def test_a_rollback_to_what_runs_makes_nothing(fleet: ManagerFleet, people: People) -> None:
+    await updated(fleet)
+    answer = await people.operator.post(f"/channels/{fleet.channel}/rollback", {"to": NEW})
+    assert (answer.status, answer.json) == (200, {"items": []})
+
+
+async def test_a_misspelt_cluster_is_told_with_the_one_that_may_be_meant(fleet: ManagerFleet, people: People) -> None:
+    await updated(fleet)
+    answer = await people.operator.post("/clusters/shop@hots0/rollback")
+    assert answer.status == 404
+    assert "shop@host0" in answer.json["detail"]
+
+
+async def test_an_update_under_way_is_turned_round_by_a_rollback_of_its_channel(
+    fleet: ManagerFleet, people: People
+) -> None:
+    made = await started(fleet, people)
+    answer = await people.operator.post(f"/channels/{fleet.channel}/rollback")
+    (turned,) = answer.json["items"]
+    assert (turned["id"], turned["state"]) == (made["id"], "rolling_back")
+
+
+async def test_the_driver_goes_on_by_itself_when_an_agent_has_told(
+    fleet: ManagerFleet, people: People, manager_running: Manager
+) -> None:
+    del manager_running
+    made = await started(fleet, people, soak="0s", healthy_for="0s", waves=[])
+    async with fleet.db.read() as conn:
+        rows = (await conn.execute(select(schema.assignments))).all()
+    async with fleet.db.write() as conn:
+        for row in rows:
+            said = {"rollout_id": row.rollout_id, "target_id": row.target_id, "generation": row.generation}
+            await conn.execute(insert(schema.reports).values(said | {"outcome": "healthy", "at": fleet.now}))
+        await conn.execute(update(schema.rollouts).values(wake_at=fleet.now - timedelta(seconds=1)))
+    async with asyncio.timeout(30):
+        while (shown := await people.viewer.get(f"/rollouts/{made['id']}")).json["state"] != "completed":
+            await asyncio.sleep(0.1)
+    assert shown.json["counts"]["healthy"] == 2
