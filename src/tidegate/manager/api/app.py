@@ -3,6 +3,7 @@
 from fastapi import APIRouter, FastAPI
 
 from tidegate import __version__
+from tidegate.manager.api.counting import Counting
 from tidegate.manager.api.handlers import add_handlers
 from tidegate.manager.api.openapi import describe
 from tidegate.manager.api.outermost import Outermost
@@ -19,6 +20,7 @@ from tidegate.manager.api.routes import (
     freezes,
     health,
     me,
+    metrics,
     policies,
     quarantine,
     releases,
@@ -31,11 +33,13 @@ from tidegate.manager.api.routes import (
     windows,
 )
 from tidegate.manager.parts import Parts
+from tidegate.manager.telling.parts import metrics as make_metrics
 
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
     me.router,
+    metrics.router,
     agent_link.router,
     agents.router,
     status.router,
@@ -67,4 +71,5 @@ def create_app(parts: Parts) -> FastAPI:
     add_routes(app, ROUTERS)
     describe(app)
     app.add_middleware(Outermost)
+    app.add_middleware(Counting, metrics=parts.one(make_metrics))
     return app

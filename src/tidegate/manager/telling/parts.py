@@ -7,6 +7,7 @@ from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.telling.alert import Thresholds
 from tidegate.manager.telling.alerts import Alerter
 from tidegate.manager.telling.delivery import Deliverer
+from tidegate.manager.telling.metrics import Metrics
 from tidegate.manager.telling.pruning import FeedPruner
 from tidegate.manager.telling.sinks.apprise import AppriseSink
 from tidegate.manager.telling.sinks.mail import Mail, mail_server
@@ -60,3 +61,8 @@ def thresholds(settings: ManagerSettings) -> Thresholds:
         channel_failures=settings.alert_channel_failures,
         calm=timedelta(seconds=settings.alert_calm_s),
     )
+
+
+def metrics(parts: Parts) -> Metrics:
+    """Counts, and tells how things are."""
+    return Metrics(parts.db, parts.clock, parts.one(hub), parts.one(deliverer))
