@@ -45,9 +45,9 @@ async def samples(people: People, manager_db: Database) -> dict[str, list[dict[s
     text = (await people.viewer.get("//metrics")).text
     found: dict[str, list[dict[str, str]]] = defaultdict(list)
     for family in text_string_to_metric_families(text):
-        found[family.name]  # noqa: B018 - a family without samples is there, too
+        found[family.name]
         if family.type == "counter":
-            found[f"{family.name}_total"]  # noqa: B018 - the same
+            found[f"{family.name}_total"]
         for sample in family.samples:
             found[sample.name].append(sample.labels)
     return found

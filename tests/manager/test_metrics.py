@@ -99,8 +99,9 @@ async def test_a_fleet_of_any_size_has_so_many_series_and_no_more(db: Database) 
 
 
 def test_the_largest_keep_their_names() -> None:
-    counts = {("big", "a"): 100, ("big", "b"): 1} | {("big", f"v{n}"): 2 for n in range(20)}
-    counts |= {(f"c{n:02}", "x"): 5 for n in range(40)}
+    counts: dict[tuple[str, ...], float] = {("big", "a"): 100, ("big", "b"): 1}
+    counts.update({("big", f"v{n}"): 2 for n in range(20)})
+    counts.update({(f"c{n:02}", "x"): 5 for n in range(40)})
     found = bounded(counts)
     assert found["big", "a"] == 100
     assert found["big", "other"] == 1 + 2 * (20 - (MOST_VERSIONS - 1))

@@ -1,0 +1,36 @@
+"""What alerts tell people to do can be done: every command that they name is one of the program's."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tidegate.cli.app import app
+from tidegate.manager.telling import alert_rules
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = {
+    "the rules": inspect.getsource(alert_rules),
+    "docs/alerts.md": (ROOT / "docs/alerts.md").read_text(encoding="utf-8"),
+    "rules.yml": (ROOT / "deploy/prometheus/rules.yml").read_text(encoding="utf-8"),
+}
+_COMMAND = re.compile(r"""(?:`|: "|; )tidegate ((?:[a-z-]+ ?)+)([^`;"]*)""")
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_every_command_is_one_of_the_program(where: str) -> None:
+    named = _COMMAND.findall(TEXTS[where])
+    assert named
+    for words, rest in named:
+        command: Any = typer.main.get_command(app)
+        for word in words.split():
+            if not hasattr(command, "commands"):
+                break  # what follows is an argument
+            assert word in command.commands, f"{where}: tidegate {words}"
+            command = command.commands[word]
+        assert not hasattr(command, "commands"), f"{where}: tidegate {words} lacks a command"
+        options = {option for one in command.params for option in one.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"{where}: tidegate {words}{rest}"
