@@ -163,6 +163,14 @@ async def test_rollouts_are_listed_newest_first_and_by_what_is_asked(fleet: Mana
     assert [one["id"] for one in some.json["items"]] == [first["id"]]
 
 
+async def test_what_changes_with_a_rollout_is_shown(fleet: ManagerFleet, people: People) -> None:
+    made = await started(fleet, people)
+    shown = await people.viewer.get(f"/rollouts/{made['id']}/changes")
+    assert shown.status == 200, shown.text
+    assert (shown.json["before"]["digest"], shown.json["after"]["digest"]) == (OLD, NEW)
+    assert (await people.viewer.get("/rollouts/4711/changes")).status == 404
+
+
 # going back
 
 

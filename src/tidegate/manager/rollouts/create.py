@@ -14,6 +14,7 @@ from tidegate.manager.people.audit import Actor, record
 from tidegate.manager.rollouts.effects import TOPIC, wake_channel
 from tidegate.manager.rollouts.rows import add, counts
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.counters import current
 from tidegate.manager.store.schema import agents, channels, clusters, quarantine, targets
 from tidegate.manager.telling.feed import tell
 
@@ -60,6 +61,7 @@ def _of_channel(channel_id: int) -> Select[Any]:
 
 async def create(conn: AsyncConnection, wish: Wish, by: Actor, now: datetime) -> Rollout:
     """Plan a rollout and write it down. Raises `CreateRefusedError`."""
+    await current(conn, "world", hold=True)
     policy = await _policy(conn, wish.channel_id)
     await _refuse_quarantined(conn, wish.digest)
     found = await members(conn, wish.channel_id)

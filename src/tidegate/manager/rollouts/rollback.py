@@ -14,6 +14,7 @@ from tidegate.manager.rollouts.create import CreateRefusedError, Wish, create
 from tidegate.manager.rollouts.rows import load, save
 from tidegate.manager.rollouts.runs import earlier
 from tidegate.manager.rollouts.verbs import Order, carry_out
+from tidegate.manager.store.counters import current
 from tidegate.manager.store.schema import agents, clusters, quarantine, releases, rollout_targets, rollouts, targets
 
 _LIVE = (State.AWAITING_APPROVAL, State.SCHEDULED, State.RUNNING, State.PAUSED, State.ROLLING_BACK)
@@ -106,6 +107,7 @@ async def go_back(
     None for what runs already. Targets are taken out of rollouts under way that would bring them forward again.
     Raises `CreateRefusedError`.
     """
+    await current(conn, "world", hold=True)  # first, as everywhere: who changes it changes rollouts next
     lost = [one.name for one in going if not one.to]
     moving = [one for one in going if one.to and one.to != one.running]
     if not moving and lost:

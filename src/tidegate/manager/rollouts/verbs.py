@@ -11,6 +11,7 @@ from tidegate.manager.people.audit import Actor, record
 from tidegate.manager.rollouts.effects import TOPIC
 from tidegate.manager.rollouts.rows import load, save
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.counters import current
 from tidegate.manager.telling.feed import tell
 
 APPROVE = "approve"
@@ -35,6 +36,7 @@ async def carry_out(conn: AsyncConnection, id_: int, order: Order, now: datetime
 
     Raises `VerbRefusedError` and `StaleError`.
     """
+    await current(conn, "world", hold=True)  # first, as everywhere: who changes it changes rollouts next
     loaded = await load(conn, id_, hold=True)
     if loaded is None:
         return None

@@ -15,6 +15,7 @@ from tidegate.manager.api.etag import EditionIfGiven, set_etag
 from tidegate.manager.api.paging import Page, PagingHere
 from tidegate.manager.api.problems import conflict, invalid, not_found
 from tidegate.manager.api.router import router as make_router
+from tidegate.manager.api.routes.releases import Changes, changes_shown
 from tidegate.manager.api.routes.rollout_model import (
     NewRollout,
     Order,
@@ -25,6 +26,7 @@ from tidegate.manager.api.routes.rollout_model import (
 )
 from tidegate.manager.parts import Parts
 from tidegate.manager.people.roles import Permission
+from tidegate.manager.releases.views import compare_rollout
 from tidegate.manager.rollouts import verbs, views
 from tidegate.manager.rollouts.create import CreateRefusedError, Wish, create
 from tidegate.manager.rollouts.service import steps
@@ -99,6 +101,16 @@ async def list_rollout_targets(
             raise not_found(f"rollout {id}")
         rows, after = await paging.rows(conn, statement, rollout_targets.c.position)
     return Page(items=[shown_target(row) for row in rows], next=after)
+
+
+@router.get("/rollouts/{id}/changes", dependencies=[needs(Permission.READ)])
+async def show_rollout_changes(id: RolloutId, parts: PartsHere) -> Changes:  # noqa: A002
+    """Show what changes for a target with this rollout."""
+    async with parts.db.read() as conn:
+        found = await compare_rollout(conn, id)
+    if found is None:
+        raise not_found(f"rollout {id}")
+    return changes_shown(found)
 
 
 async def one(conn: AsyncConnection, id_: int, response: Response | None = None) -> Rollout:
