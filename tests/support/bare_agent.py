@@ -72,7 +72,7 @@ class BareAgent:
         headers = requests.signed_headers(self.key, agent or self.id, "POST", path, data, time_s=now_s)
         return await self.post(path, data, headers)
 
-    async def enrol(self, token: str, **more: Any) -> Answer:
+    async def enrol(self, token: str, /, **more: Any) -> Answer:
         """Enrol, and be somebody if that goes well."""
         proof, public = requests.enrol_proof(self.key, token), keys.public_text(self.key)
         it = messages.EnrolRequest(PROTOCOL, token, self.name, public, "1.0", proof)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -23,6 +23,8 @@ from tidegate.protocol.messages import EventsRequest
 Seen = Callable[[AsyncConnection, str, str, str, datetime, str, datetime], Awaitable[Any]]
 """Takes a sighting: repository, tag, digest, at, told_by, now."""
 Clock = Callable[[], datetime]
+_OLDEST = timedelta(days=3650)
+"""What an agent says to have seen before that, it has seen with a clock that was never set."""
 _log = structlog.get_logger(__name__)
 
 
@@ -112,7 +114,8 @@ class Intake:
             for event in one.events:
                 if isinstance(event, Sighting):
                     by = f"agent {one.batch.agent.name}"
-                    await self._seen(conn, event.repository, event.tag, event.digest, event.at, by, now)
+                    at = max(event.at, now - _OLDEST)
+                    await self._seen(conn, event.repository, event.tag, event.digest, at, by, now)
         await tell_all(conn, feed, now)
         return news
 
