@@ -82,14 +82,14 @@ class BareAgent:
             self.id, self.manager_key = known.agent, known.manager_key
         return answer
 
-    async def ask(self, *, wait_s: int = 0) -> Answer:
+    async def ask(self, *, wait_s: int = 0, protocol: int = PROTOCOL) -> Answer:
         """Poll, whatever the answer."""
-        request = messages.PollRequest(PROTOCOL, self.cursor, wait_s, "1.0")
+        request = messages.PollRequest(protocol, self.cursor, wait_s, "1.0")
         return await self.signed(messages.POLL_PATH, messages.write_poll_request(request))
 
-    async def poll(self, *, wait_s: int = 0) -> tuple[messages.Item, ...]:
+    async def poll(self, *, wait_s: int = 0, protocol: int = PROTOCOL) -> tuple[messages.Item, ...]:
         """Poll, and go on from there the next time."""
-        answer = await self.ask(wait_s=wait_s)
+        answer = await self.ask(wait_s=wait_s, protocol=protocol)
         assert answer.status == 200, answer
         items = messages.read_poll_answer(answer.body).items
         self.cursor = max([self.cursor, *(item.seq for item in items)])

@@ -102,6 +102,20 @@ async def test_what_comes_amid_a_look_is_not_missed(polls: HeldPolls, outbox: Ou
         assert len(await polls.hold("a", 0, 60)) == 1
 
 
+async def test_what_comes_amid_the_last_look_of_a_poll_is_there_for_the_next_one(
+    polls: HeldPolls, outbox: Outbox
+) -> None:
+    def comes() -> None:
+        if not outbox.items:
+            outbox.put("a")
+            polls.wake(["a"])
+
+    outbox.during = comes
+    assert await polls.hold("a", 0, 0) == []
+    await asyncio.sleep(0.05)
+    assert len(await polls.hold("a", 0, 0)) == 1
+
+
 async def test_a_message_for_anybody_wakes_everybody(polls: HeldPolls, outbox: Outbox) -> None:
     idle = await polls.hold("b", 0, 0)
     held = await hold(polls, "a")

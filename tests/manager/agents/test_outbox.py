@@ -215,6 +215,20 @@ async def test_an_agent_has_one_poll_and_a_newer_one_ends_the_older(manager: Rea
         assert len(await newer) == 1
 
 
+async def test_what_an_agent_of_an_earlier_protocol_does_not_know_does_not_end_its_poll(
+    manager: RealManager, agent: BareAgent
+) -> None:
+    await manager.pin(agent.id)
+    held = asyncio.create_task(agent.poll(wait_s=50, protocol=0))
+    while not len(manager.link.held):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert not held.done()
+    await manager.assign(agent.id, "shop/web", NEW)
+    async with asyncio.timeout(10):
+        assert [item.seq for item in await held] == [2]
+
+
 async def test_what_nobody_told_of_is_found_by_looking(manager: RealManager, agent: BareAgent) -> None:
     await agent.poll()
     held = asyncio.create_task(agent.poll(wait_s=50))
