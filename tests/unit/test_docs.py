@@ -24,7 +24,7 @@ OWN_LABELS = {
     "tidegate.helper",
     "tidegate.instance",
 }
-NO_LABELS = {"tidegate.local", "tidegate.db", "tidegate.db-wal"}  # a repository of the engine's own; the manager's files
+NO_LABELS = {"tidegate.local", "tidegate.db", "tidegate.db-wal"}  # a repository of the engine's; files of the manager
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
 
