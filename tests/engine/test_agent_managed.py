@@ -68,12 +68,13 @@ async def test_it_moves_to_a_release_it_was_assigned_and_back_and_tells_so(
 ) -> None:
     old = up(fleet.compose, push, window=closed_now())
     new = push("2", healthcheck=True)
-    async with fleet.at_work(tmp_path / "state"):
+    async with fleet.at_work(tmp_path / "state") as here:
         await fleet.until(fleet.inventory)
         await fleet.assign(new, forced=True)
         await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
         assert image_of(fleet.compose, "web") == new.image_id
         assert fleet.last()["duration_s"] > 0
+        assert "\ntidegate_manager_connected 1\n" in here.parts.metrics.exposition()
         await fleet.until(lambda: fleet.inventory()["digest"] == new.digest)
         await fleet.assign(old, generation=2, back=True)
         await fleet.until(lambda: fleet.told(generation=2) == ["begun", "healthy"])

@@ -48,6 +48,7 @@ class Bench:
         self.now = NOW
         self.places: Sequence[Place] = places or (place("web"),)
         self.moved: list[Sequence[Decision]] = []
+        self.handed: list[tuple[str, list[str]]] = []
         self.results: list[Result | Exception] = []
         self.admits: list[Exception] = []
         self.pulls: list[str | Exception] = []
@@ -60,7 +61,8 @@ class Bench:
         self.desk.agent = AGENT
         parts: Any = SimpleNamespace(
             clock=lambda: self.now,
-            own="the agent",
+            own="shop-agent-1",
+            successor=SimpleNamespace(hand_over=self._hand_over),
             surveyor=lambda: SimpleNamespace(survey=self._survey),
             decider=lambda **_: SimpleNamespace(closed=lambda *_: self.gate),
             preparer=SimpleNamespace(admit=self._admit, pull=self._pull),
@@ -96,6 +98,16 @@ class Bench:
 
     def reason(self) -> str:
         return str(self.log._held.queue[-1][1]["reason"])
+
+    async def _hand_over(self, decision: Decision, assignments: Sequence[str]) -> Ending:
+        """It could not be prepared, where no result is given; else its transaction tells of it."""
+        self.handed.append((decision.place.service, list(assignments)))
+        if not self.results:
+            return Ending.FAILED
+        result = self.results.pop(0)
+        assert isinstance(result, Result)
+        self.desk.ended(assignments, result, [])
+        return result.ending
 
     async def _survey(self) -> Survey:
         return Survey(tuple(self.places), {RUNS.id: RUNS})
@@ -244,6 +256,18 @@ async def test_a_target_whose_update_could_not_be_ended_has_to_wait(tmp_path: Pa
     record = {"kind": "begin", "replacements": [{"name": "shop-web-1"}]}
     await bench.go(Unended([JournalFile("tx", (record,))]))
     assert (bench.said(), bench.moved) == (["busy"], [])
+
+
+@pytest.mark.parametrize("results", [[], [Result(Ending.ROLLED_BACK, "it fell", blame=True)]])
+async def test_a_release_of_the_agent_itself_is_handed_over_and_told_once_where_that_came_to_nothing(
+    tmp_path: Path, results: list[Result | Exception]
+) -> None:
+    bench = Bench(tmp_path, place("agent"))
+    bench.results = results
+    bench.assign("agent")
+    await bench.go()
+    assert (bench.handed, bench.moved) == ([("agent", ["shop/agent-1"])], [])
+    assert bench.said("agent") == ["begun", "failed"]
 
 
 async def test_what_could_not_be_ended_is_left_to_its_journal_and_not_begun_again(tmp_path: Path) -> None:

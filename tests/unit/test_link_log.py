@@ -183,6 +183,7 @@ def test_who_does_not_hold_the_state_writes_nothing_and_who_does_again_reads_wha
     batch = again(log).batch()
     assert batch is not None
     assert ([event["tag"] for event in batch.events], batch.last) == (["1", "3", "4"], 3)
+    assert tags(log) == ["1", "3", "4"]
 
 
 def test_an_agent_that_has_not_enrolled_has_nothing_to_tell(tmp_path: Path) -> None:

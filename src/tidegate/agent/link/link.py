@@ -32,6 +32,8 @@ DIRECTORY = "link"
 _RETRY = timedelta(seconds=60)
 _SETTLE_S = 1.0
 _LOOK_AGAIN_S = 300.0
+_LEAVE_ALONE = 10
+"""A look at many containers takes its time, and one of them that keeps starting is no reason to do nothing else."""
 _RESTART_S = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -158,8 +160,10 @@ class ManagerLink:
 
     async def _keep_inventory(self) -> None:
         """Tell the manager what there is, and again whenever that changes."""
+        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
+            began = loop.time()
             try:
                 found = await self._stock.read()
                 if found != self._inventory:
@@ -169,8 +173,9 @@ class ManagerLink:
                 _log.debug("the inventory could not be told", reason=str(error))
                 await asyncio.sleep(_SETTLE_S * 5)
                 continue
+            took_s = loop.time() - began
             await within(self._changed, _LOOK_AGAIN_S)
-            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(max(_SETTLE_S, took_s * _LEAVE_ALONE))
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
