@@ -81,7 +81,7 @@ def serving(database_url: str, folder: Path, **environ: str) -> Iterator[Manager
             parts = make_parts(settings)
             started.append((asyncio.get_running_loop(), parts))
             ready.set()
-            await run(parts, sock, signals=False)
+            await run(parts, sock)
             await parts.db.close()
 
         thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
@@ -98,7 +98,7 @@ def serving(database_url: str, folder: Path, **environ: str) -> Iterator[Manager
 
 
 async def empty(db: Database) -> None:
-    """Take away everything that is in a database, whatever a manager is at; where the two meet, once more."""
+    """Take away everything, whatever a manager is at; where the two meet, once more. Ids begin with 1 again."""
     for last in (False, False, False, False, True):
         try:
             await _empty(db)
@@ -113,10 +113,11 @@ async def _empty(db: Database) -> None:
     gone = [table for table in reversed(metadata.sorted_tables) if table is not counters]
     async with db.write() as conn:
         if db.is_postgres:
-            await conn.execute(text(f"TRUNCATE {', '.join(table.name for table in gone)}"))
+            await conn.execute(text(f"TRUNCATE {', '.join(table.name for table in gone)} RESTART IDENTITY"))
         else:
             for table in gone:
                 await conn.execute(delete(table))
+            await conn.execute(text("DELETE FROM sqlite_sequence"))
         await conn.execute(update(counters).values(value=0))
 
 

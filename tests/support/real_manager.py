@@ -67,7 +67,7 @@ class RealManager:
         stack = contextlib.ExitStack()
         sock = stack.enter_context(listening("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]
-        self._task = asyncio.create_task(run(self._parts, sock, signals=False, work=[self.link]))
+        self._task = asyncio.create_task(run(self._parts, sock, work=[self.link]))
         self._task.add_done_callback(lambda _: stack.close())
 
     async def stop(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import resource
 import signal
 import socket
@@ -35,6 +36,7 @@ async def serve(settings: ManagerSettings) -> None:
     _tell_libraries_logs()
     _take_many_connections()
     parts = make_parts(settings)
+    _end_at_signals(parts.stopping)
     try:
         before, after = await migrate(parts.db)
         if before != after:
@@ -45,18 +47,13 @@ async def serve(settings: ManagerSettings) -> None:
         await parts.db.close()
 
 
-async def run(
-    parts: Parts, sock: socket.socket, *, signals: bool = True, work: Iterable[Service] | None = None
-) -> None:
-    """Serve at this socket until a signal, or until `parts.stopping` is set. The database has been migrated.
+async def run(parts: Parts, sock: socket.socket, *, work: Iterable[Service] | None = None) -> None:
+    """Serve at this socket until `parts.stopping` is set. The database has been migrated.
 
     `work`: this background work, and not all that there is.
     """
-    server = _Server(_config(parts), parts.stopping, signals=signals)
+    server = _Server(_config(parts), parts.stopping)
     parts.db.follow()
-    host, port = sock.getsockname()[:2]
-    tls = parts.settings.tls_cert is not None
-    _log.info("the manager listens", version=__version__, host=host, port=port, tls=tls)
     async with at_work(services(parts) if work is None else work), asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(server.end_when_told())
         await server.serve(sockets=[sock])
@@ -70,37 +67,46 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
     both = family == socket.AF_INET6 and not host
     try:
-        with socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both) as sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer's body does not wait for an ACK
-            yield sock
+        made = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        raise ListenError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ListenError(f"cannot listen at {host}:{port}: {why}") from error
+    with made as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer's body does not wait for an ACK
+        yield sock
+
+
+def _end_at_signals(stopping: asyncio.Event) -> None:
+    """From now on a signal ends the process in order; a second one at once."""
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, _told, one, stopping)
+
+
+def _told(number: signal.Signals, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    stopping.set()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, which ends all that is open as soon as it is told to end."""
+    """Uvicorn's, which ends as soon as it is told to."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, signals: bool) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
-        self._signals = (signal.SIGINT, signal.SIGTERM) if signals else ()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Uvicorn's would kill the process before the background work has ended."""
-        loop = asyncio.get_running_loop()
-        for one in self._signals:
-            loop.add_signal_handler(one, self._told)
-        try:
-            yield
-        finally:
-            for one in self._signals:
-                loop.remove_signal_handler(one)
+        """Leave signals to us: uvicorn's own would kill the process before the background work has ended."""
+        yield
 
-    def _told(self) -> None:
-        if self._stopping.is_set():
-            self.force_exit = True
-        self._stopping.set()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        _log.info("the manager listens", version=__version__, host=host, port=port, tls=self.config.is_ssl)
 
     async def end_when_told(self) -> None:
         """Stop listening once the process is to end."""

@@ -23,6 +23,7 @@ _SAYS = {
     413: "The body is too large.",
     415: "The body is no JSON.",
     422: "A value cannot be used; `errors` says which and why.",
+    426: "It is said in a version of the protocol that is not spoken.",
     428: "The edit does not say which edition it was made from.",
     429: "Too many requests: wait for `Retry-After` seconds.",
     500: "The manager has a fault.",
@@ -95,8 +96,10 @@ def _complete(operation: dict[str, Any], method: str, route: GuardedRoute) -> No
         operation.setdefault("parameters", []).append(_idempotency_key())
     responses = operation["responses"]
     responses.pop("422", None)
-    for status in sorted(_statuses(operation, method, route) - {int(known) for known in responses}):
-        responses[str(status)] = _problem(status)
+    declared = {int(known) for known in responses}
+    for status in sorted(_statuses(operation, method, route) | {known for known in declared if known in _SAYS}):
+        if not responses.get(str(status), {}).get("content"):
+            responses[str(status)] = _problem(status)
 
 
 def _statuses(operation: dict[str, Any], method: str, route: GuardedRoute) -> set[int]:

@@ -66,6 +66,11 @@ def conflict(code: str, detail: str) -> Problem:
     return Problem(CONFLICT, code, detail)
 
 
+def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Problems that a route may answer beside the usual ones, for its `responses`; the document says what they mean."""
+    return {status: {"description": ""} for status in statuses}
+
+
 def document(problem: Problem) -> dict[str, Any]:
     """What is sent."""
     found: dict[str, Any] = {

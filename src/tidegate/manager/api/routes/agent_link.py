@@ -10,12 +10,14 @@ from starlette.responses import JSONResponse, Response
 from tidegate.manager.agents.link import AgentLink, RefusedError
 from tidegate.manager.api.access import anybody
 from tidegate.manager.api.door import Door, address_of
-from tidegate.manager.api.problems import Fault, Problem
+from tidegate.manager.api.problems import Fault, Problem, may_answer
 from tidegate.manager.api.router import router as make_router
 from tidegate.manager.parts import Parts
 
 router = make_router("agent link")
 _UNKNOWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_PROBLEMS = may_answer(401, 403, 426, 429)
+_TOKEN = anybody("it takes a one-time token")
 _SIGNED = anybody("agents sign their requests")
 
 
@@ -70,14 +72,16 @@ _EVENTS = _operation(
 )
 
 
-@router.post("/agent/enrol", dependencies=[anybody("it takes a one-time token")], openapi_extra=_ENROL)
+@router.post(
+    "/agent/enrol", dependencies=[anybody("it takes a one-time token")], openapi_extra=_ENROL, responses=_PROBLEMS
+)
 async def enrol(request: Request) -> Response:
     """Let an agent in that has a one-time token."""
     link = _link(request)
     return await _answered(request, link.enrol(await request.body(), address_of(request)))
 
 
-@router.post("/agent/poll", dependencies=[_SIGNED], openapi_extra=_POLL)
+@router.post("/agent/poll", dependencies=[_SIGNED], openapi_extra=_POLL, responses=_PROBLEMS)
 async def poll(request: Request) -> Response:
     """Hold an agent's poll until there is something for it. Signed by the agent."""
 
@@ -89,7 +93,7 @@ async def poll(request: Request) -> Response:
     return await _answered(request, work())
 
 
-@router.post("/agent/events", dependencies=[_SIGNED], openapi_extra=_EVENTS)
+@router.post("/agent/events", dependencies=[_SIGNED], openapi_extra=_EVENTS, responses=_PROBLEMS)
 async def events(request: Request) -> Response:
     """Apply a batch of an agent's events, once. Signed by the agent."""
 

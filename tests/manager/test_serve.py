@@ -1,0 +1,180 @@
+"""The manager as a process: it starts, says what is wrong where it cannot, and ends soon when it is told to."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tidegate.manager.agents.keys import read_keys
+
+LISTENS = re.compile(rb"the manager listens.* port=(\d+)")
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
+    return kept | {"TIDEGATE_DATA": str(tmp_path / "data"), "TIDEGATE_LISTEN": "127.0.0.1:0", **more}
+
+
+def command(tmp_path: Path, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    program = [sys.executable, "-m", "tidegate", "manager", *words]
+    return subprocess.run(
+        program, env=environment(tmp_path, **more), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@asynccontextmanager
+async def process(tmp_path: Path, **more: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A manager, and its address."""
+    program = (sys.executable, "-m", "tidegate", "manager", "serve")
+    it = await asyncio.create_subprocess_exec(
+        *program, env=environment(tmp_path, **more), stderr=asyncio.subprocess.PIPE
+    )
+    assert it.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            while (found := LISTENS.search(line := await it.stderr.readline())) is None:
+                assert line, "it has ended"
+        yield it, f"http://127.0.0.1:{int(found[1])}"
+    finally:
+        if it.returncode is None:
+            it.kill()
+            await it.wait()
+
+
+async def test_the_first_administrator_is_made_beside_the_database(tmp_path: Path) -> None:
+    made = command(tmp_path, "create-token", "anna", "--role", "admin")
+    assert made.returncode == 0, made.stderr
+    token = made.stdout.strip()
+    async with process(tmp_path) as (_, url), aiohttp.ClientSession() as session:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.get(f"{url}/api/v1/me", headers=headers) as got:
+            me = await got.json()
+        async with session.get(f"{url}/api/v1/audit", headers=headers) as got:
+            entry = (await got.json())["items"][0]
+    assert (me["user"], me["role"]) == ("anna", "admin")
+    assert (entry["actor"], entry["source"], entry["action"]) == ("tidegate", "command line", "token.create")
+    assert token not in str(entry)
+
+
+async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> None:
+    token = command(tmp_path, "create-token", "anna", "--role", "admin").stdout.strip()
+    async with process(tmp_path, TIDEGATE_SHUTDOWN="1s") as (it, url):
+        port = int(url.rpartition(":")[2])
+        _, idle = await asyncio.open_connection("127.0.0.1", port)
+        reader, busy = await asyncio.open_connection("127.0.0.1", port)
+        who = f"Authorization: Bearer {token}"
+        head = f"POST /api/v1/windows HTTP/1.1\r\nHost: x\r\n{who}\r\nContent-Length: 100\r\n\r\n{{"
+        busy.write(head.encode())
+        await busy.drain()
+        began = time.monotonic()
+        it.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await it.wait() == 0
+        assert time.monotonic() - began < 5
+        assert b"200" not in await reader.read(100)
+        idle.close()
+        busy.close()
+
+
+async def test_what_it_keeps_is_for_nobody_else(tmp_path: Path) -> None:
+    async with process(tmp_path):
+        pass
+    data = tmp_path / "data"
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in data.iterdir()}
+    assert {name: modes[name] for name in ("tidegate.db", "signing.key")} == {
+        "tidegate.db": 0o600,
+        "signing.key": 0o600,
+    }
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+
+def test_settings_that_cannot_be_used_are_all_told(tmp_path: Path) -> None:
+    told = command(tmp_path, "serve", TIDEGATE_LISTEN="x", TIDEGATE_DATABASE_URL="mysql://secret@h/x")
+    assert told.returncode == 2
+    assert re.findall(r"TIDEGATE_\w+", told.stderr) == ["TIDEGATE_DATABASE_URL", "TIDEGATE_LISTEN"]
+    assert "secret" not in told.stderr
+
+
+def test_an_address_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = command(tmp_path, "serve", TIDEGATE_LISTEN=f"127.0.0.1:{port}")
+    assert (told.returncode, told.stderr.splitlines()[-1]) == (
+        1,
+        f"tidegate: cannot listen at 127.0.0.1:{port}: Address already in use.",
+    )
+
+
+def test_a_server_that_is_not_there_is_told_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://tidegate:hard-to-guess@127.0.0.1:1/tidegate"
+    told = command(tmp_path, "migrate", TIDEGATE_DATABASE_URL=url)
+    assert (told.returncode, "does not answer" in told.stderr) == (1, True)
+    assert "hard-to-guess" not in told.stderr
+
+
+def test_a_signing_key_that_is_none_is_told_and_left_alone(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("no key")
+    told = command(tmp_path, "serve", TIDEGATE_SIGNING_KEY=str(key))
+    assert (told.returncode, "put the backup" in told.stderr) == (1, True)
+    assert key.read_text() == "no key"
+
+
+def test_to_migrate_tells_from_what_to_what(tmp_path: Path) -> None:
+    first, again = command(tmp_path, "migrate"), command(tmp_path, "migrate")
+    assert "it was at none" in first.stdout
+    assert re.fullmatch(r"The database is at revision \w+\.\n", again.stdout)
+
+
+def test_a_key_is_changed_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    command(tmp_path, "rotate-key")
+    before = read_keys(tmp_path / "data/signing.key")
+    told = command(tmp_path, "rotate-key")
+    after = read_keys(tmp_path / "data/signing.key")
+    assert after.public in told.stdout
+    assert after.public != before.public
+    assert after.known_as(before.public) is not None
+    with sqlite3.connect(tmp_path / "data/tidegate.db") as conn:
+        assert conn.execute("SELECT count(*) FROM audit WHERE action = 'key.rotate'").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    "words", [["create-token", "anna", "--role", "root"], ["create-token", "a b", "--role", "admin"]]
+)
+def test_a_token_that_cannot_be_is_refused(tmp_path: Path, words: list[str]) -> None:
+    told = command(tmp_path, *words)
+    assert (told.returncode, told.stdout) == (2, "")
+
+
+WITHOUT = """
+import sys
+sys.modules["fastapi"] = None
+sys.argv = ["tidegate", "manager", "serve"]
+from tidegate.__main__ import main
+main()
+"""
+
+
+def test_without_the_managers_libraries_the_command_says_what_to_install(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT], env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    says = "tidegate: The manager is not installed here (fastapi is missing): pip install 'tidegate[manager]'.\n"
+    assert (told.returncode, told.stderr) == (1, says)
+
+
+def test_help_names_every_setting(tmp_path: Path) -> None:
+    told = command(tmp_path, "serve", "--help", COLUMNS="200")
+    assert (told.returncode, told.stdout.count("\n  TIDEGATE_") > 20) == (0, True)

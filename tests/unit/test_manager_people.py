@@ -1,0 +1,63 @@
+"""Roles and tokens."""
+
+import re
+
+import pytest
+
+from tidegate.manager.people import secrets
+from tidegate.manager.people.names import is_user_name
+from tidegate.manager.people.roles import PERMISSIONS, Permission, Role, allowed, roles_with
+
+
+def test_the_roles_are_what_the_documentation_says() -> None:
+    table = {str(role): {str(one) for one in PERMISSIONS[role]} for role in Role}
+    assert table == {
+        "viewer": {"read"},
+        "operator": {"read", "operate", "quarantine"},
+        "approver": {"read", "approve"},
+        "admin": {
+            "read",
+            "operate",
+            "approve",
+            "quarantine",
+            "release-quarantine",
+            "policies",
+            "agents",
+            "tokens",
+        },
+    }
+
+
+def test_who_asks_for_a_rollout_cannot_approve_it_by_the_same_role() -> None:
+    assert not allowed(Role.OPERATOR, Permission.APPROVE)
+    assert not allowed(Role.APPROVER, Permission.OPERATE)
+    assert roles_with(Permission.APPROVE) == [Role.APPROVER, Role.ADMIN]
+
+
+def test_a_token_is_read_as_it_was_written_and_matches_what_was_kept() -> None:
+    secret = secrets.new_secret()
+    shown = secrets.read_token(secrets.PERSON, secrets.token_text(secrets.PERSON, 12, secret))
+    assert shown is not None
+    assert (shown.id, shown.matches(secrets.hashed(secret))) == (12, True)
+    assert not shown.matches(secrets.hashed(secrets.new_secret()))
+    assert secret not in repr(shown)
+
+
+def test_a_secret_has_256_bits_and_is_another_each_time() -> None:
+    some = {secrets.new_secret() for _ in range(100)}
+    assert len(some) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", one) for one in some)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tg_1", "tg__x" * 9, "te_1_" + "x" * 43, "tg_-1_" + "x" * 43, "tg_\u0661_" + "x" * 43]
+)
+def test_what_has_not_the_form_of_a_token_is_none(text: str) -> None:
+    assert secrets.read_token(secrets.PERSON, text) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "good"), [("anna", True), ("a.b-c@d+e", True), ("tidegate", False), ("agent x", False)]
+)
+def test_nobody_can_be_called_what_the_manager_or_an_agent_is(name: str, good: bool) -> None:
+    assert is_user_name(name) is good
