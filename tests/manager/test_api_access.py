@@ -37,7 +37,7 @@ def guarded(app: FastAPI) -> list[tuple[str, str, GuardedRoute]]:
     found = []
     for route in app.routes:
         assert isinstance(route, GuardedRoute), route
-        found += [(method, re.sub(r"\{\w+\}", "1", route.path), route) for method in sorted(route.methods or ())]
+        found += [(method, re.sub(r"\{\w+\}", "999", route.path), route) for method in sorted(route.methods or ())]
     return found
 
 

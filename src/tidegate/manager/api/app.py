@@ -70,6 +70,6 @@ def create_app(parts: Parts) -> FastAPI:
     add_handlers(app)
     add_routes(app, ROUTERS)
     describe(app)
-    app.add_middleware(Outermost)
+    app.add_middleware(Outermost, stopping=parts.stopping)
     app.add_middleware(Counting, metrics=parts.one(make_metrics))
     return app

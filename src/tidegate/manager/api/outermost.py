@@ -1,5 +1,6 @@
 """Around everything else: headers that every answer carries, and an answer where the program is at fault."""
 
+import asyncio
 from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import Any
@@ -26,8 +27,9 @@ _OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
 class Outermost:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
         self._app = app
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -45,6 +47,10 @@ class Outermost:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if started or not self._stopping.is_set():
+                raise
+            await response(_stopped())(scope, receive, sending)  # it took too long for a process that ends
         except Exception:
             _log.exception("a request could not be answered", method=scope["method"], path=scope["path"])
             if started:
@@ -56,6 +62,11 @@ def _add_headers(message: MutableMapping[str, Any], *, tls: bool) -> None:
     headers = message["headers"] = list(message.get("headers", ()))
     said = {name.lower() for name, _ in headers}
     headers += [*_HEADERS, *(one for one in _UNLESS_SAID if one[0] not in said), *([_OVER_TLS] if tls else [])]
+
+
+def _stopped() -> Problem:
+    detail = "The manager ends, and the request was cut off; nothing was done. Try again in 5 s."
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "stopping", detail, headers={"Retry-After": "5"})
 
 
 def _fault() -> Problem:
