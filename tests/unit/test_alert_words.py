@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,15 @@ import pytest
 import typer
 
 from tidegate.cli.app import app
+from tidegate.domain.rollout import Planned, plan_rollout
+from tidegate.domain.rollout_apply import Verb, act
+from tidegate.domain.rollout_policy import RolloutPolicy
 from tidegate.manager.telling import alert_rules
+from tidegate.manager.telling.alert import Thresholds
+from tidegate.manager.telling.alert_facts import Facts, Troubled
+from tidegate.manager.telling.alert_rules import findings
 
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {
     "the rules": inspect.getsource(alert_rules),
@@ -34,3 +42,12 @@ def test_every_command_is_one_of_the_program(where: str) -> None:
         assert not hasattr(command, "commands"), f"{where}: tidegate {words} lacks a command"
         options = {option for one in command.params for option in one.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"{where}: tidegate {words}{rest}"
+
+
+def test_a_pause_that_a_person_asked_for_is_told_from_others() -> None:
+    rollout = plan_rollout("1", "c", "sha256:b", [Planned("shop@a/web")], RolloutPolicy(), requested_by="ann", now=NOON)
+    paused = act(rollout, Verb.PAUSE, "ann", NOON, "lunch")
+    for reason, alerts in ((paused.reason, 0), ("shop@a/web: it exited", 1)):
+        troubled = Troubled(1, "c", "sha256:b", "", paused.state, reason, "ann", None)
+        found = findings(Facts(NOON, rollouts=(troubled,)), Thresholds(), NOON)
+        assert len(found) == alerts
