@@ -103,6 +103,27 @@ async def test_what_is_far_ahead_is_taken_where_the_rest_is_lost(manager: RealMa
     assert await rows(manager.parts.db, "agents", "applied") == [far]
 
 
+async def test_who_waits_for_a_target_holds_nothing_that_who_decides_rollouts_holds_after_it(
+    manager: RealManager, agent: BareAgent
+) -> None:
+    it = await on_a_rollout(manager, agent)
+    if not manager.parts.db.is_postgres:
+        return  # there one writes at a time
+    async with manager.parts.db.write() as conn:
+        await conn.execute(text("SET LOCAL lock_timeout = '5s'"))
+        await conn.execute(text("UPDATE targets SET generation = 1"))
+        sending = asyncio.create_task(agent.events(1, inventory(target(digest=NEW)), report(it, "begun", reason="1")))
+        while not (await conn.execute(_WAITS)).scalar():
+            await asyncio.sleep(0.01)
+        for change in ("assignments SET open = open", "agents SET edition = 2", "rollouts SET wake_at = NULL"):
+            await conn.execute(text(f"UPDATE {change}"))
+    assert (await sending).body == {"applied": 2}
+    assert await outcomes(manager) == ["1"]
+
+
+_WAITS = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
 # two replicas
 
 

@@ -15,7 +15,7 @@ from tidegate.manager.agents.known import Agent
 from tidegate.manager.agents.told import Told, take_in_told
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
-from tidegate.manager.store.schema import agents
+from tidegate.manager.store.schema import agents, clusters, targets
 from tidegate.manager.telling.feed import tell_all
 from tidegate.protocol.events import Event, Inventory, Refusal, Report, Sighting
 from tidegate.protocol.messages import EventsRequest
@@ -103,6 +103,7 @@ class Intake:
         return [one.last if isinstance(one, _Fresh) else one for one in found]
 
     async def _take_in(self, conn: AsyncConnection, fresh: Sequence[_Fresh], now: datetime) -> set[int]:
+        await _hold_targets(conn, [one.batch.agent.id for one in fresh])
         told = [
             Told(one.batch.agent, event) for one in fresh for event in one.events if isinstance(event, Report | Refusal)
         ]
@@ -157,6 +158,14 @@ async def _positions(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, tup
     return {row.id: (row.stream, row.applied) for row in await conn.execute(select(*columns).where(*there))}
 
 
+async def _hold_targets(conn: AsyncConnection, agent_ids: Sequence[str]) -> None:
+    """Who decides rollouts holds targets, then their assignments, then agents' rows; so do we, in the same order."""
+    if conn.dialect.name == "postgresql":
+        these = select(clusters.c.id).where(clusters.c.agent_id.in_(agent_ids))
+        held = select(targets.c.id).where(targets.c.cluster_id.in_(these)).order_by(targets.c.id)
+        await conn.execute(held.with_for_update(key_share=True))
+
+
 async def _advance(conn: AsyncConnection, fresh: Sequence[_Fresh]) -> None:
     rows = [
         {"which": one.batch.agent.id, "named": one.batch.request.stream, "upto": one.last}
@@ -165,8 +174,7 @@ async def _advance(conn: AsyncConnection, fresh: Sequence[_Fresh]) -> None:
     await conn.execute(_ADVANCE, rows)
 
 
-# A lock of its own and not the agent's row: who decides rollouts holds targets and then agents' rows, and so do we,
-# at the end.
+# A lock of its own and not the agent's row, which is held last.
 _TURN = text(
     "SELECT pg_advisory_xact_lock(turn.key) FROM (SELECT hashtextextended('tidegate events ' || id, 0) AS key "
     "FROM unnest(CAST(:ids AS text[])) AS these(id) ORDER BY 1) AS turn"

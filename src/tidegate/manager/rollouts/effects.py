@@ -14,7 +14,7 @@ from tidegate.domain.rollout import Kind, Progress, Rollout
 from tidegate.domain.rollout_effects import Effect, Notify, Offer, Quarantine, Withdraw
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.rollouts.rows import Loaded, counts
-from tidegate.manager.rollouts.runs import note_runs
+from tidegate.manager.rollouts.runs import hold_targets, note_runs
 from tidegate.manager.rollouts.world import NOT_BEGUN, Place
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import change_world
@@ -54,6 +54,13 @@ class Change:
         return [one for one in self.effects if isinstance(one, Offer)]
 
     @property
+    def touched(self) -> set[int]:
+        """The ids of the targets that it changes, or has assigned something."""
+        old = self.before.rollout.targets
+        names = {name for name, one in self.after.targets.items() if one != old[name]}
+        return {self.before.ids[name] for name in names | {one.target for one in self.offers}}
+
+    @property
     def begins(self) -> bool:
         """Whether the rollout begins with it: from then on targets are its own."""
         return self.after.state not in NOT_BEGUN and self.before.rollout.state in NOT_BEGUN
@@ -72,6 +79,7 @@ class Effects:
         They are woken afterwards (`wake_channel`): who holds a rollout waits for no other one.
         Raises `IntegrityError` where another rollout has an assignment of the same target under way.
         """
+        await hold_targets(conn, it.touched)
         closed = await _close(conn, it)
         documents = [*await self._offer(conn, it), *_withdrawals(it)]
         if documents:

@@ -1,6 +1,6 @@
 """What runs on targets, and what ran there before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -39,6 +39,17 @@ async def note_runs(
     await conn.execute(update(targets).where(targets.c.id == bindparam("which")).values(values), rows)
     ran = [{"target_id": id_, "digest": digests[id_], "since": now, "rollout_id": rollout_id} for id_ in news]
     await conn.execute(insert(runs), ran)
+
+
+async def hold_targets(conn: AsyncConnection, ids: Iterable[int]) -> None:
+    """Have nobody else change these targets until the transaction ends.
+
+    Everybody who changes several holds them first, and in this order: else two would wait for each other.
+    """
+    if conn.dialect.name == "postgresql":
+        for some in _pieces(sorted(ids)):
+            held = select(targets.c.id).where(targets.c.id.in_(some)).order_by(targets.c.id)
+            await conn.execute(held.with_for_update(key_share=True))
 
 
 async def earlier(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int, list[str]]:
