@@ -57,6 +57,7 @@ class ManagerLink:
         )
         self._stock = Stock(parts, self._desk.assigned)
         self._changed = asyncio.Event()
+        self._inventory: tuple[InventoryTarget, ...] | None = None
         self._sighted: dict[tuple[str, str], str] = {}
         self._task: asyncio.Task[None] | None = None
         parts.metrics.more = self.samples
@@ -146,7 +147,6 @@ class ManagerLink:
         wake()  # what was told before the agent was cut off goes on without the manager
         poll = Poll(self._client, self._log, self._desk, self._contact, wake)
         sending = Sending(self._client, self._log, self._contact, self._tell_anew)
-        self._inventory: tuple[InventoryTarget, ...] | None = None
         await asyncio.gather(
             _for_ever(lambda: poll.run(signer)),
             _for_ever(lambda: sending.run(signer)),
