@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,7 +16,8 @@ from tidegate.manager.agents.gathering import FullError, Gathering
 from tidegate.manager.agents.held import HeldPolls, RevokedError
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.known import Agent, KnownAgents
-from tidegate.manager.agents.strict import NotSpokenError, check_events, check_protocol
+from tidegate.manager.agents.refusals import RefusedError, read, refuse, revoked, sentence
+from tidegate.manager.agents.strict import check_events
 from tidegate.manager.parts import Parts
 from tidegate.manager.releases.sightings import seen
 from tidegate.manager.store.errors import StoreUnavailableError
@@ -42,14 +43,6 @@ _STATUS: dict[str, int] = {Code.BAD_TOKEN: 401, Code.BAD_SIGNATURE: 401, Code.RE
 _log = structlog.get_logger(__name__)
 
 
-class RefusedError(Exception):
-    """A request that is refused: the HTTP status, the code and the members of its problem."""
-
-    def __init__(self, status: int, code: str, detail: str, *, retry_after_s: int | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.retry_after_s, self.more = status, code, retry_after_s, more
-
-
 class AgentLink:
     """One of a process. What it answers is only as live as `run`, which hears what there is for agents."""
 
@@ -71,12 +64,12 @@ class AgentLink:
 
     async def enrol(self, body: bytes, address: str) -> dict[str, Any]:
         """Let an agent in. Raises `RefusedError` and `StoreUnavailableError`."""
-        message = _read(body, messages.read_enrol_request)
+        message = read(body, messages.read_enrol_request)
         now = self._clock()
         try:
             done = await enrol(self._db, self.keys(), message, now, address=address)
         except EnrolError as error:
-            raise RefusedError(_STATUS.get(error.code, 409), error.code, _sentence(error)) from None
+            raise RefusedError(_STATUS.get(error.code, 409), error.code, sentence(error)) from None
         return messages.write_enrol_answer(EnrolAnswer(message.protocol, done.agent, done.name, done.manager_key, now))
 
     async def who(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Agent:
@@ -102,12 +95,12 @@ class AgentLink:
 
     async def poll(self, agent: Agent, body: bytes, address: str) -> dict[str, Any]:
         """Hold a poll until there is something. Raises `RefusedError` and `StoreUnavailableError`."""
-        message = _read(body, messages.read_poll_request)
+        message = read(body, messages.read_poll_request)
         self._heard[agent.id] = presence.Heard(self._clock(), message.version, message.protocol, address)
         try:
             items = await self._hold(agent, message)
         except RevokedError:
-            raise _revoked(agent) from None
+            raise revoked(agent) from None
         self._check_not_revoked(agent)
         return messages.write_poll_answer(PollAnswer(message.protocol, tuple(items), self._clock()))
 
@@ -134,23 +127,23 @@ class AgentLink:
         if len(body) > messages.MOST_BYTES:
             detail = f"A batch of events has at most {messages.MOST_BYTES} bytes; this one has {len(body)}."
             raise RefusedError(413, "too-large", detail)
-        message = _read(body, messages.read_events_request)
+        message = read(body, messages.read_events_request)
         try:
             check_events(message.events)
         except MessageError as error:
-            _refuse(error)
+            refuse(error)
         try:
             applied = await _not_too_many(self._intake.ask(Batch(agent, message)))
         except GapError as error:
             detail = f"Event {error.expected} is missing; send it, or `skipped: true` if it is lost."
             raise RefusedError(409, Code.GAP, detail, expected=error.expected) from None
         except CutOffError:
-            raise _revoked(agent) from None
+            raise revoked(agent) from None
         return messages.write_events_answer(messages.EventsAnswer(applied))
 
     def _check_not_revoked(self, agent: Agent) -> None:
         if self._known.is_revoked(agent.id):
-            raise _revoked(agent)
+            raise revoked(agent)
 
     async def _fetch(self, cursors: Mapping[str, int]) -> Mapping[str, Sequence[Item]]:
         async with self._db.read() as conn:
@@ -292,30 +285,3 @@ async def _not_too_many(asking: Awaitable[T]) -> T:
     except FullError:
         detail = "More agents are asking at once than are let in; try again."
         raise RefusedError(503, "busy", detail, retry_after_s=_FULL_RETRY_S) from None
-
-
-def _read(body: bytes, read: Callable[[Any], T]) -> T:
-    try:
-        message = json.loads(body)
-        check_protocol(message)
-        return read(message)
-    except NotSpokenError as error:
-        raise RefusedError(426, Code.PROTOCOL, _sentence(error), accepted=error.accepted) from None
-    except MessageError as error:
-        _refuse(error)
-    except (ValueError, RecursionError):
-        raise RefusedError(400, Code.BAD_MESSAGE, "The body is no JSON; a JSON object is accepted.") from None
-
-
-def _refuse(error: MessageError) -> NoReturn:
-    faults = [{"field": error.field or "body", "message": error.why}]
-    raise RefusedError(400, Code.BAD_MESSAGE, f"{error}.", errors=faults) from None
-
-
-def _revoked(agent: Agent) -> RefusedError:
-    return RefusedError(403, Code.REVOKED, f"Agent {agent.name} was revoked; to let it in again, enrol it anew.")
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[0].upper()}{text[1:]}."

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
-from tidegate.manager.agents.link import AgentLink, RefusedError
+from tidegate.manager.agents.link import AgentLink
+from tidegate.manager.agents.refusals import RefusedError
 from tidegate.manager.api.access import anybody
 from tidegate.manager.api.door import Door, address_of
 from tidegate.manager.api.problems import Fault, Problem, may_answer
