@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support import databases
 from tests.support.fleet_fake import FakeManager
+from tests.support.fleet_real import real_world
 from tests.support.fleet_world import NGINX, ORCHESTRATOR, WEB, FakeWorld, World
 
 from tidegate.__main__ import main
@@ -31,10 +33,30 @@ def manager() -> Iterator[FakeManager]:
         yield one
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What looks into the manager in memory, or has it misbehave, is for that one alone."""
+    if "world" in metafunc.fixturenames:
+        kinds = ["memory"] if "manager" in metafunc.fixturenames else ["memory", "real"]
+        metafunc.parametrize("world", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied."""
+    return databases.sqlite_template(tmp_path_factory.mktemp("sqlite"))
+
+
 @pytest.fixture
-def world(manager: FakeManager) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Two hosts: web on both, the orchestrator and nginx on one each."""
-    one = FakeWorld(manager)
+    if request.param == "memory":
+        yield _with_hosts(FakeWorld(request.getfixturevalue("manager")))
+        return
+    with real_world(request.getfixturevalue("migrated_file"), tmp_path) as real:
+        yield _with_hosts(real)
+
+
+def _with_hosts(one: World) -> World:
     one.host("berlin1", {"autonomy/orchestrator": (ORCHESTRATOR, "1"), "shop/web": (WEB, "1")}, {"ring": "early"})
     one.host("paris1", {"shop/web": (WEB, "1"), "shop/proxy": (NGINX, "1")})
     one.release(WEB, "2")

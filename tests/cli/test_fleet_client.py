@@ -70,7 +70,7 @@ def test_a_kept_token_is_not_shown_to_another_manager(
         assert other.requests == []
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("nobody", "manager")
 def test_without_a_login_it_is_told_how_to_log_in(run: Run) -> None:
     ended = run("targets")
     assert ended.code == 2
@@ -84,6 +84,7 @@ def test_a_login_that_others_can_read_is_told(run: Run, world: World, tmp_path: 
     assert f"chmod 600 {config}" in run("targets").err
 
 
+@pytest.mark.usefixtures("manager")
 @pytest.mark.parametrize("url", ["manager.example", "ftp://x", "https://ann:secret@x", "https://", "https://x?a=b"])
 def test_what_is_no_managers_address_is_refused_without_the_password_in_it(run: Run, url: str) -> None:
     ended = run("login", url)
@@ -92,6 +93,7 @@ def test_what_is_no_managers_address_is_refused_without_the_password_in_it(run: 
     assert "secret" not in ended.err
 
 
+@pytest.mark.usefixtures("manager")
 @pytest.mark.parametrize("text", ["", "two words", "tg_1_ü", "tg_1_x\ny z"])
 def test_a_file_without_a_token_is_refused_without_what_is_in_it(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
@@ -113,6 +115,7 @@ def test_a_token_comes_from_the_input_where_that_is_asked_for(
         assert "You are eve" in run("login", world.url, "--token-file", "-").out
 
 
+@pytest.mark.usefixtures("manager")
 def test_a_manager_that_is_not_there_is_exit_code_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGATE_MANAGER_URL", "http://127.0.0.1:1")
     ended = run("targets")
@@ -242,11 +245,13 @@ def test_a_manager_behind_a_path_is_asked_there(
     assert manager.requests[-1].path.startswith("/tidegate/api/v1/targets?")
 
 
+@pytest.mark.usefixtures("manager")
 def test_a_proxy_of_the_environment_is_not_used_for_this_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert run("targets").code == 0
 
 
+@pytest.mark.usefixtures("manager")
 def test_a_managers_own_authority_is_trusted_where_its_file_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

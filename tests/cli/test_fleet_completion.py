@@ -84,8 +84,9 @@ def drawn(written: str) -> str:
 
 
 @pytest.fixture
-def bash(as_user: object) -> Iterator[Bash]:
+def bash(as_user: object, manager: object) -> Iterator[Bash]:
     assert as_user
+    assert manager
     one = Bash()
     yield one
     one.close()

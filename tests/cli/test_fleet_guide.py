@@ -27,7 +27,8 @@ def test_the_guide_has_a_line_for_each_sort_of_command() -> None:
     assert len(LINES) == len(ANYTIME) + len(ON_A_ROLLOUT) + len(BACK) + 1
 
 
-def test_what_the_guide_shows_can_be_done_from_its_beginning_to_its_end(run: Run) -> None:
+def test_what_the_guide_shows_can_be_done_from_its_beginning_to_its_end(run: Run, world: World) -> None:
+    world.alert()
     for line in ANYTIME:
         ended = run(*shlex.split(line)[1:])
         assert (ended.code, ended.err if ended.code else "") == (0, ""), line
@@ -61,7 +62,7 @@ def test_each_verb_of_the_guide_can_be_said_to_a_rollout(
 def _rollout(run: Run, world: World, verb: str) -> str:
     """One to which it can be said, asked for by somebody else."""
     waits = verb in {"approve", "reject"}
-    world.policy(WEB, soak="0s" if verb == "watch" else "1h", **({"mode": "approval"} if waits else {}))
+    world.policy(WEB, soak="0s" if verb == "watch" else "1h", approvals=int(waits))
     out = run("rollout", "start", WEB, "2", "--yes").out
     found = re.match(r"Rollout (\d+)", out)
     assert found is not None, out
@@ -71,12 +72,14 @@ def _rollout(run: Run, world: World, verb: str) -> str:
 
 
 @pytest.mark.parametrize("line", BACK)
-def test_each_rollback_of_the_guide_puts_something_back(run: Run, line: str) -> None:
+def test_each_rollback_of_the_guide_puts_something_back(run: Run, world: World, line: str) -> None:
     for channel in (WEB, ORCHESTRATOR):
         assert run("rollout", "start", channel, "2", "--yes").code == 0
+    world.settle()
     ended = run(*shlex.split(line)[1:])
     assert ended.code == 0, ended.err
-    assert "completed" in ended.out
+    world.settle()
+    assert run("rollout", "list", "--limit", "1").out.count("completed") == 1
 
 
 def _commands() -> list[str]:

@@ -173,7 +173,9 @@ class Routes:
 
     async def releases(self, request: web.Request) -> web.Response:
         channel = request.query.get("channel")
-        ids = [one.id for one in self.state.releases.values() if channel in (None, str(one.channel))]
+        digest = request.query.get("digest")
+        seen = self.state.releases.values()
+        ids = [one.id for one in seen if channel in (None, str(one.channel)) and digest in (None, one.digest)]
         return page(request, [documents.release(self.state, id_) for id_ in reversed(ids)])
 
     async def release(self, request: web.Request) -> Row:

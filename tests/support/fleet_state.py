@@ -15,7 +15,8 @@ from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Offer, Quarantine
 from tidegate.domain.rollout_world import World
 
-QUICK = {"soak": "0s", "healthy_for": "0s"}
+QUICK = {"soak": "0s", "healthy_for": "0s", "mode": "pinned"}
+"""Rollouts are begun by hand, and take no longer than their agents do."""
 
 
 @dataclass
@@ -89,7 +90,7 @@ class FleetState:
         return id_
 
     def release(self, channel: str, version: str) -> str:
-        digest = "sha256:" + hashlib.sha256(f"{channel} {version}".encode()).hexdigest()
+        digest = digest_of(channel, version)
         known = [one for one in self.releases.values() if (one.channel, one.digest) == (self.channel(channel), digest)]
         if not known:
             id_ = self.new_id()
@@ -177,3 +178,8 @@ class FleetState:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def digest_of(channel: str, version: str) -> str:
+    """The digest that a release of these worlds has."""
+    return "sha256:" + hashlib.sha256(f"{channel} {version}".encode()).hexdigest()

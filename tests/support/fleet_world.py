@@ -46,6 +46,12 @@ class World(Protocol):
     def answer(self) -> None:
         """Agents carry out what they are told, also what they were told meanwhile."""
 
+    def alert(self) -> None:
+        """Something is to be looked at: alert 1."""
+
+    def settle(self) -> None:
+        """Wait until no rollout goes on by itself."""
+
 
 class FakeWorld:
     """In memory."""
@@ -83,3 +89,9 @@ class FakeWorld:
 
     def answer(self) -> None:
         self.manager.tell(self.manager.state.answer_all)
+
+    def alert(self) -> None:
+        """It has one anyway."""
+
+    def settle(self) -> None:
+        self.manager.tell(self.manager.state.go)

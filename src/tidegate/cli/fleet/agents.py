@@ -11,7 +11,7 @@ from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.options import TIMEOUT_S, AgentName, AsJson, Labels, Reason, Timeout, Yes, group, pairs
 from tidegate.cli.fleet.secrets import shown_once
 from tidegate.cli.fleet.session import finish
-from tidegate.cli.fleet.show import labels_text, print_json, print_rows, say, short_time
+from tidegate.cli.fleet.show import complain, labels_text, print_json, print_rows, say, short_time
 from tidegate.domain.durations import parse_duration
 
 agents = group("The agents beside clusters.")
@@ -48,6 +48,7 @@ def agents_enrol(
         body = {key: value for key, value in body.items() if value is not None}
         document = (await manager.write("POST", "agents", "enrolments", body=body)).document
         shown_once(document, out, as_json=as_json, what=f"for {name or 'one agent'}")
+        complain(f"The agent takes it as TIDEGATE_ENROL_TOKEN, beside TIDEGATE_MANAGER={manager.url}.")
 
     finish(work, timeout_s)
 

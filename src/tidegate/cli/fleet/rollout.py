@@ -122,7 +122,7 @@ def rollout_show(
             return
         _print_one(read_rollout(document))
         _print_targets(items)
-        if changes:
+        if differs is not None:
             print_changes(differs)
 
     finish(work, timeout_s)
