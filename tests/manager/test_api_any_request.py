@@ -23,6 +23,9 @@ from tidegate.manager.people.roles import Role
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 
+# the manager's thread draws jitter while a strategy is drawn from, which Hypothesis takes for the strategy's doing
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,

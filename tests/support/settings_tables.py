@@ -2,6 +2,7 @@
 
 from tidegate.agent.settings_table import SETTINGS, Setting
 from tidegate.domain.labels import LABELS
+from tidegate.manager.settings_table import SETTINGS as MANAGER_SETTINGS
 
 
 def settings_table() -> str:
@@ -17,6 +18,13 @@ def settings_table() -> str:
                 setting.meaning,
             )
             rows.append(_row(*cells))
+    return "\n".join(rows)
+
+
+def manager_settings_table() -> str:
+    """Every setting of the manager as a Markdown table."""
+    rows = ["| variable | takes | default | meaning |", "| --- | --- | --- | --- |"]
+    rows += [_row(_code(x.env), x.kind.takes, _code(x.default), x.meaning) for x in MANAGER_SETTINGS]
     return "\n".join(rows)
 
 

@@ -128,6 +128,7 @@ def test_help_names_every_honoured_flag_and_variable_and_no_refused_one() -> Non
     [
         ("settings.md", settings_tables.settings_table),
         ("settings.md", settings_tables.labels_table),
+        ("manager.md", settings_tables.manager_settings_table),
         ("watchtower.md", settings_tables.watchtower_table),
         ("watchtower.md", settings_tables.watchtower_labels_table),
     ],

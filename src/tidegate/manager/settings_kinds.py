@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tidegate.agent.settings_kinds import Kind
+from tidegate.agent.settings_kinds import SECRET, Kind
 from tidegate.domain.values import split_list
 
 _SIZE = re.compile(r"(\d{1,9}) ?(|KiB|MiB|GiB)", re.ASCII)
@@ -13,9 +13,11 @@ _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _RATE = re.compile(r"(\d{1,6})(?:/(s|m))?", re.ASCII)
 _ADDRESS = re.compile(r"[^@\s,<>\x00-\x1f]+@[^@\s,<>\x00-\x1f]+")
 _MINUTE_S = 60
+_OR_FILE = ", or the path of a file that holds it"
 
 
 def _database(text: str) -> str:
+    text = SECRET.read(text)
     scheme = text.partition(":")[0].partition("+")[0]
     if scheme not in {"sqlite", "postgresql", "postgres"} or "://" not in text:
         raise ValueError("scheme")
@@ -44,10 +46,11 @@ def _url(text: str) -> str:
 
 
 def _urls(text: str) -> tuple[str, ...]:
-    return tuple(_url(item) for item in text.split())
+    return tuple(_url(item) for item in SECRET.read(text).split())
 
 
 def _smtp(text: str) -> str:
+    text = SECRET.read(text)
     parts = urlsplit(text)
     _ = parts.port
     if parts.scheme not in {"smtp", "smtps", "smtp+insecure"} or not parts.hostname:
@@ -83,13 +86,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-DATABASE = Kind("sqlite:///PATH or postgresql://USER@HOST/NAME", _database)
+DATABASE = Kind(f"sqlite:///PATH or postgresql://USER@HOST/NAME{_OR_FILE}", _database)
 FILE = Kind("the path of a file that can be read", _file)
 NETWORKS = Kind("a comma list of addresses or networks, such as 10.0.0.0/8", _networks, ",")
 URL = Kind("an address such as https://tidegate.example.com", _url)
-URLS = Kind("addresses separated by blanks, such as https://chat.example.com/hook", _urls, " ")
+URLS = Kind(f"addresses separated by blanks, such as https://chat.example.com/hook{_OR_FILE}", _urls, " ")
 SMTP = Kind(
-    "smtp://[USER:PASSWORD@]HOST[:PORT] (STARTTLS), smtps://... (TLS from the start) or smtp+insecure://...", _smtp
+    "smtp://[USER:PASSWORD@]HOST[:PORT] (STARTTLS), smtps://... (TLS from the start) or smtp+insecure://..." + _OR_FILE,
+    _smtp,
 )
 SIZE = Kind("a size such as 512KiB or 2MiB", _size)
 RATE = Kind("a number a second or a minute, such as 50/s or 300/m", _rate)
