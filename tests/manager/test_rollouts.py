@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -11,6 +12,7 @@ from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet
 from tidegate.domain.audit import Entry, fault
 from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
+from tidegate.manager.agents.wakes import wake
 from tidegate.manager.rollouts import rollback
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
@@ -138,6 +140,25 @@ async def test_what_was_decided_in_another_world_is_not_written(
     monkeypatch.setattr(Steps, "_write", frozen_meanwhile)
     await fleet.start()
     assert (len(worlds), fleet.offered()) == (2, [])
+
+
+async def test_a_rollout_that_is_woken_while_it_is_decided_is_decided_again(
+    fleet: ManagerFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an agent tells between the look and the writing would otherwise wait until the rollout is due by itself."""
+    await fleet.settle(1)
+    write = Steps._write
+
+    async def woken_meanwhile(steps: Steps, it: Any) -> bool:
+        async with fleet.db.write() as conn:
+            await wake(conn, [int(it.loaded.rollout.id)], fleet.now + timedelta(milliseconds=1))
+        return await write(steps, it)
+
+    monkeypatch.setattr(Steps, "_write", woken_meanwhile)
+    rollout = await fleet.start()
+    assert len(fleet.offered()) == 1
+    due = schema.rollouts.c.wake_at < fleet.now + timedelta(seconds=1)
+    assert await fleet.count(schema.rollouts, schema.rollouts.c.id == rollout, due) == 1
 
 
 async def test_a_freeze_holds_a_rollout_until_it_ends(fleet: ManagerFleet) -> None:

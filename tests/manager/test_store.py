@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from tests.support import databases
 
 from tidegate.manager.store import schema
@@ -122,6 +123,35 @@ async def test_a_locked_database_is_told_as_one_to_try_again(sqlite_template: Pa
     async with db.write() as conn:
         await conn.execute(insert(schema.freezes).values(**FREEZE))
     await db.close()
+
+
+async def test_those_who_wait_for_a_locked_database_wait_together(sqlite_template: Path, tmp_path: Path) -> None:
+    """Not one after the other, each as long as SQLite tries."""
+    db = Database.at(databases.sqlite_copy(sqlite_template, tmp_path))
+    other = sqlite3.connect(tmp_path / "tidegate.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    begun = 0
+
+    async def write() -> None:
+        nonlocal begun
+        async with db.write():
+            begun += 1
+
+    async with asyncio.timeout(9):  # SQLite tries for 5 s
+        found = await asyncio.gather(*(write() for _ in range(20)), return_exceptions=True)
+    assert {type(one) for one in found} == {StoreUnavailableError}
+    assert all(one.for_all for one in found if isinstance(one, StoreUnavailableError))
+    other.close()
+    await write()
+    assert begun == 1
+    await db.close()
+
+
+async def test_a_statement_that_the_database_does_not_take_is_not_a_matter_of_all(db: Database) -> None:
+    with pytest.raises((StoreUnavailableError, DBAPIError)) as caught:
+        async with db.write() as conn:
+            await conn.execute(text("SELECT * FROM nowhere"))
+    assert not getattr(caught.value, "for_all", False)
 
 
 async def test_a_full_database_is_told_as_full_and_keeps_what_it_has(sqlite_template: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def at_work(services: Iterable[Service]) -> AsyncIterator[None]:
     """Run services until the block ends."""
-    tasks = [asyncio.create_task(keep_going(one), name=type(one).__name__) for one in services]
+    tasks = [asyncio.create_task(keep_going(one), name=name_of(one)) for one in services]
     try:
         yield
     finally:
@@ -29,7 +29,7 @@ async def at_work(services: Iterable[Service]) -> AsyncIterator[None]:
 
 async def keep_going(service: Service, delays_s: tuple[float, ...] = _RETRY_S) -> None:
     """Run a service, again and again as it fails, until it ends by itself or is cancelled."""
-    loop, name, failures = asyncio.get_running_loop(), type(service).__name__, 0
+    loop, name, failures = asyncio.get_running_loop(), name_of(service), 0
     while True:
         began = loop.time()
         try:
@@ -43,3 +43,8 @@ async def keep_going(service: Service, delays_s: tuple[float, ...] = _RETRY_S) -
         failures = 0 if loop.time() - began > _WELL_S else failures
         await asyncio.sleep(delays_s[min(failures, len(delays_s) - 1)])
         failures += 1
+
+
+def name_of(service: Service) -> str:
+    """What logs call it."""
+    return str(getattr(service, "name", type(service).__name__))

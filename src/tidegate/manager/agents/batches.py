@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, select, text, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.inventories import Snapshot, take_in_inventories
@@ -83,7 +82,7 @@ class Intake:
         try:
             return await self._apply(batches)
         except StoreUnavailableError as error:
-            if not isinstance(error.__cause__, DBAPIError) or len(batches) == 1:
+            if error.for_all or len(batches) == 1:
                 return [error] * len(batches)
         except Exception as error:  # noqa: BLE001 - it is raised to whose batch it was
             _log.exception("events cannot be applied", agents=[one.agent.name for one in batches][:10])

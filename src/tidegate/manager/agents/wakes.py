@@ -21,8 +21,8 @@ async def wake(conn: AsyncConnection, ids: Iterable[int], now: datetime) -> None
     for some in _pieces(sorted(ids)):
         held = select(rollouts.c.id).where(rollouts.c.id.in_(some)).order_by(rollouts.c.id)
         there = (await conn.execute(held.with_for_update(key_share=True))).scalars().all()
-        later = or_(rollouts.c.wake_at.is_(None), rollouts.c.wake_at > now)
-        await conn.execute(update(rollouts).where(rollouts.c.id.in_(there), later).values(wake_at=now))
+        # also where it is due already: who decides it at the moment sees by this that there is news
+        await conn.execute(update(rollouts).where(rollouts.c.id.in_(there)).values(wake_at=now))
         publish(conn, TOPIC, *(str(id_) for id_ in there))
 
 

@@ -1,6 +1,6 @@
 """Making a rollout: which targets it is for, and what of it is written down."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -117,6 +117,7 @@ async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) 
     publish(conn, TOPIC, made.id)
 
 
-def digests_of(found: Sequence[Member]) -> set[str]:
-    """What runs on targets, as far as it is known."""
-    return {one.planned.running for one in found if one.planned.running}
+async def running(conn: AsyncConnection, channel_id: int) -> set[str]:
+    """What runs on the targets of a channel, as far as it is known."""
+    digests = _of_channel(channel_id).with_only_columns(targets.c.digest).order_by(None).distinct()
+    return set((await conn.execute(digests)).scalars()) - {""}

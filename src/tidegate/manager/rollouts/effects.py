@@ -181,7 +181,7 @@ async def wake_channel(conn: AsyncConnection, channel_id: int, now: datetime, *,
     """Have every rollout of a channel but one decided anew that has anything left to decide."""
     statement = (
         update(rollouts)
-        .where(rollouts.c.channel_id == channel_id, rollouts.c.wake_at > now, rollouts.c.id != but)
+        .where(rollouts.c.channel_id == channel_id, rollouts.c.wake_at.is_not(None), rollouts.c.id != but)
         .values(wake_at=now)
         .returning(rollouts.c.id)
     )

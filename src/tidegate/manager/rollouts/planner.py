@@ -1,6 +1,7 @@
 """Sends a channel's new releases on their way, where its policy says that this needs nobody."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from tidegate.domain.channel import Choice, Release, choose, newest
 from tidegate.domain.channel_policy import read_channel_policy
 from tidegate.domain.rollout import ENDED, Kind, State
 from tidegate.manager.people.audit import MANAGER, Actor
-from tidegate.manager.rollouts.create import Wish, create, digests_of, members
+from tidegate.manager.rollouts.create import Wish, create, running
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
@@ -22,6 +23,9 @@ from tidegate.manager.store.schema import targets as targets_table
 
 TOPIC = "releases"
 _LOOK_S = 15.0
+_REST = 4
+"""After a look that took so long this many times that, so that what agents tell gathers."""
+_LONGEST_REST_S = 1.0
 _AGAIN = timedelta(minutes=5)
 """How often each channel is looked at though nothing was told of it."""
 _BECAME = {
@@ -47,8 +51,10 @@ class Planner:
         with self.db.bus.listening(TOPIC, self._hear):
             while True:
                 self._stir.clear()
+                began = time.monotonic()
                 try:
                     await self._round()
+                    await asyncio.sleep(min(_REST * (time.monotonic() - began), _LONGEST_REST_S))
                     rest = _LOOK_S
                 except StoreUnavailableError as error:
                     _log.warning("channels wait for the database", reason=str(error))
@@ -117,7 +123,7 @@ async def _choice(
     choice = choose(
         policy,
         known,
-        running=digests_of(await members(conn, channel_id)),
+        running=await running(conn, channel_id),
         quarantined=set(held.scalars()),
         under_way=await _under_way(conn, channel_id),
         dealt_with={} if late else dealt_with,

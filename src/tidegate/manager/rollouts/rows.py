@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import RowMapping, bindparam, case, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.approval import Approval
@@ -21,10 +21,11 @@ _BEGUN = {State.RUNNING, State.ROLLING_BACK, State.COMPLETED, State.FAILED, Stat
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A rollout as it was read: its `edition` then, and its targets' ids by their names."""
+    """A rollout as it was read: its `edition` and when it was due then, and its targets' ids by their names."""
 
     rollout: Rollout
     edition: int
+    wake_at: datetime | None
     ids: Mapping[str, int]
     channel_id: int
     whole: bool
@@ -43,6 +44,7 @@ async def load(conn: AsyncConnection, id_: int, *, hold: bool = False) -> Loaded
     return Loaded(
         rollout=_rollout(row, {one["target"]: _progress(one) for one in found}, yes),
         edition=row["edition"],
+        wake_at=row["wake_at"],
         ids={one["target"]: one["target_id"] for one in found},
         channel_id=row["channel_id"],
         whole=row["whole"],
@@ -103,12 +105,17 @@ async def add(
 async def save(
     conn: AsyncConnection, before: Loaded, after: Rollout, *, wake_at: datetime | None, now: datetime
 ) -> bool:
-    """Write what has changed; False, and nothing is written, where somebody else was faster."""
+    """Write what has changed; False, and nothing is written, where somebody else was faster.
+
+    It is due at `wake_at`, unless it was woken since it was read: then it stays so.
+    """
     old, id_ = before.rollout, int(after.id)
     this = rollouts.c.id == id_, rollouts.c.edition == before.edition
+    woken = rollouts.c.wake_at.is_distinct_from(before.wake_at)
+    due = {"wake_at": case((woken, rollouts.c.wake_at), else_=bindparam(None, wake_at, rollouts.c.wake_at.type))}
     if after == old:
-        return (await conn.execute(update(rollouts).where(*this).values(wake_at=wake_at))).rowcount > 0
-    values: dict[str, Any] = _header(after) | {"wake_at": wake_at, "edition": before.edition + 1}
+        return (await conn.execute(update(rollouts).where(*this).values(due))).rowcount > 0
+    values: dict[str, Any] = _header(after) | due | {"edition": before.edition + 1}
     if after.state in _BEGUN and old.state not in _BEGUN:
         values["begun_at"] = now
     if after.ended and not old.ended:

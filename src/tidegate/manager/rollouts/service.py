@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.agents.outbox import send
+from tidegate.manager.apart import Apart
 from tidegate.manager.parts import Parts
 from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects, Sending
 from tidegate.manager.rollouts.planner import Planner
 from tidegate.manager.rollouts.step import Steps
+from tidegate.manager.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,18 @@ class _Outbox:
 
 def steps(parts: Parts) -> Steps:
     """How steps of rollouts are taken."""
-    return Steps(parts.db, Effects(_Outbox(parts.one(AgentLink).keys)), parts.clock)
+    return _steps(parts, parts.db)
 
 
-def driver(parts: Parts) -> Driver:
-    """Has rollouts decided when that is due."""
-    return Driver(parts.one(steps))
+def driver(parts: Parts) -> Apart:
+    """Has rollouts decided when that is due. A large one takes its time, so it has a thread of its own."""
+    return Apart("rollouts", parts.db, lambda db: Driver(_steps(parts, db)))
 
 
-def planner(parts: Parts) -> Planner:
-    """Sends new releases out where their policy says that this needs nobody."""
-    return Planner(parts.db, parts.clock)
+def planner(parts: Parts) -> Apart:
+    """Sends new releases out where their policy says that this needs nobody; in a thread, too."""
+    return Apart("plans", parts.db, lambda db: Planner(db, parts.clock))
+
+
+def _steps(parts: Parts, db: Database) -> Steps:
+    return Steps(db, Effects(_Outbox(parts.one(AgentLink).keys)), parts.clock)

@@ -48,6 +48,7 @@ class Bus:
         self._listening: dict[str, list[Callback]] = {}
         self._me = secrets.token_hex(8)
         self._following: asyncio.Task[None] | None = None
+        self._joined: list[tuple[asyncio.AbstractEventLoop, Bus]] = []
 
     @contextlib.contextmanager
     def listening(self, topic: str, callback: Callback) -> Iterator[None]:
@@ -58,8 +59,33 @@ class Bus:
         finally:
             self._listening[topic].remove(callback)
 
+    @contextlib.contextmanager
+    def joined(self, other: "Bus", loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Be one with the bus of another event loop of this process: what is said on one is heard on both."""
+        self._me = other._me  # noqa: SLF001 - one for the other replicas, too
+        there, here = (loop, other), (asyncio.get_running_loop(), self)
+        self._joined.append(there)
+        loop.call_soon_threadsafe(other._joined.append, here)  # noqa: SLF001 - as above
+        try:
+            yield
+        finally:
+            self._joined.remove(there)
+            with contextlib.suppress(RuntimeError):  # that loop has been closed
+                loop.call_soon_threadsafe(other._joined.remove, here)  # noqa: SLF001 - as above
+
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Hand messages on to who listens here."""
+        """Hand messages on to who listens here, and on the buses that are joined."""
+        if messages:
+            self._spread(messages, self)
+
+    def _spread(self, messages: Sequence[Message], source: "Bus") -> None:
+        self._hand_on(messages)
+        for loop, other in self._joined:
+            if other is not source:
+                with contextlib.suppress(RuntimeError):  # that loop has been closed
+                    loop.call_soon_threadsafe(other._spread, messages, self)  # noqa: SLF001 - it is one of us
+
+    def _hand_on(self, messages: Sequence[Message]) -> None:
         for topic, keys in messages:
             for callback in list(self._listening.get(topic, ())):
                 callback(keys)

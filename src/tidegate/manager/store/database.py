@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -14,12 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from tidegate.manager.store.bus import Bus, told
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
+from tidegate.manager.store.turn import Turn
 
 _BUSY_MS = 5000
 _POOL = 10
 _POOL_WAIT_S = 5.0
 _WRITES = "tidegate_writes"
 _FULL_RETRY_S = 30
+_AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
+"""What SQLite says where it is the file, and not the statement, that is the matter."""
+_AWAY_STATES = ("08", "53", "57", "58")
+"""PostgreSQL's classes of such errors."""
 
 
 class Database:
@@ -30,12 +36,24 @@ class Database:
         self.bus = Bus()
         self.is_postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(**{_WRITES: True})
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
+        self._locked = 0
 
     @classmethod
     def at(cls, url: str) -> "Database":
         """The database with this address; nothing is connected yet. Raises `StoreError` where it is none of ours."""
         return cls(_engine(_address(url)))
+
+    @contextlib.asynccontextmanager
+    async def twin(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator["Database"]:
+        """The same for the event loop that runs here, this one being of `loop`. Each hears what the other publishes."""
+        one = Database(_engine(self.engine.url))
+        one._turn = self._turn
+        try:
+            with one.bus.joined(self.bus, loop):
+                yield one
+        finally:
+            await one.close()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -63,14 +81,28 @@ class Database:
         with _faults():
             async with contextlib.AsyncExitStack() as stack:
                 if not self.is_postgres:
-                    await stack.enter_async_context(self._turn)
-                async with self._writing.begin() as conn:
-                    told(conn)  # of a transaction before, which was rolled back
-                    yield conn
-                    messages = told(conn)
-                    if self.is_postgres:
-                        await self.bus.notify(conn, messages)
+                    await self._take_turn(stack)
+                conn = await self._begin(stack)
+                told(conn)  # of a transaction before, which was rolled back
+                yield conn
+                messages = told(conn)
+                if self.is_postgres:
+                    await self.bus.notify(conn, messages)
         self.bus.deliver(messages)
+
+    async def _take_turn(self, stack: contextlib.AsyncExitStack) -> None:
+        """Wait for the others. If one of them finds the database locked meanwhile, we have waited for that, too."""
+        before = self._locked
+        await stack.enter_async_context(self._turn)
+        if self._locked != before:
+            raise StoreUnavailableError("the database does not answer (it is locked); nothing was changed")
+
+    async def _begin(self, stack: contextlib.AsyncExitStack) -> AsyncConnection:
+        try:
+            return await stack.enter_async_context(self._writing.begin())
+        except OperationalError:
+            self._locked += 1
+            raise
 
 
 def _address(url: str) -> URL:
@@ -142,8 +174,17 @@ def _unavailable(error: DBAPIError) -> StoreUnavailableError:
     full = "full" in said or "No space" in said
     what = "is full: make room on its disk" if full else "does not answer"
     return StoreUnavailableError(
-        f"the database {what} ({said}); nothing was changed", retry_after_s=_FULL_RETRY_S if full else 5
+        f"the database {what} ({said}); nothing was changed",
+        retry_after_s=_FULL_RETRY_S if full else 5,
+        for_all=_is_away(error, said),
     )
+
+
+def _is_away(error: DBAPIError, said: str) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return error.connection_invalidated or str(state).startswith(_AWAY_STATES)
+    return isinstance(error.orig, psycopg.Error) or any(word in said for word in _AWAY)
 
 
 def _plain_dsn(url: URL) -> str:

@@ -6,8 +6,12 @@ class StoreError(Exception):
 
 
 class StoreUnavailableError(StoreError):
-    """The database is locked, gone or full; what was asked for was not done, and may be tried again."""
+    """The database is locked, gone or full; what was asked for was not done, and may be tried again.
 
-    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+    `for_all`: whatever else is asked for now would fare the same. Else it may be a matter of this transaction.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int = 5, for_all: bool = True) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.for_all = for_all
