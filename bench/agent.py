@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     print(json.dumps(found, indent=2))
     for goal in found["goals"]:
         if not goal["met"]:
-            print(f"missed: {goal['figure']} is {goal['found']:g}, not at most {goal['at_most']:g}", file=sys.stderr)
+            print(goals.missed(goal), file=sys.stderr)
     return 0 if found["met"] else 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,21 @@ from bench.detection import REFERENCES
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure, by its path in what is printed, and the most that it may be."""
+    """A figure, by its path in what is printed, and the most or, with `at_least`, the least that it may be."""
 
     figure: str
-    at_most: float
+    bound: float
+    at_least: bool = False
+
+    def judged(self, found: float) -> dict[str, Any]:
+        """Whether what was found meets it."""
+        met = found >= self.bound if self.at_least else found <= self.bound
+        return {
+            "figure": self.figure,
+            "at_least" if self.at_least else "at_most": self.bound,
+            "found": found,
+            "met": met,
+        }
 
 
 GOALS = (
@@ -30,10 +41,15 @@ GOALS = (
 )
 
 
-def judged(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def judged(found: Mapping[str, Any], goals: Sequence[Goal] = GOALS) -> list[dict[str, Any]]:
     """Each goal whose part was measured, with what was found and whether that meets it."""
-    measured = [(goal, _figure(found, goal.figure)) for goal in GOALS if goal.figure.partition(".")[0] in found]
-    return [{"figure": g.figure, "at_most": g.at_most, "found": one, "met": one <= g.at_most} for g, one in measured]
+    return [goal.judged(_figure(found, goal.figure)) for goal in goals if goal.figure.partition(".")[0] in found]
+
+
+def missed(goal: Mapping[str, Any]) -> str:
+    """That it is, in a sentence."""
+    side = "at_least" if "at_least" in goal else "at_most"
+    return f"missed: {goal['figure']} is {goal['found']:g}, not {side.replace('_', ' ')} {goal[side]:g}"
 
 
 def _figure(found: Mapping[str, Any], path: str) -> float:

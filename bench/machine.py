@@ -14,14 +14,21 @@ from tests.support.docker import docker
 
 def describe() -> dict[str, Any]:
     """The machine, the engine, the versions and the time."""
+    engine = {
+        "engine": docker("version", "--format", "{{.Server.Version}}"),
+        "compose": docker("compose", "version", "--short"),
+    }
+    return without_engine() | engine
+
+
+def without_engine() -> dict[str, Any]:
+    """The machine, its Python, our commit and the time."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "kernel": platform.release(),
         "architecture": platform.machine(),
-        "engine": docker("version", "--format", "{{.Server.Version}}"),
-        "compose": docker("compose", "version", "--short"),
         "python": platform.python_version(),
         "commit": _commit(),
         "load_before": load(),

@@ -35,28 +35,46 @@ def programs() -> Path:
     return found
 
 
+class Server:
+    """A server that keeps its data in `folder`, at the same address whenever it is started; not started yet.
+
+    `settings` are PostgreSQL's own.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        port = free_port()
+        self.address = f"postgresql://{USER}@127.0.0.1:{port}"
+        """Of the server, without a database."""
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        program, data = str(programs() / "postgres"), folder / "data"
+        _must([*_as_nobody(), str(programs() / "initdb"), "-D", str(data), "-A", "trust", "-U", USER, "--no-sync"])
+        words = [word for key, value in (_SETTINGS | settings).items() for word in ("-c", f"{key}={value}")]
+        self._command = [*_as_nobody(), program, "-D", str(data), "-p", str(port), *words]
+
+    def start(self) -> None:
+        """Start it; it answers on return."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, env=_environment(), stdout=log, stderr=log)
+        _wait(self._process, self.address, self._log)
+
+    def stop(self) -> None:
+        """End it at once, whoever is connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(20)
+            self._process = None
+
+
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
+def server(folder: Path, **settings: str) -> Iterator[str]:
     """Run a server that keeps its data in `folder`; gives its address, without a database: `postgresql://...:PORT`."""
-    data, port = folder / "data", free_port()
-    _must([*_as_nobody(), str(programs() / "initdb"), "-D", str(data), "-A", "trust", "-U", USER, "--no-sync"])
-    settings = {
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "fsync": "off",
-        "max_connections": "200",
-    }
-    words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-    with (folder / "log").open("wb") as log:
-        command = [*_as_nobody(), str(programs() / "postgres"), "-D", str(data), "-p", str(port), *words]
-        process = subprocess.Popen(command, env=_environment(), stdout=log, stderr=log)
-    address = f"postgresql://{USER}@127.0.0.1:{port}"
+    one = Server(folder, **settings)
     try:
-        _wait(process, address, folder / "log")
-        yield address
+        one.start()
+        yield one.address
     finally:
-        process.send_signal(signal.SIGINT)  # at once, whoever is connected
-        process.wait(20)
+        one.stop()
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -80,7 +80,10 @@ IMPATIENT = Patience(0.05, 0.5, heeds=False)
 
 @dataclass
 class World:
-    """What agents share: where the managers are, how things go, and what is kept of it."""
+    """What agents share: where the managers are, how things go, and what is kept of it.
+
+    While `may_begin` is not set they begin nothing that they are assigned.
+    """
 
     managers: Sequence[tuple[str, int]]
     script: Script = goes_well
@@ -88,6 +91,10 @@ class World:
     waits_s: tuple[int, int] = (35, 60)
     record: Record = field(default_factory=Record)
     lines: Lines = field(default_factory=lambda: Lines(64))
+    may_begin: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_begin.set()
 
 
 class AwayError(Exception):
@@ -291,6 +298,7 @@ class SimulatedAgent:
         self._busy[it.generation] = asyncio.create_task(self._carry_out(it))
 
     async def _carry_out(self, it: Assignment) -> None:
+        await self._world.may_begin.wait()
         for say in self._world.script(self.name, it):
             await asyncio.sleep(say.after_s)
             if it.generation in self._withdrawn:

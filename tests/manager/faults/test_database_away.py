@@ -1,0 +1,136 @@
+"""The database is gone, locked or full in the middle of a rollout: who asks is told to come back, and all goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from tests.manager.faults.conftest import Gather
+from tests.manager.faults.test_kill_manager import GOOD, WAVES, right_end, script
+from tests.support import databases, postgres
+from tests.support.absent import cannot, need_root
+from tests.support.daemon import mounted
+from tests.support.manager import token
+from tests.support.manager_program import ManagerProgram
+from tests.support.simulated_fleet import SimulatedFleet
+
+from groundwork.paths import GroundError
+from tidegate.manager.people.roles import Role
+from tidegate.manager.store.database import Database
+
+_DISK_MIB = 8
+
+
+async def midway(gather: Gather, one: ManagerProgram) -> SimulatedFleet:
+    """A fleet in the middle of a rollout of the good release."""
+    one.start()
+    await one.ready()
+    fleet: SimulatedFleet = await gather([one], script=script(random.Random(5), 0.5), policy=WAVES)
+    await fleet.join()
+    fleet.sight(GOOD)
+    async with asyncio.timeout(60):
+        while len(fleet.world.record.got) < 3:
+            await asyncio.sleep(0.01)
+    return fleet
+
+
+async def turned_away(fleet: SimulatedFleet) -> None:
+    """Return when agents have been told to come back. That a 503 says when, their record sees to."""
+    for agent in fleet.agents:
+        agent.tell(agent.inventory())
+    async with asyncio.timeout(60):
+        while fleet.world.record.answers["events 503"] < 3:
+            await asyncio.sleep(0.01)
+
+
+async def asked(one: ManagerProgram, person: str) -> tuple[int, str | None]:
+    """What a person who asks for rollouts gets, and when to come back."""
+    headers = {"Authorization": f"Bearer {person}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{one.url}/api/v1/rollouts") as answer,
+    ):
+        return answer.status, answer.headers.get("Retry-After")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[postgres.Server]:
+    """A PostgreSQL of this test's own, to be stopped."""
+    try:
+        postgres.programs()
+    except GroundError as error:
+        cannot(str(error))
+    one = postgres.Server(tmp_path)
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of the database that is named: `own` (PostgreSQL), `file`, or `small` (a file on a small disk)."""
+    if request.param == "own":
+        url = f"{request.getfixturevalue('server').address}/postgres"
+        databases.migrated(url)
+        yield url
+        return
+    folder, template = tmp_path / "disk", request.getfixturevalue("sqlite_template")
+    folder.mkdir()
+    if request.param == "small":
+        need_root("a disk is mounted")
+    with mounted(folder, _DISK_MIB) if request.param == "small" else contextlib.nullcontext():
+        yield databases.sqlite_copy(template, folder)
+
+
+@pytest.fixture
+async def person(db: Database) -> str:
+    """Somebody's token."""
+    async with db.write() as conn:
+        return await token(conn, Role.VIEWER)
+
+
+@pytest.mark.parametrize("database_url", ["own"], indirect=True)
+async def test_the_database_is_stopped_and_started(
+    program: ManagerProgram, gather: Gather, server: postgres.Server, person: str
+) -> None:
+    fleet = await midway(gather, program)
+    server.stop()
+    await turned_away(fleet)
+    assert await asked(program, person) == (503, "5")
+    server.start()
+    await right_end(fleet, GOOD)
+
+
+@pytest.mark.parametrize("database_url", ["file"], indirect=True)
+async def test_somebody_else_has_locked_the_database(
+    program: ManagerProgram, gather: Gather, tmp_path: Path, person: str
+) -> None:
+    fleet = await midway(gather, program)
+    with contextlib.closing(sqlite3.connect(tmp_path / "disk" / "tidegate.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await turned_away(fleet)
+        assert (await asked(program, person))[0] == 200  # what is read is not held up
+        other.execute("ROLLBACK")
+    await right_end(fleet, GOOD)
+
+
+@pytest.mark.parametrize("database_url", ["small"], indirect=True)
+async def test_the_disk_of_the_database_is_full(
+    program: ManagerProgram, gather: Gather, tmp_path: Path, person: str
+) -> None:
+    fleet = await midway(gather, program)
+    filler = tmp_path / "disk" / "filler"
+    with filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(os.urandom(4096))
+    await turned_away(fleet)
+    assert (await asked(program, person))[0] == 200
+    filler.unlink()
+    await right_end(fleet, GOOD)
