@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -17,7 +18,9 @@ from tests.support.agent_releases import BUILT, DIES_WITH_THE_LOCK, Channel, dyi
 from tests.support.compose import PROJECT, Compose
 from tests.support.cosign import Signer
 from tests.support.docker import docker, inspect, remove
+from tests.support.fake_manager import fake_manager
 from tests.support.kills import idle_private_networks
+from tests.support.managed import Fleet
 from tests.support.registry import Registry
 from tests.support.waiting import status, wait_for
 
@@ -229,3 +232,21 @@ def test_debians_cosign_runs_in_the_agents_image_where_it_is_mounted(channel: Ch
     mount = ["-v", f"{shutil.which('cosign')}:/usr/local/bin/cosign:ro"]
     assert docker("run", "--rm", *mount, *words, BUILT, "--version").startswith("tidegate ")
     assert "Verification" in docker("run", "--rm", *mount, "--entrypoint", "cosign", BUILT, "version")
+
+
+async def test_a_release_that_a_manager_assigned_takes_over_and_tells_so(
+    compose: Compose, channel: Channel, own: OwnContainer
+) -> None:
+    channel.release("1")
+    async with fake_manager(host=channel.address.partition(":")[0]) as manager:
+        fleet = await Fleet.of(manager, compose)
+        before = await asyncio.to_thread(lambda: own.start(environment=fleet.environ))
+        await fleet.until(lambda: fleet.inventory("agent"))
+        new = channel.release("2")
+        await fleet.assign(new, "agent")
+        await fleet.until(lambda: fleet.told("agent") == ["begun", "healthy"], limit_s=LIMIT_S)
+        await fleet.until(lambda: fleet.inventory("agent")["digest"] == new.digest)
+        after = compose.container("agent")
+        assert (after["Id"] != before["Id"], after["Image"]) == (True, new.image_id)
+        assert len(manager.agents) == 1
+    nothing_is_left(compose)

@@ -73,7 +73,8 @@ class FakeManager:
     `lose` counts answers that are computed and then not sent. `clock` is the manager's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.key = keys.load_key(keys.make_key())
         self.tokens: dict[str, Token] = {}
         self.agents: dict[str, Enrolled] = {}
@@ -86,7 +87,7 @@ class FakeManager:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def start(self) -> None:
         """Answer, at the same port as before."""
@@ -96,7 +97,7 @@ class FakeManager:
         app.router.add_post(messages.EVENTS_PATH, self._serving(self._events))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -271,9 +272,9 @@ def _spoken(value: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def fake_manager(_: Path | None = None) -> AsyncIterator[FakeManager]:
-    """A manager that answers for as long as the block lasts."""
-    manager = FakeManager()
+async def fake_manager(_: Path | None = None, *, host: str = "127.0.0.1") -> AsyncIterator[FakeManager]:
+    """A manager that answers for as long as the block lasts, at an address of this machine."""
+    manager = FakeManager(host)
     await manager.start()
     try:
         yield manager
