@@ -40,8 +40,9 @@ TOOLS = {
     "gcc": "/usr/bin/gcc",
     "libc6-dev": "/usr/lib/*/libc.a",
 }
-# The same for PostgreSQL, which is bookworm's.
+# The same for the manager's databases; PostgreSQL is bookworm's.
 POSTGRES_TOOLS = {
+    "sqlite3": "/usr/bin/sqlite3",
     "libicu72": "/usr/lib/*/libicuuc.so.72",
     "libxml2": "/usr/lib/*/libxml2.so.2",
     "libldap-2.5-0": "/usr/lib/*/libldap-2.5.so.0",

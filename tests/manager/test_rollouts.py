@@ -49,8 +49,22 @@ async def test_an_assignment_says_what_its_agent_needs(fleet: ManagerFleet) -> N
     rollout = await fleet.start()
     (one,) = fleet.offered()
     assert (one.agent, one.target, one.repository, one.digest) == ("host0", "shop/web", "r/app", NEW)
-    assert (one.generation, one.rollout, one.health_timeout_s) == (1, str(rollout), 300.0)
+    assert (one.rollout, one.health_timeout_s) == (str(rollout), 300.0)
     assert one.issued_at == T0 < one.expires_at
+
+
+async def test_a_manager_whose_database_was_restored_gives_no_generation_that_agents_know(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    (lost,) = fleet.offered()
+    await fleet.order(rollout, "abort")
+    async with fleet.db.write() as conn:  # as it was in the backup
+        await conn.execute(schema.assignments.delete())
+        await conn.execute(update(schema.targets).values(generation=0))
+    fleet.now += timedelta(minutes=2)
+    await fleet.start()
+    (one,) = fleet.offered()
+    assert one.generation > lost.generation
 
 
 async def test_a_bad_release_stops_at_the_canary_is_put_back_and_held(fleet: ManagerFleet) -> None:
@@ -244,7 +258,9 @@ async def test_a_newer_release_takes_over_once_it_has_begun_and_nobody_is_at_it_
     assert fleet.offered() == []  # its agent is still at the first one
     await fleet.report(canary, Outcome.HEALTHY)
     await fleet.go()
-    assert [(one.agent, one.digest, one.generation) for one in fleet.offered()] == [("host0", NEWER, 2)]
+    assert [(one.agent, one.digest, one.generation) for one in fleet.offered()] == [
+        ("host0", NEWER, canary.generation + 1)
+    ]
     assert await fleet.state(second) == "running"
 
 

@@ -55,7 +55,7 @@ class Server:
     def start(self) -> None:
         """Start it; it answers on return."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, env=_environment(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, env=environment(), stdout=log, stderr=log)
         _wait(self._process, self.address, self._log)
 
     def stop(self) -> None:
@@ -92,12 +92,13 @@ def _as_nobody() -> list[str]:
     return ["unshare", f"--map-user={_NOBODY}"] if os.geteuid() == 0 else []
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment that its programs are run in: they find their libraries there."""
     libraries = next((unpacked("postgres") / "usr/lib").glob("*-linux-gnu"))
     return os.environ | {"LD_LIBRARY_PATH": str(libraries), "LC_ALL": "C.UTF-8"}
 
 
 def _must(command: list[str]) -> None:
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise GroundError(f"PostgreSQL could not be set up: {done.stderr.strip() or done.stdout.strip()}")

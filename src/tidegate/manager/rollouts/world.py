@@ -56,7 +56,7 @@ async def look(conn: AsyncConnection, it: Loaded, now: datetime) -> Around:
         online=frozenset(one.name for one in rows if _is_there(one)),
         gates=await _gates(conn, it, rows, now),
         taken=await _taken(conn, int(it.rollout.id)),
-        generations={one.name: one.generation for one in rows},
+        generations={one.name: max(one.generation, _minutes(now)) for one in rows},
         running={one.name: one.digest for one in rows},
         quarantine=await _quarantined(conn, it),
         superseded_by=await _superseded_by(conn, it),
@@ -64,6 +64,11 @@ async def look(conn: AsyncConnection, it: Loaded, now: datetime) -> Around:
     return Around(
         world, number, {one.name: Place(one.agent_id, one.project, one.service, one.repository) for one in rows}
     )
+
+
+def _minutes(now: datetime) -> int:
+    """Generations rise with the time, so that a database that was restored gives none that agents know already."""
+    return int(now.timestamp() // 60)
 
 
 async def _gates(
