@@ -13,8 +13,10 @@ PARTS := .ground/parts.ready
 GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
+# What the manager is tested by; it takes no engine, and minutes of its own.
+MANAGER := tests/manager tests/cli
 
-.PHONY: help setup lint test test-engines test-second-engine test-long test-people bench demo demo-clean lock clean
+.PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people bench demo demo-clean lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,10 +42,13 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint $(PARTS)  ## lint and every test but the long ones, on one engine
-	$(TESTS) --engine=$(ENGINE) $(PYTEST_ARGS)
+test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
+	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER),--ignore=$(path)) $(PYTEST_ARGS)
 
-test-engines: lint $(PARTS)  ## the same on both engines
+test-manager: $(PARTS)  ## the tests of the manager and of its command line, on SQLite and on PostgreSQL
+	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(PYTEST_ARGS)
+
+test-engines: lint $(PARTS)  ## everything of both, on both engines
 	$(TESTS) --engine=bookworm $(PYTEST_ARGS)
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
@@ -52,7 +57,7 @@ test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
 
 test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
 	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
-	$(TESTS) --engine=trixie -m long $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m "engine and long" $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)
