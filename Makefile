@@ -57,7 +57,7 @@ test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
 
 test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
 	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
-	$(TESTS) --engine=trixie -m "engine and long" $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m long $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)
