@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -185,3 +186,34 @@ async def test_who_goes_away_is_forgotten(polls: HeldPolls) -> None:
     held.cancel()
     await asyncio.gather(held, return_exceptions=True)
     assert len(polls) == 0
+
+
+async def test_thousands_are_looked_for_a_few_at_a_time(polls: HeldPolls, outbox: Outbox) -> None:
+    """Each that is answered polls again at once: all together they would keep everybody else waiting."""
+    tasks = [asyncio.create_task(polls.hold(f"a{number}", 0, 60)) for number in range(300)]
+    for number in range(300):
+        outbox.put(f"a{number}")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    assert max(map(len, outbox.looks)) <= 100
+    assert sum(map(len, outbox.looks)) == 300
+
+
+async def test_an_event_loop_that_never_keeps_up_keeps_nobody_waiting_for_ever(
+    polls: HeldPolls, outbox: Outbox
+) -> None:
+    busy = True
+
+    async def compute() -> None:
+        while busy:
+            time.sleep(0.05)
+            await asyncio.sleep(0)
+
+    computing = asyncio.create_task(compute())
+    tasks = [asyncio.create_task(polls.hold(f"a{number}", 0, 60)) for number in range(150)]
+    for number in range(150):
+        outbox.put(f"a{number}")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    busy = False
+    await computing

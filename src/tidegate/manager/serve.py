@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,6 +25,8 @@ from tidegate.manager.supervision import at_work
 
 _BACKLOG = 4096
 _KEEP_ALIVE_S = 75
+_SWITCH_S = 0.0005
+"""How long a thread that computes (deciding a rollout of thousands) may keep the one that answers requests waiting."""
 _log = structlog.get_logger(__name__)
 
 
@@ -35,6 +38,7 @@ async def serve(settings: ManagerSettings) -> None:
     """Run until a signal. Raises `StoreError`, `KeyFileError` and `ListenError` where it cannot begin."""
     _tell_libraries_logs()
     _take_many_connections()
+    sys.setswitchinterval(_SWITCH_S)
     parts = make_parts(settings)
     _end_at_signals(parts.stopping)
     try:

@@ -1,13 +1,17 @@
 """Polls that are held until there is something for their agent: thousands of them, which cost nothing while idle."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.protocol.messages import Item
 
 _GATHER_S = 0.01
-_AT_ONCE = 1000
+_AT_ONCE = 100
+"""Polls that are looked for together. Each that is answered comes back at once with the next one."""
+_LATE_S = 0.02
+_LONGEST_LATE_S = 0.15
 
 Fetch = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sequence[Item]]]]
 """By agents' ids their cursors; what each has after it, oldest first. An agent that is left out is asked for again."""
@@ -116,8 +120,8 @@ class HeldPolls:
 
     async def _rounds(self) -> None:
         while self._pending:
-            await asyncio.sleep(_GATHER_S)
-            some = list(self._pending)[:_AT_ONCE]
+            await _when_there_is_time()
+            some = list(itertools.islice(self._pending, _AT_ONCE))
             for agent in some:
                 del self._pending[agent]
             await self._round({agent: self._held[agent] for agent in some if agent in self._held})
@@ -143,3 +147,15 @@ class HeldPolls:
                 self._drained[agent] = poll.cursor
             if poll.late:
                 poll.end([])
+
+
+async def _when_there_is_time() -> None:
+    """Wait until the event loop keeps up, a while at most: else thousands at once would keep everybody else waiting."""
+    loop = asyncio.get_running_loop()
+    began = now = loop.time()
+    while now - began < _LONGEST_LATE_S:
+        before = now
+        await asyncio.sleep(_GATHER_S)
+        now = loop.time()
+        if now - before < _GATHER_S + _LATE_S:
+            return
