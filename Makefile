@@ -16,7 +16,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager is tested by; it takes no engine, and minutes of its own.
 MANAGER := tests/manager tests/cli
 
-.PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people bench demo demo-clean lock clean
+.PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -62,8 +62,14 @@ test-long: $(PARTS)  ## the long tests, on both engines: kills and people's comm
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)
 
+test-manager-kills: $(PARTS)  ## of these, kills of the manager at every point and at random ones, on one engine; takes minutes
+	$(TESTS) --engine=$(ENGINE) -m long tests/manager/faults $(PYTEST_ARGS)
+
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
+
+bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents
+	$(ON_GROUND) $(BIN)/python bench/manager.py
 
 demo: $(PARTS)  ## a cluster that updates itself, and puts itself back
 	@$(ON_GROUND) $(BIN)/python scripts/demo.py

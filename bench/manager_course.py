@@ -123,8 +123,8 @@ class _Course:
             ("restart", self._restart),
         )
         for name, part in parts:
-            print(f"{setup}, {self._size} agents: {name}...", file=sys.stderr, flush=True)
             found[name] = _rounded(await part())
+            print(f"{setup}, {self._size} agents, {name}: {json.dumps(found[name])}", file=sys.stderr, flush=True)
         return found | await self._checked()
 
     async def _enrol(self) -> dict[str, Any]:

@@ -27,8 +27,10 @@ WHAT_IS_SAID = {
     "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
     "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),
     "test-people": (*SETUP, f"{TESTS} --engine= -m long tests/people"),
+    "test-manager-kills": (*SETUP, f"{TESTS} --engine= -m long tests/manager/faults"),
     "bench": (*SETUP, f"{GROUND} {BENCH}"),
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
+    "bench-manager": (*SETUP, f"{GROUND} -- .venv/bin/python bench/manager.py"),
     "lock": ("--generate-hashes",),
     "help": ("grep",),
 }
