@@ -32,8 +32,8 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	touch $(READY)
 
-# Wheels and a base for the agent's own image.
-$(PARTS): $(READY) requirements.txt
+# Wheels and a base for the images of agent and manager.
+$(PARTS): $(READY) requirements.txt requirements-manager.txt
 	PYTHONPATH=scripts $(BIN)/python -m groundwork.agent_image
 	touch $(PARTS)
 

@@ -1,10 +1,11 @@
-"""The agent's image from the project's own Dockerfile, with or without a public registry."""
+"""The images of the agent and of the manager from the project's own Dockerfiles, with or without a public registry."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from groundwork import base
@@ -14,7 +15,20 @@ from groundwork.paths import HOME, ROOT, GroundError
 _PIP_IN_BUILD = "python3 wheels/pip.whl/pip"
 
 
-def build(tag: str, *, labels: dict[str, str] | None = None, stage_tag: str = "") -> None:
+@dataclass(frozen=True)
+class Recipe:
+    """An image of ours: its Dockerfile below deploy/, its lock file, and the folder of its wheels."""
+
+    dockerfile: str
+    lock: str
+    wheels: str
+
+
+AGENT = Recipe("Dockerfile", "requirements.txt", "wheels")
+MANAGER = Recipe("manager/Dockerfile", "requirements-manager.txt", "wheels-manager")
+
+
+def build(tag: str, *, labels: dict[str, str] | None = None, stage_tag: str = "", of: Recipe = AGENT) -> None:
     """Build `tag` on the engine that DOCKER_HOST names.
 
     With `stage_tag` the first stage has a tag too, so that both can be removed without a trace.
@@ -22,38 +36,50 @@ def build(tag: str, *, labels: dict[str, str] | None = None, stage_tag: str = ""
     with tempfile.TemporaryDirectory(dir=HOME) as scratch:
         context = Path(scratch)
         shutil.copytree(ROOT / "src", context / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "requirements.txt", context)
-        shutil.copytree(wheels(), context / "wheels")
+        shutil.copy(ROOT / of.lock, context)
+        shutil.copytree(wheels(of), context / "wheels")
         arguments = {
             "BASE": base.ensure(),
             "PIP": _PIP_IN_BUILD,
             "PIP_FLAGS": "--no-index --find-links wheels --disable-pip-version-check --quiet",
         }
         words = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
-        command = ["docker", "build", "-q", "-f", str(ROOT / "deploy" / "Dockerfile"), *words]
+        command = ["docker", "build", "-q", "-f", str(ROOT / "deploy" / of.dockerfile), *words]
         if stage_tag:
             must([*command, "--target", "build", "-t", stage_tag, str(context)])
         words = [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
         must([*command, *words, "-t", tag, str(context)])
 
 
-def wheels() -> Path:
+def wheels(of: Recipe = AGENT) -> Path:
     """The locked dependencies, and pip itself, as wheels; fetched once for each lock file."""
-    lock = ROOT / "requirements.txt"
-    made, stamp = HOME / "wheels", HOME / "wheels" / "requirements.lock"
+    lock = ROOT / of.lock
+    made, stamp = HOME / of.wheels, HOME / of.wheels / "requirements.lock"
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return made
     shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "download", "--only-binary=:all:"]
-    must([*pip, "--require-hashes", "-r", str(lock), "-d", str(made)])
+    if of is AGENT:
+        made.mkdir(parents=True)
+        _fetch_pip(made)
+    else:
+        shutil.copytree(wheels(), made)  # what both need is fetched once
+        stamp.unlink()
+    must([*_download(made), "-r", str(lock)])
+    stamp.write_bytes(lock.read_bytes())
+    return made
+
+
+def _fetch_pip(made: Path) -> None:
     with tempfile.TemporaryDirectory(dir=HOME) as scratch:
         locked = Path(scratch) / "pip.txt"
         locked.write_text(_pip_lines(), encoding="utf-8")
-        must([*pip, "--require-hashes", "--no-deps", "-r", str(locked), "-d", scratch])
+        must([*_download(Path(scratch)), "--no-deps", "-r", str(locked)])
         shutil.move(next(Path(scratch).glob("pip-*.whl")), made / "pip.whl")
-    stamp.write_bytes(lock.read_bytes())
-    return made
+
+
+def _download(folder: Path) -> list[str]:
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "download", "--only-binary=:all:"]
+    return [*pip, "--require-hashes", "-d", str(folder)]
 
 
 def _pip_lines() -> str:
@@ -68,6 +94,7 @@ def fetch() -> None:
     """Have everything that `build` needs from outside: a private engine's namespace reaches nothing."""
     HOME.mkdir(exist_ok=True)
     wheels()
+    wheels(MANAGER)
     if is_debian():
         base.archive()
 

@@ -1,4 +1,4 @@
-"""The agent's base image: the Dockerfile's own where it is quickly had, else one out of Debian's packages."""
+"""The base of our images: the Dockerfile's own where it is quickly had, else one out of Debian's packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from groundwork.packages import apt_get, must, require_debian
 from groundwork.paths import HOME, ROOT
 
-PACKAGES = ["python3", "dash", "coreutils", "ca-certificates", "tzdata"]
+# libstdc++6 is for a library of the manager's; the base that the Dockerfiles name has it.
+PACKAGES = ["python3", "dash", "coreutils", "ca-certificates", "tzdata", "libstdc++6"]
 TAG = "tidegate-base:local"
 _PULL_LIMIT_S = 15
 _MERGED = ("bin", "sbin", "lib", "lib64")
@@ -62,9 +63,9 @@ def _is_there(name: str) -> bool:
 
 
 def archive() -> Path:
-    """The base's files as a tar archive, made once."""
-    made = HOME / "base.tar"
-    if made.exists():
+    """The base's files as a tar archive, made once for each list of packages."""
+    made, stamp, packages = HOME / "base.tar", HOME / "base.packages", " ".join(PACKAGES)
+    if made.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == packages:
         return made
     require_debian()
     with tempfile.TemporaryDirectory(dir=HOME) as scratch:
@@ -74,6 +75,7 @@ def archive() -> Path:
         fresh = Path(scratch) / "base.tar"
         must(["tar", "-C", str(root), "-cf", str(fresh), "."])
         fresh.rename(made)
+        stamp.write_text(packages, encoding="utf-8")
     return made
 
 

@@ -126,7 +126,7 @@ def test_without_apt_the_agents_base_is_a_question_only_when_it_is_built(
 ) -> None:
     monkeypatch.setattr(agent_image, "HOME", tmp_path)
     monkeypatch.setattr(base, "HOME", tmp_path)
-    monkeypatch.setattr(agent_image, "wheels", lambda: tmp_path)
+    monkeypatch.setattr(agent_image, "wheels", lambda *_: tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert agent_image.main() == 0
     monkeypatch.setattr(base, "_is_there", lambda _: False)
