@@ -71,10 +71,14 @@ bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents
 	$(ON_GROUND) $(BIN)/python bench/manager.py
 
-demo: $(PARTS)  ## a cluster that updates itself, and puts itself back
-	@$(ON_GROUND) $(BIN)/python scripts/demo.py
+demo: $(PARTS)  ## a cluster that updates itself and puts itself back, then a fleet; with KEEP=1 the fleet is left running
+ifdef KEEP
+	@$(BIN)/python scripts/demo_kept.py $(if $(ENGINE),--engine $(ENGINE))
+else
+	@$(ON_GROUND) $(BIN)/python scripts/demo.py --and-fleet
+endif
 
-demo-clean:  ## remove what the demo made
+demo-clean:  ## end a demo that was left running, and remove what demos made
 	@$(PYTHON) scripts/demo.py --clean
 
 lock:  ## resolve the dependencies anew; needs uv

@@ -1,6 +1,7 @@
 """The demo: a cluster that updates itself, proves it, and puts itself back. Run it with `make demo`.
 
 It needs an engine and a registry, which `scripts/ground.py run` provides; with --clean only the engine that answers.
+With --and-fleet the demo of a fleet follows.
 Exits with 1 if anything was not as said.
 """
 
@@ -26,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from tests.support.images import Pushed, build  # noqa: E402 - the path comes first
 from tests.support.registry import Registry  # noqa: E402 - the same
 
-import demo_things as things  # noqa: E402 - the path comes first
+import demo_kept  # noqa: E402 - the path comes first
+import demo_things as things  # noqa: E402 - the same
 from groundwork import agent_image, existing  # noqa: E402 - the same
 from groundwork.paths import GroundError, unpacked  # noqa: E402 - the same
 
@@ -74,6 +76,8 @@ class Played:
 class Cluster:
     """The example's Compose project on the demo's engine."""
 
+    project = things.PROJECT
+
     def __init__(self, folder: Path, registry: Registry) -> None:
         self.folder = folder
         self.registry = registry
@@ -94,7 +98,7 @@ class Cluster:
         return self._compose(self._file, *words, check=check)
 
     def _compose(self, file: Path, *words: str, check: bool = True) -> str:
-        command = ["docker", "compose", "-p", things.PROJECT, "-f", str(file), *words]
+        command = ["docker", "compose", "-p", self.project, "-f", str(file), *words]
         return run(command, env=self._environment, check=check)
 
     @cached_property
@@ -110,7 +114,7 @@ class Cluster:
 
     def counts(self) -> Counts:
         """All that the consumer has told. DemoError if it cannot be asked, or has begun to count anew."""
-        text = run(["docker", "logs", f"{things.PROJECT}-consumer-1"])
+        text = run(["docker", "logs", f"{self.project}-consumer-1"])
         lines = [json.loads(line) for line in text.splitlines()]
         sent = [line["sent"] for line in lines]
         expect(sent == sorted(sent) and (sent or [0])[-1] >= self._sent, "the consumer has begun to count anew")
@@ -152,9 +156,9 @@ class Story:
 def main() -> int:
     """Run the demo, or clean up after it; the exit code."""
     if "--clean" in sys.argv:
+        demo_kept.end()
         return clean_up()
-    address = os.environ.get("GROUND_REGISTRY_LAN") or os.environ["GROUND_REGISTRY"]
-    registry = Registry(os.environ["GROUND_REGISTRY"], engine_address=address)
+    registry = ground_registry()
     with tempfile.TemporaryDirectory() as scratch:
         cluster = Cluster(Path(scratch), registry)
         things.remove(with_base=False)  # what an earlier demo has left
@@ -167,8 +171,18 @@ def main() -> int:
             return 1
         finally:
             things.remove(with_base=not had_base)
-        table(played)
-        return verdict(played.total)
+    table(played)
+    code = verdict(played.total)
+    if code == 0 and "--and-fleet" in sys.argv:
+        print(flush=True)
+        os.execv(sys.executable, [sys.executable, str(ROOT / "scripts" / "demo_fleet.py")])
+    return code
+
+
+def ground_registry() -> Registry:
+    """The ground's registry, by the address at which engine and containers reach it."""
+    address = os.environ.get("GROUND_REGISTRY_LAN") or os.environ["GROUND_REGISTRY"]
+    return Registry(os.environ["GROUND_REGISTRY"], engine_address=address)
 
 
 def clean_up() -> int:

@@ -1,7 +1,7 @@
 """What the demo makes on an engine, known so well that nothing else is removed with it.
 
-Images carry a label, containers and networks are one Compose project's, and the agent's private networks are of an
-address range that no other agent is likely to have.
+Images carry a label, containers and networks are of Compose projects of its own, and its agents' private networks are
+of an address range that no other agent is likely to have.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 from groundwork import base
 
 PROJECT = "tidegate-demo"
+SITES = ("rome", "paris", "oslo")
+PROJECTS = (PROJECT, *(f"{PROJECT}-{site}" for site in SITES))
 AGENT = "tidegate/agent:demo"
 BUILD_STAGE = "tidegate/agent:demo-build"
 MARK = {PROJECT: "true"}
@@ -31,7 +33,7 @@ def others() -> list[str]:
     """Names of the containers that are not the demo's, for its agent to leave alone."""
     form = '{{.Label "com.docker.compose.project"}}\t{{.Names}}'
     rows = [line.split("\t") for line in docker("ps", "-a", "--format", form).splitlines()]
-    return sorted(name for project, name in rows if project != PROJECT)
+    return sorted(name for project, name in rows if project not in PROJECTS)
 
 
 def on_shared_engine(document: dict[str, Any], leave_alone: list[str]) -> dict[str, Any]:
@@ -54,19 +56,24 @@ def has_base() -> bool:
 
 def remove(*, with_base: bool) -> None:
     """Leave nothing of the demo on the engine, and what is not the demo's as it is."""
-    ours = _filters([f"label=com.docker.compose.project={PROJECT}"])
     for _ in range(3):  # an agent may be making one while it is removed
-        if found := docker("ps", "-a", "--quiet", *ours).split():
+        if found := _ours("ps", "-a"):
             docker("rm", "--force", "--volumes", *found)
-    for network in [*docker("network", "ls", "--quiet", *ours).split(), *_private_networks()]:
+    for network in [*_ours("network", "ls"), *_private_networks()]:
         docker("network", "rm", network)
-    for volume in docker("volume", "ls", "--quiet", *ours).split():
+    for volume in _ours("volume", "ls"):
         docker("volume", "rm", volume)
     marked = [f"label={key}={value}" for key, value in MARK.items()]
     images = docker("image", "ls", "--quiet", "--no-trunc", *_filters(marked)).split()
     tags = [AGENT, BUILD_STAGE, *([base.TAG] if with_base else [])]
     for one in [*dict.fromkeys(images), *tags]:
         docker("image", "rm", "--force", one)
+
+
+def _ours(*words: str) -> list[str]:
+    """What a listing has of the demo's projects."""
+    labels = [f"label=com.docker.compose.project={project}" for project in PROJECTS]
+    return [one for label in labels for one in docker(*words, "--quiet", *_filters([label])).split()]
 
 
 def _private_networks() -> list[str]:

@@ -21,7 +21,9 @@ def trouble(environ: Mapping[str, str]) -> str:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     try:
-        connection = _connection(_ANY.get(host, host), int(port), tls=bool(environ.get("TIDEGATE_TLS_CERT", "").strip()))
+        connection = _connection(
+            _ANY.get(host, host), int(port), tls=bool(environ.get("TIDEGATE_TLS_CERT", "").strip())
+        )
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
     except (OSError, ValueError, http.client.HTTPException) as error:

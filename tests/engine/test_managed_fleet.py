@@ -1,0 +1,171 @@
+"""Manager and agents as programs: what is pushed waits, is approved by somebody else, goes out in waves, or back."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Push
+from tests.support import strangers
+from tests.support.agent import QUICK
+from tests.support.compose import Compose
+from tests.support.features import image_of, one, services
+from tests.support.images import Pushed
+from tests.support.waiting import wait_for
+
+import demo_programs as programs
+
+LIMIT_S = 60
+RULES = {
+    "mode": "approval",
+    "waves": [{"labels": {"ring": "canary"}}],
+    "soak": "500ms",
+    "healthy_for": "500ms",
+    "healthy_deadline": "20s",
+}
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Asker:
+    """Somebody with a token, over HTTP: quicker than the command line."""
+
+    url: str
+    token: str
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"} | headers
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", data, sent, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Every one of a short list."""
+        return list(self("GET", path)["items"])
+
+    def set_rules(self, channel: int) -> None:
+        """Give a channel the rules of this test."""
+        asked = urllib.request.Request(
+            f"{self.url}/api/v1/policies/{channel}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            tag = answer.headers["ETag"]
+        self("PUT", f"/policies/{channel}", RULES, **{"If-Match": tag})
+
+
+@dataclass
+class Fleet:
+    """A manager, ann who runs it, bob who approves, and two clusters with an agent each: the canary and the other."""
+
+    manager: programs.ManagerProgram
+    ann: Asker
+    bob: Asker
+    canary: Compose
+    other: Compose
+
+    def rollout(self, digest: str) -> dict[str, Any]:
+        """The newest one of a release; nothing before there is one."""
+        return next((one_ for one_ in self.ann.items("/rollouts") if one_["digest"] == digest), {})
+
+    def waits(self, digest: str) -> int:
+        """Wait until a release waits for approval; the rollout's number."""
+        wait_for(lambda: self.rollout(digest).get("state") == "awaiting_approval", "it waits", limit_s=LIMIT_S)
+        return int(self.rollout(digest)["id"])
+
+    def ends(self, rollout: int, state: str) -> None:
+        """Wait until a rollout is in a state."""
+        wait_for(lambda: self.ann("GET", f"/rollouts/{rollout}")["state"] == state, state, limit_s=LIMIT_S)
+
+    def images(self) -> tuple[str, str]:
+        """What the canary and the other run."""
+        return image_of(self.canary, "web"), image_of(self.other, "web")
+
+
+@pytest.fixture
+def clusters(compose: Compose, push: Push, tmp_path: Path) -> Iterator[tuple[Compose, Compose, Pushed]]:
+    """Two of them, at the same release of one channel."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Compose(folder, f"tidegate-test-{secrets.token_hex(4)}")
+    first = push("1", healthcheck=True)
+    for cluster in (compose, other):
+        labels = {"tidegate.enable": "true", "tidegate.scope": cluster.project}
+        cluster.write(services(web=one(first, labels=labels)))
+        cluster.up()
+    yield compose, other, first
+    other.clean()
+
+
+@pytest.fixture
+def fleet(clusters: tuple[Compose, Compose, Pushed], tmp_path: Path) -> Iterator[Fleet]:
+    canary, other, _ = clusters
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    manager = programs.ManagerProgram(folder, insecure_registry=os.environ["GROUND_REGISTRY"])
+    manager.start()
+    try:
+        people = [manager.person("ann", "admin"), manager.person("bob", "approver")]
+        ann, bob = (Asker(manager.url, person.token) for person in people)
+        agents = [_agent(folder, ann, name, cluster) for name, cluster in (("canary", canary), ("other", other))]
+        with programs.running(*agents):
+            wait_for(lambda: len(ann.items("/targets")) == len(agents), "both clusters are known", limit_s=LIMIT_S)
+            yield Fleet(manager, ann, bob, canary, other)
+    finally:
+        manager.program.stop()
+
+
+def _agent(folder: Path, ann: Asker, name: str, cluster: Compose) -> programs.Program:
+    made = ann("POST", "/agents/enrolments", {"name": name, "labels": {"ring": name}})
+    token = folder / f"{name}.enrol"
+    token.write_text(made["token"], encoding="utf-8")
+    quick = {**QUICK, "WATCHTOWER_POLL_INTERVAL": "1"}
+    words = ("--label-enable", "--scope", cluster.project)
+    more = strangers.shielded(quick)
+    return programs.agent_program(folder, name, *words, manager=ann.url, enrol_token=token, **more)
+
+
+def test_a_release_waits_goes_out_in_waves_over_a_killed_manager_stops_at_the_canary_and_goes_back(
+    fleet: Fleet, push: Push, clusters: tuple[Compose, Compose, Pushed]
+) -> None:
+    first = clusters[2]
+    (channel,) = fleet.ann.items("/channels")
+    fleet.ann.set_rules(channel["id"])
+    second = push("2", healthcheck=True)
+    _good(fleet, second)
+    _bad(fleet, second, push("3", env={"SICK": "1"}, healthcheck=True))
+    went = fleet.ann("POST", f"/channels/{channel['id']}/rollback", {"reason": "errors since noon"})
+    fleet.ends(went["items"][0]["id"], "completed")
+    assert fleet.images() == (first.image_id, first.image_id)
+    assert fleet.ann("GET", "/audit/verify")["ok"] is True
+
+
+def _good(fleet: Fleet, release: Pushed) -> None:
+    before = fleet.images()
+    waiting = fleet.waits(release.digest)
+    assert fleet.images() == before
+    fleet.bob("POST", f"/rollouts/{waiting}/approve", {})
+    wait_for(lambda: fleet.rollout(release.digest)["counts"].get("updating"), "the canary begins", limit_s=LIMIT_S)
+    fleet.manager.program.stop(kill=True)
+    fleet.manager.start()
+    fleet.ends(waiting, "completed")
+    assert fleet.images() == (release.image_id, release.image_id)
+    waves = [one_["target"] for one_ in fleet.ann.items(f"/rollouts/{waiting}/targets")]
+    assert waves == [f"{fleet.canary.project}@canary/web", f"{fleet.other.project}@other/web"]
+
+
+def _bad(fleet: Fleet, runs: Pushed, release: Pushed) -> None:
+    untouched = fleet.other.ids("web")
+    waiting = fleet.waits(release.digest)
+    fleet.bob("POST", f"/rollouts/{waiting}/approve", {})
+    fleet.ends(waiting, "rolled_back")
+    assert fleet.images() == (runs.image_id, runs.image_id)
+    assert fleet.other.ids("web") == untouched
+    assert [one_["digest"] for one_ in fleet.ann.items("/quarantine")] == [release.digest]
