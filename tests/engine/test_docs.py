@@ -17,7 +17,11 @@ from tests.support.compose import Compose
 from tests.support.pages import ROOT, Block, blocks, commands
 
 COMPOSE = [block for block in blocks("yaml") if "services:" in block.text or "image:" in block.text]
-FILES = [ROOT / "deploy" / "docker-compose.yml", ROOT / "examples" / "autonomy" / "docker-compose.yml"]
+FILES = [
+    ROOT / "deploy" / "docker-compose.yml",
+    ROOT / "deploy" / "manager" / "docker-compose.yml",
+    ROOT / "examples" / "autonomy" / "docker-compose.yml",
+]
 AGENTS = sorted(
     {shlex.join(_) for _ in (shlex.split(line)[2:] for line in commands() if line.startswith("tidegate agent "))}
 )

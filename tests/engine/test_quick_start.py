@@ -65,7 +65,7 @@ def _image(engine_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     context = tmp_path_factory.mktemp("stand-in")
     (context / "pip.whl").write_bytes((agent_image.wheels() / "pip.whl").read_bytes())
     gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
-    (line,) = {line for line in commands() if line.startswith("docker build")}
+    (line,) = {line for line in commands() if line.startswith("docker build -f deploy/Dockerfile")}
     with package_index() as port:
         text = STAND_IN.format(base=base.ensure(), gateway=gateway, port=port)
         (context / "Dockerfile").write_text(text, encoding="utf-8")
