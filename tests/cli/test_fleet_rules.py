@@ -39,6 +39,20 @@ def test_every_fault_of_a_policy_is_told_with_its_field(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("manager")
+def test_how_many_approve_goes_with_the_mode_unless_it_is_named(run: Run) -> None:
+    def approvals() -> int:
+        return int(json.loads(run("policy", "show", WEB, "--json").out)["approvals"])
+
+    assert run("policy", "set", WEB, "mode=approval").code == 0
+    assert approvals() == 1
+    run("policy", "set", WEB, "approvals=3")
+    run("policy", "set", WEB, "mode=approval", "soak=1m")
+    assert approvals() == 3
+    assert run("policy", "set", WEB, "mode=automatic").code == 0
+    assert approvals() == 0
+
+
+@pytest.mark.usefixtures("manager")
 @pytest.mark.parametrize("words", [(), ("mode",), ("waves=[1",), ("mode=pinned", "--file", "x.json")])
 def test_what_is_no_setting_is_refused_before_anything_is_changed(run: Run, words: tuple[str, ...]) -> None:
     assert run("policy", "set", WEB, *words).code == 2

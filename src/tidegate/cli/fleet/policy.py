@@ -76,6 +76,9 @@ def changed(before: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any
             wanted[name] = _value(name, text)
         else:
             wanted.pop(name, None)
+    named = {word.partition("=")[0] for word in settings}
+    if wanted.get("mode") != before.get("mode") and "approvals" not in named:
+        wanted.pop("approvals", None)  # how many are asked goes with the mode
     return wanted
 
 
