@@ -16,18 +16,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.support.images import Pushed, build
-from tests.support.registry import Registry
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import demo
-import demo_kept
-import demo_programs as programs
-import demo_relay
-import demo_things as things
-from demo import DemoError, expect, until
+from tests.support.images import Pushed, build  # noqa: E402 - the path comes first
+from tests.support.registry import Registry  # noqa: E402 - the same
+
+import demo  # noqa: E402 - the same
+import demo_kept  # noqa: E402 - the same
+import demo_programs as programs  # noqa: E402 - the same
+import demo_relay  # noqa: E402 - the same
+import demo_things as things  # noqa: E402 - the same
+from demo import DemoError, expect, until  # noqa: E402 - the same
 
 CHANNEL = "fleet/orchestrator:stable"
 CANARY, *REST = things.SITES
@@ -51,8 +54,8 @@ class Site(demo.Cluster):
         self.project = f"{things.PROJECT}-{name}"
         self.cluster = f"{self.project}@{name}"
 
-    @property
-    def _file(self) -> Path:  # type: ignore[override] - this one has a document of its own
+    @cached_property
+    def _file(self) -> Path:
         folder = self.folder / self.name
         folder.mkdir(exist_ok=True)
         return things.write({"services": self._services()}, folder)

@@ -75,6 +75,28 @@ def test_the_demo_tells_what_it_said_in_time_and_leaves_the_engine_as_it_was(str
     assert [line for line in before if line not in after and not line.endswith("<none>:<none>")] == []
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_fleets_demo_tells_what_it_said_and_leaves_the_engine_as_it_was(strangers: str, *, shared: bool) -> None:
+    assert strangers
+    before = on_engine()
+    env = as_if_shared() if shared else dict(os.environ)
+    command = [sys.executable, "scripts/demo_fleet.py"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line.split("failed", 1)[1].strip() for line in done.stdout.splitlines() if " sent " in line]
+    expected = [
+        "v2 waits for approval",
+        "v2 serves everywhere: first the canary, then, after it soaked, the others",
+        "v3 is rolled back and in quarantine; paris and oslo never saw it",
+        "v1 serves everywhere again",
+    ]
+    assert [line for line in told if line in expected] == expected
+    assert re.search(r"^0 of \d{3,} requests failed", done.stdout, re.MULTILINE)
+    assert not set(on_engine()) - set(before)
+
+
 def test_cleaning_up_takes_what_is_the_demos_and_nothing_else(registry: Registry, strangers: str) -> None:
     theirs = ["--label", "tidegate.private-for=theirs", "--subnet", "10.213.255.0/27"]
     docker("network", "create", *theirs, f"{strangers}-private")

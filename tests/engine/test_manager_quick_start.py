@@ -40,25 +40,28 @@ def _images(engine_url: str) -> Iterator[None]:
 
 
 class Shell:
-    """Somebody's shell, which keeps what is set in it from line to line."""
+    """Somebody's shell, which keeps what is set in it from line to line; its commands have nothing to read."""
 
     def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+        theirs, ours = os.pipe()
+        loop = f'while IFS= read -r -u {theirs} line; do eval "$line"; ended=$?; echo; echo "{ENDED}$ended"; done'
         self._bash = subprocess.Popen(
-            ["bash", "--norc"],
+            ["bash", "--norc", "-c", f"shopt -s expand_aliases; {loop}"],
             cwd=folder,
             env={**os.environ, **environ},
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            pass_fds=[theirs],
             text=True,
         )
-        self.does("shopt -s expand_aliases")
+        os.close(theirs)
+        self._lines = os.fdopen(ours, "w")
 
     def does(self, line: str) -> str:
         """A line; what it printed. AssertionError if it failed."""
-        assert self._bash.stdin
         assert self._bash.stdout
-        self._bash.stdin.write(f'{line}\nended=$?; echo; echo "{ENDED}$ended"\n')
-        self._bash.stdin.flush()
+        self._lines.write(f"{line}\n")
+        self._lines.flush()
         said = ""
         for told in self._bash.stdout:
             if told.startswith(ENDED):
@@ -69,9 +72,8 @@ class Shell:
 
     def close(self) -> None:
         """End it."""
-        assert self._bash.stdin
         assert self._bash.stdout
-        self._bash.stdin.close()
+        self._lines.close()
         self._bash.wait(LIMIT_S)
         self._bash.stdout.close()
 
@@ -107,11 +109,11 @@ class Reader:
 def _deploy(folder: Path, project: str) -> dict[str, str]:
     """A copy of deploy/ whose projects are this test's own, and what else differs on a private engine."""
     shutil.copytree(ROOT / "deploy", folder / "deploy")
-    override = {"services": {"tidegate": {"volumes": [f"{os.environ['DOCKER_HOST'][7:]}:/var/run/docker.sock"]}}}
     # without --label-enable: it may look after everything, the manager too
-    override["services"]["tidegate"]["command"] = ["--interval", "1s"]  # type: ignore[assignment]
+    socket = os.environ["DOCKER_HOST"].removeprefix("unix://")
+    agent = {"volumes": [f"{socket}:/var/run/docker.sock"], "command": ["--interval", "1s"]}
     beside = folder / "deploy" / "beside-manager.yml"
-    text = beside.read_text(encoding="utf-8") + f"services: {json.dumps(override['services'])}\n"
+    text = beside.read_text(encoding="utf-8") + f"services: {json.dumps({'tidegate': agent})}\n"
     beside.write_text(text, encoding="utf-8")
     (folder / "deploy" / "manager" / ".env").write_text(f"COMPOSE_PROJECT_NAME={project}-manager\n", encoding="utf-8")
     (folder / "deploy" / ".env").write_text(f"COMPOSE_PROJECT_NAME={project}-agent\n", encoding="utf-8")
