@@ -22,8 +22,8 @@ _END_LIMIT_S = 60.0
 def begin(words: list[str]) -> int:
     """Start it, show what it tells, and return once it is left running; the exit code. `words` are for the ground."""
     end()
-    READY.unlink(missing_ok=True)
     fleet = [str(ROOT / ".venv/bin/python"), str(ROOT / "scripts" / "demo_fleet.py"), "--keep"]
+    LOG.touch(mode=0o600)  # tokens are told in it
     with LOG.open("wb") as output:
         command = [sys.executable, _GROUND, "run", *words, "--", *fleet]
         process = subprocess.Popen(
@@ -41,7 +41,8 @@ def begin(words: list[str]) -> int:
 def end() -> None:
     """End one that was left running, if there is one, with everything that it started."""
     pid = _running()
-    PID.unlink(missing_ok=True)
+    for left in (PID, LOG, READY):
+        left.unlink(missing_ok=True)
     if pid is None:
         return
     os.kill(pid, signal.SIGTERM)

@@ -1,0 +1,40 @@
+"""Ending a demo that was left running ends nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import demo_kept
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("PID", "LOG", "READY"):
+        monkeypatch.setattr(demo_kept, name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("told", ["", "no number", "999999999", str(os.getpid())])
+def test_what_is_not_a_demo_is_left_alone_and_the_note_of_it_is_gone(told: str) -> None:
+    demo_kept.PID.write_text(told, encoding="utf-8")
+    demo_kept.end()
+    assert not demo_kept.PID.exists()
+
+
+def test_one_that_was_left_running_is_ended_and_what_it_told_is_gone(files: Path) -> None:
+    code = "import time; print(flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", code, demo_kept._GROUND]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        demo_kept.PID.write_text(str(process.pid), encoding="utf-8")
+        demo_kept.LOG.write_text("ann (admin): a token", encoding="utf-8")
+        demo_kept.end()
+        assert process.wait(10) == -15
+    assert list(files.iterdir()) == []
