@@ -9,9 +9,12 @@ from tidegate.protocol.messages import Item
 
 _GATHER_S = 0.01
 _AT_ONCE = 100
-"""Polls that are looked for together. Each that is answered comes back at once with the next one."""
-_LATE_S = 0.02
-_LONGEST_LATE_S = 0.15
+"""Polls that are looked for together."""
+_A_FEW = 5
+_APART_S = 0.01
+"""Between a few that are answered and the next few, as each comes back at once with its next poll: else thousands at
+once would make each turn of the event loop so long that everybody else, who needs many turns, waits for seconds."""
+_BEHIND_S = 0.2
 
 Fetch = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sequence[Item]]]]
 """By agents' ids their cursors; what each has after it, oldest first. An agent that is left out is asked for again."""
@@ -48,6 +51,7 @@ class HeldPolls:
         self._pending: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._go_on_at = 0.0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -120,7 +124,7 @@ class HeldPolls:
 
     async def _rounds(self) -> None:
         while self._pending:
-            await _when_there_is_time()
+            await asyncio.sleep(_GATHER_S)
             some = list(itertools.islice(self._pending, _AT_ONCE))
             for agent in some:
                 del self._pending[agent]
@@ -133,8 +137,20 @@ class HeldPolls:
             for poll in polls.values():
                 poll.fail(error)
             return
+        few = 0
         for agent, poll in polls.items():
-            self._answer(agent, poll, found.get(agent))
+            items = found.get(agent)
+            self._answer(agent, poll, items)
+            few += bool(items)
+            if few == _A_FEW:
+                few = 0
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """What the event loop was late by is made up for, so that all are answered in time."""
+        now = asyncio.get_running_loop().time()
+        self._go_on_at = max(self._go_on_at, now - _BEHIND_S) + _APART_S
+        await asyncio.sleep(max(0.0, self._go_on_at - now))
 
     def _answer(self, agent: str, poll: _Poll, items: Sequence[Item] | None) -> None:
         if items is None:
@@ -147,15 +163,3 @@ class HeldPolls:
                 self._drained[agent] = poll.cursor
             if poll.late:
                 poll.end([])
-
-
-async def _when_there_is_time() -> None:
-    """Wait until the event loop keeps up, a while at most: else thousands at once would keep everybody else waiting."""
-    loop = asyncio.get_running_loop()
-    began = now = loop.time()
-    while now - began < _LONGEST_LATE_S:
-        before = now
-        await asyncio.sleep(_GATHER_S)
-        now = loop.time()
-        if now - before < _GATHER_S + _LATE_S:
-            return
