@@ -35,6 +35,8 @@ _BATCHES = 64
 """Applied in one transaction at most."""
 _MOST_BATCHES = 2000
 _FULL_RETRY_S = 5
+_ENROLLING = 3
+"""At the same time: each waits for the audit log's end, with a connection that others need."""
 _LOOK_S = 20.0
 _FLUSH_S = 2.0
 _WAKE_S = 0.02
@@ -56,6 +58,7 @@ class AgentLink:
         self._got: dict[str, int] = {}
         self._news: set[int] = set()
         self._stir = asyncio.Event()
+        self._enrolling = asyncio.Semaphore(_ENROLLING)
         self._began = parts.clock()
         intake = Intake(parts.db, parts.clock, seen, self._heard_of)
         self._intake: Gathering[Batch, int] = Gathering(intake, wait_s=_GATHER_S, most=_BATCHES, room=_MOST_BATCHES)
@@ -67,7 +70,8 @@ class AgentLink:
         message = read(body, messages.read_enrol_request)
         now = self._clock()
         try:
-            done = await enrol(self._db, self.keys(), message, now, address=address)
+            async with self._enrolling:
+                done = await enrol(self._db, self.keys(), message, now, address=address)
         except EnrolError as error:
             raise RefusedError(_STATUS.get(error.code, 409), error.code, sentence(error)) from None
         return messages.write_enrol_answer(EnrolAnswer(message.protocol, done.agent, done.name, done.manager_key, now))
