@@ -61,6 +61,28 @@ def test_every_compose_file_in_the_repository_is_one(tmp_path: Path, file: Path)
 
 
 @pytest.mark.usefixtures("engine_url")
+@pytest.mark.parametrize(
+    ("files", "given"),
+    [
+        (["manager/docker-compose.yml", "manager/postgres.yml"], ["POSTGRES_PASSWORD"]),
+        (["docker-compose.managed.yml"], ["TIDEGATE_MANAGER", "TIDEGATE_AGENT_NAME"]),
+        (["docker-compose.managed.yml", "beside-manager.yml"], ["TIDEGATE_MANAGER", "TIDEGATE_AGENT_NAME"]),
+    ],
+    ids=str,
+)
+def test_the_compose_files_of_a_fleet_fit_together_and_say_what_has_to_be_given(
+    files: list[str], given: list[str]
+) -> None:
+    words = [word for file in files for word in ("-f", str(ROOT / "deploy" / file))]
+    command = ["docker", "compose", "-p", "docs", *words, "config", "--quiet"]
+    for missing in ["", *given]:
+        env = {**os.environ, **{name: "x" for name in given if name != missing}}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (missing == ""), done.stderr
+        assert missing in done.stderr
+
+
+@pytest.mark.usefixtures("engine_url")
 @pytest.mark.parametrize("page", ["README.md", "quick-start.md"])
 def test_the_agents_compose_file_on_a_page_is_the_one_in_the_repository(tmp_path: Path, page: str) -> None:
     (block,) = [block for block in COMPOSE if block.page == page and "command: --label-enable" in block.text]
