@@ -13,8 +13,8 @@ PARTS := .ground/parts.ready
 GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
-# What the manager is tested by; it takes no engine, and minutes of its own.
-MANAGER := tests/manager tests/cli
+# What the manager, and an agent that has one, are tested by; it takes minutes of its own.
+MANAGER := tests/manager tests/cli tests/engine/test_managed_fleet.py tests/engine/test_manager_quick_start.py
 
 .PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
 .DELETE_ON_ERROR:
@@ -45,7 +45,7 @@ lint: $(READY)  ## ruff and mypy
 test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
 	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER),--ignore=$(path)) $(PYTEST_ARGS)
 
-test-manager: $(PARTS)  ## the tests of the manager and of its command line, on SQLite and on PostgreSQL
+test-manager: $(PARTS)  ## the tests of the manager, of its command line and of a whole fleet, on SQLite and PostgreSQL
 	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(PYTEST_ARGS)
 
 test-engines: lint $(PARTS)  ## everything of both, on both engines

@@ -14,15 +14,22 @@ LINT = (".venv/bin/ruff check", ".venv/bin/ruff format --check", ".venv/bin/mypy
 SETUP = ("python3 -m venv --without-pip .venv", "--require-hashes -r requirements-dev.txt", "-e .")
 TESTS, GROUND = "exec python3 scripts/test.py", "exec python3 scripts/ground.py run"
 DEMO, BENCH = "-- .venv/bin/python scripts/demo.py", "-- .venv/bin/python bench/agent.py"
+MANAGER = (
+    "tests/manager",
+    "tests/cli",
+    "tests/engine/test_managed_fleet.py",
+    "tests/engine/test_manager_quick_start.py",
+)
+WITHOUT = " ".join(f"--ignore={path}" for path in MANAGER)
 NEWER = '--engine=trixie -m "engine and not long"'
 
 WHAT_IS_SAID = {
     "demo": (*SETUP, f"{GROUND} {DEMO}"),
     "demo-clean": ("python3 scripts/demo.py --clean",),
     "setup": SETUP,
-    "test": (*SETUP, *LINT, f"{TESTS} --engine= --ignore=tests/manager --ignore=tests/cli"),
-    "test ENGINE=bookworm": (*SETUP, *LINT, f"{TESTS} --engine=bookworm --ignore=tests/manager --ignore=tests/cli"),
-    "test-manager": (*SETUP, f"{TESTS} --engine= tests/manager tests/cli"),
+    "test": (*SETUP, *LINT, f"{TESTS} --engine= {WITHOUT}"),
+    "test ENGINE=bookworm": (*SETUP, *LINT, f"{TESTS} --engine=bookworm {WITHOUT}"),
+    "test-manager": (*SETUP, f"{TESTS} --engine= {' '.join(MANAGER)}"),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
     "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
     "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),
