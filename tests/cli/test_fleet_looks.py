@@ -7,6 +7,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.support.fleet_fake import FakeManager
 from tests.support.fleet_world import ORCHESTRATOR, WEB, World
+from tests.support.waiting import wait_for
 
 
 def test_the_targets_are_a_table_without_colours_where_there_is_no_terminal(run: Run) -> None:
@@ -122,7 +123,8 @@ def test_a_list_is_read_to_its_end_page_by_page(run: Run, world: World, manager:
 def test_the_status_tells_agents_and_rollouts_in_words(run: Run) -> None:
     out = run("status").out
     assert "agents online" in out
-    assert json.loads(run("status", "--json").out)["agents"] == {"online": 2, "offline": 0}
+    all_heard = {"online": 2, "offline": 0}
+    wait_for(lambda: json.loads(run("status", "--json").out)["agents"] == all_heard, "both agents heard")
 
 
 def test_what_an_images_label_says_moves_no_cursor(run: Run, world: World) -> None:
