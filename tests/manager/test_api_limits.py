@@ -67,12 +67,13 @@ async def test_who_guesses_tokens_is_slowed_down_and_keeps_nobody_else_out(slow:
 # how much
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_is_read(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/windows", "/agent/events"])
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read(url: str, tmp_path: Path, path: str) -> None:
     with serving(url, tmp_path, TIDEGATE_MAX_REQUEST="1KiB") as manager:
         async with asked(manager) as people:
             for body in (b"x" * 2000, chunks(2000)):
                 headers = {"Content-Type": "application/json"}
-                answer = await people.operator("POST", "/windows", headers=headers, data=body)
+                answer = await people.operator("POST", path, headers=headers, data=body)
                 assert (answer.status, answer.json["code"]) == (413, "too-large")
             assert (await people.operator.post("/windows", WINDOW)).status == 201
 

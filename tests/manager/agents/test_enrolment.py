@@ -6,12 +6,23 @@ import asyncio
 from datetime import timedelta
 
 import aiohttp
+from sqlalchemy import select
 from tests.support.bare_agent import BareAgent, inventory, target
 from tests.support.planted import count, kinds, rows
 from tests.support.real_manager import ANN, RealManager
 
+from tidegate.domain.audit import Entry, fault
 from tidegate.manager.agents import revocation
-from tidegate.manager.agents.enrolment import withdraw_enrolment
+from tidegate.manager.agents.enrolment import TakenError, withdraw_enrolment
+from tidegate.manager.agents.keys import KeyFile
+from tidegate.manager.agents.letting_in import Asked, Enrolled, LettingIn
+from tidegate.manager.parts import now
+from tidegate.manager.store import schema
+from tidegate.manager.store.database import Database
+from tidegate.protocol.keys import load_key, make_key, public_text
+from tidegate.protocol.messages import EnrolRequest
+from tidegate.protocol.requests import enrol_proof
+from tidegate.protocol.version import PROTOCOL
 
 Session = aiohttp.ClientSession
 
@@ -117,3 +128,44 @@ async def test_an_answer_that_was_lost_names_the_key_that_signs_what_waits(
     await manager.pin(agent.id)
     await agent.enrol(token)
     assert agent.manager_key == first
+
+
+async def test_who_is_refused_spoils_nothing_for_those_who_come_at_the_same_time(
+    manager: RealManager, session: Session, agent: BareAgent
+) -> None:
+    crowd = [BareAgent(manager.url, session, f"paris{number}") for number in range(12)]
+    tokens = [await manager.token() for _ in crowd]
+    crowd[3].name, crowd[7].name, tokens[5] = agent.name, crowd[6].name, f"te_999_{'x' * 43}"
+    answers = await asyncio.gather(*(one.enrol(token) for one, token in zip(crowd, tokens, strict=True)))
+    assert [one.status for one in answers] == [200, 200, 200, 409, 200, 401, 200, 409, *[200] * 4]
+    assert await count(manager.parts.db, "agents") == 1 + 9
+    numbers = await rows(manager.parts.db, "audit", "number")
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    assert await verified(manager.parts.db)
+
+
+async def test_of_agents_that_come_with_one_name_to_two_replicas_one_is_let_in(
+    manager: RealManager, database_url: str
+) -> None:
+    other, db = Database.at(database_url), manager.parts.db
+    names = [f"host{number}" for number in range(8)]
+    groups = [[await asked(manager, name) for name in some] for some in (names, reversed(names))]
+    letting = [LettingIn(one, KeyFile(manager.parts.settings.signing_key_file), now) for one in (db, other)]
+    answers = await asyncio.gather(*(let(group) for let, group in zip(letting, groups, strict=True)))
+    came = [one.name for some in answers for one in some if isinstance(one, Enrolled)]
+    assert sorted(came) == sorted(names)
+    assert sum(isinstance(one, TakenError) for some in answers for one in some) == len(names)
+    assert await verified(db)
+    await other.close()
+
+
+async def asked(manager: RealManager, name: str) -> Asked:
+    key, token = load_key(make_key()), await manager.token()
+    return Asked(EnrolRequest(PROTOCOL, token, name, public_text(key), "1.0", enrol_proof(key, token)))
+
+
+async def verified(db: Database) -> bool:
+    """Whether the audit log holds."""
+    async with db.read() as conn:
+        entries = await conn.execute(select(schema.audit).order_by(schema.audit.c.number))
+        return fault(Entry(**row._mapping) for row in entries) is None

@@ -11,11 +11,12 @@ import structlog
 
 from tidegate.manager.agents import drift, fetching, outbox, presence, wakes
 from tidegate.manager.agents.batches import Batch, CutOffError, GapError, Intake
-from tidegate.manager.agents.enrolment import EnrolError, enrol
+from tidegate.manager.agents.enrolment import EnrolError
 from tidegate.manager.agents.gathering import FullError, Gathering
 from tidegate.manager.agents.held import HeldPolls, RevokedError
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.known import Agent, KnownAgents
+from tidegate.manager.agents.letting_in import Asked, Enrolled, LettingIn
 from tidegate.manager.agents.refusals import RefusedError, read, refuse, revoked, sentence
 from tidegate.manager.agents.strict import check_events
 from tidegate.manager.parts import Parts
@@ -35,8 +36,8 @@ _BATCHES = 64
 """Applied in one transaction at most."""
 _MOST_BATCHES = 2000
 _FULL_RETRY_S = 5
-_ENROLLING = 3
-"""At the same time: each waits for the audit log's end, with a connection that others need."""
+_ENROLLING = 32
+"""Let in by one transaction at most."""
 _LOOK_S = 20.0
 _FLUSH_S = 2.0
 _WAKE_S = 0.02
@@ -58,8 +59,11 @@ class AgentLink:
         self._got: dict[str, int] = {}
         self._news: set[int] = set()
         self._stir = asyncio.Event()
-        self._enrolling = asyncio.Semaphore(_ENROLLING)
         self._began = parts.clock()
+        letting_in = LettingIn(parts.db, self.keys, parts.clock)
+        self._enrolling: Gathering[Asked, Enrolled] = Gathering(
+            letting_in, wait_s=_GATHER_S, most=_ENROLLING, room=_MOST_BATCHES
+        )
         intake = Intake(parts.db, parts.clock, seen, self._heard_of)
         self._intake: Gathering[Batch, int] = Gathering(intake, wait_s=_GATHER_S, most=_BATCHES, room=_MOST_BATCHES)
 
@@ -68,13 +72,12 @@ class AgentLink:
     async def enrol(self, body: bytes, address: str) -> dict[str, Any]:
         """Let an agent in. Raises `RefusedError` and `StoreUnavailableError`."""
         message = read(body, messages.read_enrol_request)
-        now = self._clock()
         try:
-            async with self._enrolling:
-                done = await enrol(self._db, self.keys(), message, now, address=address)
+            done = await _not_too_many(self._enrolling.ask(Asked(message, address)))
         except EnrolError as error:
             raise RefusedError(_STATUS.get(error.code, 409), error.code, sentence(error)) from None
-        return messages.write_enrol_answer(EnrolAnswer(message.protocol, done.agent, done.name, done.manager_key, now))
+        answer = EnrolAnswer(message.protocol, done.agent, done.name, done.manager_key, self._clock())
+        return messages.write_enrol_answer(answer)
 
     async def who(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Agent:
         """The agent whose request it is; `target` is the path with its query, as it was sent. Raises `RefusedError`."""
@@ -261,6 +264,7 @@ class AgentLink:
 
     async def _at_the_end(self) -> None:
         await self._intake.close()
+        await self._enrolling.close()
         await _forgiving(self.flush)
         await _forgiving(self._wake_rollouts)
 

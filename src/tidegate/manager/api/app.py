@@ -5,6 +5,7 @@ from fastapi import APIRouter, FastAPI
 from tidegate import __version__
 from tidegate.manager.api.counting import Counting
 from tidegate.manager.api.handlers import add_handlers
+from tidegate.manager.api.lane import Lane
 from tidegate.manager.api.openapi import describe
 from tidegate.manager.api.outermost import Outermost
 from tidegate.manager.api.router import add_routes
@@ -70,6 +71,7 @@ def create_app(parts: Parts) -> FastAPI:
     add_handlers(app)
     add_routes(app, ROUTERS)
     describe(app)
+    app.add_middleware(Lane, router=agent_link.router, parts=parts)
     app.add_middleware(Outermost, stopping=parts.stopping)
     app.add_middleware(Counting, metrics=parts.one(make_metrics))
     return app

@@ -6,8 +6,9 @@ from tidegate.manager.api.access import Access
 from tidegate.manager.api.limits import RateLimit
 from tidegate.manager.api.problems import FORBIDDEN, UNAUTHORIZED, Problem
 from tidegate.manager.parts import Parts
+from tidegate.manager.people.known_tokens import KnownTokens
 from tidegate.manager.people.roles import allowed, roles_with
-from tidegate.manager.people.tokens import TokenRefusedError, Who, who_shows
+from tidegate.manager.people.tokens import TokenRefusedError, Who
 from tidegate.manager.people.uses import TokenUses
 
 _SCHEME = "bearer"
@@ -21,6 +22,7 @@ class Door:
         self._tokens = RateLimit(parts.settings.rate)
         self._addresses = RateLimit(parts.settings.rate_address)
         self._uses = parts.one(TokenUses)
+        self._known = parts.one(KnownTokens)
 
     async def admit(self, request: Request, access: Access | None) -> Who | None:
         """Whose request it is, None where that does not matter. Raises `Problem`."""
@@ -48,8 +50,7 @@ class Door:
             self.slow_down(request)
             raise _unauthorized("the request has no `Authorization: Bearer tg_...` header", "Bearer")
         try:
-            async with self._parts.db.read() as conn:
-                return await who_shows(conn, text, self._parts.clock(), address_of(request))
+            return await self._known.who(text, address_of(request))
         except TokenRefusedError as error:
             self.slow_down(request)
             raise _unauthorized(str(error), 'Bearer error="invalid_token"') from None

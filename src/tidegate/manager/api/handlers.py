@@ -1,6 +1,6 @@
 """What becomes of everything that may be raised while a request is answered."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,11 +21,16 @@ _PHRASES = {"missing": "it is missing", "extra_forbidden": "it is not known"}
 
 def add_handlers(app: FastAPI) -> None:
     """Have every error answered as problem details."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(StoreUnavailableError, _unavailable)
-    app.add_exception_handler(IntegrityError, _overtaken)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def answer_of(request: Request, error: Exception) -> Response | None:
+    """The same for who asks without the app; None for what the program is at fault for."""
+    for kind, handler in _HANDLERS.items():
+        if isinstance(error, kind):
+            return await handler(request, error)
+    return None
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -79,3 +84,12 @@ async def _overtaken(_: Request, error: Exception) -> Response:
         "Something that this refers to was changed or made meanwhile; nothing was done. Read it again and try anew."
     )
     return response(Problem(CONFLICT, "overtaken", detail))
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Problem: _problem,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    StoreUnavailableError: _unavailable,
+    IntegrityError: _overtaken,
+}

@@ -1,6 +1,6 @@
 """Writing the audit log: each entry in the transaction of what it tells of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,17 @@ class Actor:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is entered; `action` is such as `rollout.approve`, `subject` such as `rollout 12`. No secrets anywhere."""
+
+    actor: Actor
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
 async def record(
     conn: AsyncConnection,
     actor: Actor,
@@ -34,13 +45,21 @@ async def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add an entry; `action` is such as `rollout.approve`, `subject` such as `rollout 12`. No secrets in either."""
-    number = await advance(conn, "audit")
-    last = await _last(conn, number - 1)
-    entry = Entry(number, now, actor.name, actor.source, action, subject, before, after, BEGINNING)
-    sealed = follow(last, entry)
-    values = {name: getattr(sealed, name) for name in audit.c.keys()}  # noqa: SIM118 - columns have no other way
-    await conn.execute(insert(audit).values(values))
+    """Add an entry, of one `Act`."""
+    await record_all(conn, [Act(actor, action, subject, before, after)], now)
+
+
+async def record_all(conn: AsyncConnection, acts: Sequence[Act], now: datetime) -> None:
+    """Add entries, in their order."""
+    if not acts:
+        return
+    reached = await advance(conn, "audit", len(acts))
+    last, rows = await _last(conn, reached - len(acts)), []
+    for it in acts:
+        entry = Entry(0, now, it.actor.name, it.actor.source, it.action, it.subject, it.before, it.after, BEGINNING)
+        last = follow(last, entry)
+        rows.append({name: getattr(last, name) for name in audit.c.keys()})  # noqa: SIM118 - columns have no other way
+    await conn.execute(insert(audit), rows)
 
 
 async def _last(conn: AsyncConnection, number: int) -> Entry | None:

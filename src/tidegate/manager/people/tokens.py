@@ -1,6 +1,6 @@
 """People's tokens: made, checked, revoked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import insert, select
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.people.audit import Actor
 from tidegate.manager.people.roles import Role
-from tidegate.manager.people.secrets import PERSON, hashed, new_secret, read_token, token_text
+from tidegate.manager.people.secrets import PERSON, Presented, hashed, new_secret, token_text
 from tidegate.manager.store.schema import tokens
 
 
@@ -31,19 +31,33 @@ class TokenRefusedError(Exception):
     """A token that opens nothing; the message says why, and tells who guesses nothing."""
 
 
-async def who_shows(conn: AsyncConnection, text: str, now: datetime, address: str = "") -> Who:
-    """Whose token it is. Raises `TokenRefusedError`."""
-    shown = read_token(PERSON, text)
-    row = None
-    if shown is not None:
-        row = (await conn.execute(select(tokens).where(tokens.c.id == shown.id))).one_or_none()
-    if shown is None or row is None or not shown.matches(row.hash):
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A token as the database has it."""
+
+    id: int
+    hash: str = field(repr=False)
+    user: str
+    role: Role
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+async def find(conn: AsyncConnection, id_: int) -> Known | None:
+    """The token with this number; None if there is none."""
+    row = (await conn.execute(select(tokens).where(tokens.c.id == id_))).one_or_none()
+    return Known(row.id, row.hash, row.user, Role(row.role), row.expires_at, row.revoked_at) if row else None
+
+
+def check(known: Known | None, shown: Presented | None, now: datetime, address: str) -> Who:
+    """Whose token it is that somebody shows. Raises `TokenRefusedError`."""
+    if known is None or shown is None or not shown.matches(known.hash):
         raise TokenRefusedError("the token is not one of this manager")
-    if row.revoked_at is not None:
+    if known.revoked_at is not None:
         raise TokenRefusedError("the token was revoked")
-    if row.expires_at is not None and row.expires_at <= now:
-        raise TokenRefusedError(f"the token expired at {row.expires_at:%Y-%m-%d %H:%M:%S} UTC")
-    return Who(row.user, Role(row.role), row.id, address)
+    if known.expires_at is not None and known.expires_at <= now:
+        raise TokenRefusedError(f"the token expired at {known.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    return Who(known.user, known.role, known.id, address)
 
 
 async def make_token(

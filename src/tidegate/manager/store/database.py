@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from tidegate.manager.store import sqlite
 from tidegate.manager.store.bus import Bus, told
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
 from tidegate.manager.store.turn import Turn
@@ -122,7 +123,7 @@ def _address(url: str) -> URL:
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = create_async_engine(url, pool_size=_POOL, pool_timeout=_POOL_WAIT_S)
+        engine = create_async_engine(url, pool_size=_POOL, pool_timeout=_POOL_WAIT_S, async_creator=_opener(url))
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -136,9 +137,12 @@ def _engine(url: URL) -> AsyncEngine:
     )
 
 
+def _opener(url: URL) -> Callable[..., Awaitable[sqlite.Connection]]:
+    return lambda: sqlite.connect(url.database or "", timeout=_BUSY_MS / 1000)
+
+
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     """What is committed is on disk; what is read is not held up by what is written."""
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -148,7 +152,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     """A transaction that will write asks for that first, so that it need not give up in its middle."""
     writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql(sqlite.BEGIN_WRITING if writes else "BEGIN")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.problems import invalid
 from tidegate.manager.api.router import router as make_router
 from tidegate.manager.api.rows import held_row, read_row
+from tidegate.manager.people.known_tokens import tell_revoked
 from tidegate.manager.people.names import NAME, NAME_TAKES, is_user_name
 from tidegate.manager.people.roles import Permission, Role
 from tidegate.manager.people.tokens import make_token
@@ -105,6 +106,7 @@ async def revoke_token(id: Id, change: ChangeHere) -> TokenOut:  # noqa: A002 - 
     if row.revoked_at is None:
         statement = update(tokens).where(tokens.c.id == id).values(revoked_at=change.now).returning(tokens)
         row = (await change.conn.execute(statement)).one()
+        tell_revoked(change.conn, id)
         about = {"user": row.user, "role": row.role}
         await change.note("token.revoke", f"token {id}", before=about, after=about | {"revoked": True})
     return TokenOut(**_kept(row))
