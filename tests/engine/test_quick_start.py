@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.conftest import Push
 from tests.support.absent import PRIVATE, cannot
 from tests.support.compose import Compose
 from tests.support.docker import docker
+from tests.support.images import Pushed
 from tests.support.pages import ROOT, blocks, commands
 from tests.support.waiting import served_version, wait_for
 
@@ -111,9 +112,15 @@ class Reader:
         """What `docker compose exec tidegate tidegate agent LINE` prints as JSON."""
         return json.loads(self.does(f"docker compose exec tidegate tidegate agent {line}", "--json"))
 
-    def restarts_until(self, version: str) -> None:
-        """The agent looks at once, and the shop has the release."""
+    def finds(self, release: Callable[[], Pushed]) -> Pushed:
+        """The agent looks at once after a push. It is down meanwhile: it may find a release by itself, and be at it."""
+        self.does("docker compose stop tidegate")
+        pushed = release()
         self.does("docker compose restart tidegate")
+        return pushed
+
+    def updated_to(self, version: str) -> None:
+        """The shop has the release, and the agent has told so."""
         wait_for(lambda: served_version(WEB) == version, f"version {version} serves", limit_s=60)
         wait_for(lambda: self.outcomes()[-1:] == ["committed"], f"the update to {version} ends", limit_s=60)
 
@@ -144,17 +151,16 @@ def test_the_quick_start_is_played_from_the_build_to_the_removal(reader: Reader,
     shop.up()
     wait_for(lambda: "agent started" in reader.does("docker compose logs -f tidegate"), "the agent has started")
     _the_plan_names_the_service_and_nothing_else(reader, shop)
-    second = push("2")
-    reader.restarts_until("2")
+    second = reader.finds(lambda: push("2"))
+    reader.updated_to("2")
     assert reader.outcomes() == ["committed"]
     (row,) = reader.agent("status")
     assert (row["service"], row["running_digest"]) == ("web", second.digest)
-    broken = push("3", env={"SICK": "1"})
-    reader.does("docker compose restart tidegate")
+    broken = reader.finds(lambda: push("3", env={"SICK": "1"}))
     wait_for(lambda: reader.outcomes() == ["committed", "rolled-back"], "the broken one is put back", limit_s=60)
     assert [one["digest"] for one in reader.agent("quarantine list")] == [broken.digest]
-    push("4")
-    reader.restarts_until("4")
+    reader.finds(lambda: push("4"))
+    reader.updated_to("4")
     reader.does("docker compose exec tidegate tidegate agent rollback shop/web")
     assert served_version(WEB) == "2"
     assert shop.changes() == []

@@ -28,6 +28,7 @@ class Lives:
 
     async def one(self, seconds: float) -> None:
         """From its start to SIGKILL, with an assignment every few milliseconds."""
+        before = self._polls()
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._command,
@@ -37,21 +38,22 @@ class Lives:
         )
         assert child.stdout is not None
         reading = asyncio.create_task(child.stdout.read())
-        await self._assign(seconds)
+        await self._assign(seconds, before)
         child.kill()
         whole, _, _ = (await reading).decode().rpartition("\n")
         await child.wait()
         self.told += [line.removeprefix("told ") for line in whole.splitlines() if line.startswith("told ")]
 
-    async def _assign(self, seconds: float) -> None:
+    def _polls(self) -> int:
+        """How often the agent has asked for assignments."""
+        return sum(agent.polls for agent in self._manager.agents.values())
+
+    async def _assign(self, seconds: float, polls: int) -> None:
+        """Once it has asked more than `polls` times: the next time it may be kept waiting."""
         async with asyncio.timeout(30):
-            while not self._manager.agents:
+            while self._polls() == polls:
                 await asyncio.sleep(0.02)
         (agent,) = self._manager.agents.values()
-        polls = agent.polls
-        async with asyncio.timeout(30):
-            while agent.polls == polls:
-                await asyncio.sleep(0.02)
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while loop.time() < until:
