@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from tests.conftest import Push
 from tests.support import strangers
 from tests.support.agent import QUICK
+from tests.support.asker import Asker
 from tests.support.compose import Compose
 from tests.support.features import image_of, one, services
 from tests.support.images import Pushed
@@ -34,34 +33,6 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass
-class Asker:
-    """Somebody with a token, over HTTP: quicker than the command line."""
-
-    url: str
-    token: str
-
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"} | headers
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/api/v1{path}", data, sent, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def items(self, path: str) -> list[dict[str, Any]]:
-        """Every one of a short list."""
-        return list(self("GET", path)["items"])
-
-    def set_rules(self, channel: int) -> None:
-        """Give a channel the rules of this test."""
-        asked = urllib.request.Request(
-            f"{self.url}/api/v1/policies/{channel}", headers={"Authorization": f"Bearer {self.token}"}
-        )
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            tag = answer.headers["ETag"]
-        self("PUT", f"/policies/{channel}", RULES, **{"If-Match": tag})
-
-
-@dataclass
 class Fleet:
     """A manager, ann who runs it, bob who approves, and two clusters with an agent each: the canary and the other."""
 
@@ -73,7 +44,7 @@ class Fleet:
 
     def rollout(self, digest: str) -> dict[str, Any]:
         """The newest one of a release; nothing before there is one."""
-        return next((one_ for one_ in self.ann.items("/rollouts") if one_["digest"] == digest), {})
+        return self.ann.rollout(digest)
 
     def waits(self, digest: str) -> int:
         """Wait until a release waits for approval; the rollout's number."""
@@ -137,7 +108,7 @@ def test_a_release_waits_goes_out_in_waves_over_a_killed_manager_stops_at_the_ca
 ) -> None:
     first = clusters[2]
     (channel,) = fleet.ann.items("/channels")
-    fleet.ann.set_rules(channel["id"])
+    fleet.ann.set_rules(channel["id"], RULES)
     second = push("2", healthcheck=True)
     _good(fleet, second)
     _bad(fleet, second, push("3", env={"SICK": "1"}, healthcheck=True))

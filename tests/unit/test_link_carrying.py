@@ -210,6 +210,30 @@ async def test_what_becomes_of_it_is_told_and_what_may_work_later_is_tried_again
     assert bench.said() == later
 
 
+async def test_a_group_that_is_interrupted_is_carried_out_again_and_only_its_end_is_told(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, place("b", group="both"), place("c", group="both"))
+    bench.results = [Result(Ending.INTERRUPTED, "the engine was stopped")]
+    bench.assign("b", "c")
+    await bench.go()
+    assert (len(bench.moved), bench.carrying.next_due()) == (1, NOW + RETRY)
+    bench.now += RETRY
+    await bench.go()
+    assert names(bench.moved) == [["b", "c"], ["b", "c"]]
+    assert bench.said("b") == bench.said("c") == ["begun", "healthy"]
+
+
+async def test_what_was_interrupted_is_not_begun_again_once_it_has_expired(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.results = [Result(Ending.INTERRUPTED, "the host was stopped")]
+    bench.assign("web")
+    await bench.go()
+    bench.now += timedelta(minutes=20)
+    await bench.go()
+    assert (bench.said(), len(bench.moved)) == (["begun", "refused"], 1)
+
+
 async def test_a_closed_window_is_asked_but_on_the_way_back_and_by_force(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.gate = Gate(open=False, reason="the window is closed")

@@ -194,6 +194,50 @@ def test_what_was_begun_and_has_touched_nothing_waits_again_and_is_not_told_agai
     assert found.said() == []
 
 
+CUT_OFF = Result(Ending.INTERRUPTED, "the host was stopped")
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_was_interrupted_waits_again_without_a_word_and_only_its_end_is_told(office: Office, back: bool) -> None:
+    office.told(assignment(back=back))
+    for _ in range(2):
+        office.desk.begin(office.waiting())
+        found = office.again()
+        for _ in range(2):  # and so it is where the journal could not be closed
+            found.desk.ended([assignment().id], CUT_OFF, moved("web"))
+        assert found.stages() == {1: "waiting"}
+        office = found.again()
+    office.desk.begin(office.waiting())
+    office.desk.ended([assignment().id], Result(Ending.COMMITTED, "healthy"), moved("web"))
+    assert office.said() == [("begun", 1), ("healthy", 1)]
+
+
+def test_what_was_withdrawn_meanwhile_is_not_begun_again_once_it_was_interrupted(office: Office) -> None:
+    office.told(assignment(1))
+    office.desk.begin(office.waiting())
+    office.told(withdraw(1))
+    found = office.again()
+    found.desk.ended([assignment().id], CUT_OFF, moved("web"))
+    assert (found.stages(), found.said()) == ({1: "ended"}, [("begun", 1), ("withdrawn", 1)])
+
+
+def test_what_was_withdrawn_before_it_touched_anything_is_not_begun_again_after_a_kill(office: Office) -> None:
+    office.told(assignment(1))
+    office.desk.begin(office.waiting())
+    office.told(withdraw(1))
+    found = office.again()
+    found.desk.reopen(())
+    assert (found.stages(), found.said()) == ({1: "ended"}, [("begun", 1), ("withdrawn", 1)])
+
+
+def test_what_was_interrupted_leaves_its_place_to_what_came_later(office: Office) -> None:
+    office.told(assignment(1))
+    office.desk.begin(office.waiting())
+    office.told(assignment(2, digest=OTHER))
+    office.desk.ended([assignment().id], CUT_OFF, moved("web"))
+    assert (office.stages(), office.said()) == ({1: "ended", 2: "waiting"}, [("begun", 1), ("withdrawn", 1)])
+
+
 @pytest.mark.parametrize(
     ("ending", "blame", "outcome"),
     [

@@ -56,6 +56,14 @@ def test_what_was_written_is_there_after_a_restart(log: LinkLog) -> None:
     assert (tags(found), found.queued, found.oldest) == (["1"], 1, "2026-11-25T12:00:00Z")
 
 
+def test_an_assignment_as_an_earlier_version_wrote_it_can_be_read(log: LinkLog) -> None:
+    entry = Entry(assignment(), Stage.BEGUN, Outcome.BEGUN, begun_at=NOW)
+    record = {key: value for key, value in entry.record().items() if key != "withdrawn"}
+    with log._path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"entries": [record]}) + "\n")
+    assert dict(again(log).entries) == {entry.it.id: entry}
+
+
 def test_a_kill_amid_a_write_leaves_the_change_before_it_and_nothing_of_the_one_that_was_cut_off(log: LinkLog) -> None:
     tell(log, "1")
     whole = log._path.read_bytes()

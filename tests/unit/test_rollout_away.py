@@ -32,6 +32,16 @@ def test_a_failure_in_a_later_wave_puts_back_all_that_were_updated_and_waits_for
     assert fleet.progress() == {"a": "went_back", "b": "went_back", "c": "failed", "d": "waiting"}
 
 
+def test_what_was_taken_back_as_it_began_and_was_then_cut_off_is_not_waited_for() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    effects = fleet.tell(Outcome.FAILED, "a")
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["b"]
+    fleet.tell(Outcome.BEGUN, "b")
+    assert fleet.state == State.ROLLING_BACK
+    fleet.tell(Outcome.WITHDRAWN, "b")
+    assert fleet.state == State.ROLLED_BACK
+
+
 def test_a_host_that_is_offline_leaves_the_count_at_the_deadline_and_catches_up_later() -> None:
     fleet = Fleet("a", "b", "c")
     fleet.online.remove("b")

@@ -57,7 +57,8 @@ class Bookkeeping:
     def _tell(self, result: Result, prepared: Sequence[Prepared], began: datetime | None) -> None:
         seconds = (datetime.now(UTC) - began).total_seconds() if began else 0.0
         self._metrics.transaction(UpdateOutcome(result.ending.replace("-", "_")), seconds)
-        level = _log.info if result.ending in {Ending.COMMITTED, Ending.GAVE_WAY} else _log.error
+        quiet, mended = result.ending in {Ending.COMMITTED, Ending.GAVE_WAY}, result.ending is Ending.INTERRUPTED
+        level = _log.info if quiet else _log.warning if mended else _log.error
         containers = ", ".join(one.replacement.name for one in prepared)
         level("update ended", container=containers, how=str(result.ending), reason=result.reason)
 

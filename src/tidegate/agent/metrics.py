@@ -26,6 +26,7 @@ class UpdateOutcome(StrEnum):
     GAVE_WAY = "gave_way"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(slots=True)

@@ -8,17 +8,19 @@ from typing import Any
 from tidegate.agent.hands import Unhealthy
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import describe
+from tidegate.agent.stopping import ToldToStop
 from tidegate.domain.transaction import Settlement
 
 
 class Ending(StrEnum):
-    """How a transaction ended."""
+    """How a transaction ended. `interrupted`: cut off before it was proved, and put back; it is tried again."""
 
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     GAVE_WAY = "gave-way"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
+    INTERRUPTED = "interrupted"
 
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
@@ -37,7 +39,8 @@ class Broken(Unhealthy):
 class Result:
     """What a transaction came to. `blame` tells whether a release is at fault and goes to quarantine.
 
-    It is that of the container named `culprit`; an empty name blames all of them.
+    It is that of the container named `culprit`; an empty name blames all of them. Of what was interrupted, and is not
+    to blame yet, `culprit` is what was on its way then.
     """
 
     ending: Ending
@@ -65,5 +68,7 @@ def result_of(it: Replacement, cause: BaseException, end: Settlement, *, interfe
             return Result(Ending.ROLLED_BACK, f"{it.name}: {cause}", blame=True, culprit=it.name)
         case Inconclusive():
             return Result(Ending.INCONCLUSIVE, f"{it.name}: {cause}; {describe(end, it)}")
+        case ToldToStop():
+            return Result(Ending.INTERRUPTED, f"{it.name}: {cause}; {describe(end, it)}", culprit=it.name)
         case _:
             return Result(Ending.FAILED, f"{it.name}: {cause}; {describe(end, it)}")

@@ -23,7 +23,7 @@ from tidegate.engine.model import Container, Event
 _log = structlog.get_logger(__name__)
 
 _ACTED_ON = "somebody acted on it while the agent was away"
-_INTERRUPTED = "the agent was interrupted before the update was proved"
+_INTERRUPTED = "the agent, the engine or the host was stopped before the update was proved"
 
 
 async def recover(
@@ -161,7 +161,9 @@ async def _go_back(unfinished: Unfinished, transaction: Transaction) -> Result:
     if unfinished.verdict is not None:
         culprit = unfinished.culprit
         return transaction.finish(Result(Ending.ROLLED_BACK, unfinished.verdict, blame=True, culprit=culprit))
-    return transaction.finish(Result(Ending.FAILED, _INTERRUPTED))
+    walking = unfinished.walking
+    culprit = "" if walking is None or walking.reverse else walking.name
+    return transaction.finish(Result(Ending.INTERRUPTED, _INTERRUPTED, culprit=culprit))
 
 
 async def _is_to_go_back(

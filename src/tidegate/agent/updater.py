@@ -11,6 +11,7 @@ from tidegate.agent.bookkeeping import Bookkeeping
 from tidegate.agent.decide import Decision
 from tidegate.agent.hold import Hold
 from tidegate.agent.hooks import HookOutcome
+from tidegate.agent.interrupted import judged
 from tidegate.agent.managed import Ends
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.outcome import Ending, Result
@@ -65,6 +66,7 @@ class Updater:
         self._preparer = preparer
         self._defaults = defaults
         self._journal = state.journal
+        self._history = state.history
         self._books = Bookkeeping(state, Retention(tools.engine, state), metrics)
         self._hooks = UpdateHooks(tools.engine, self._books)
         self._restarts = Restarts(tools.engine, state.journal, tools.past_events)
@@ -224,9 +226,11 @@ class Updater:
     ) -> None:
         """Tell how a transaction ended, do what a commit brings with it, and close its journal.
 
+        What is interrupted again and again is told as failed.
         Where that cannot be written, the journal stays open, and the next recovery does it.
         """
         try:
+            result = judged(result, prepared, self._history, hold=hold, assigned=bool(assignments))
             await self._books.book(result, prepared, began, hold)
             if self.ends is not None:
                 self.ends.ended(assignments, result, prepared)

@@ -36,6 +36,7 @@ _STYLES = {
     "not_put_back": "red",
     "paused": "yellow",
     "inconclusive": "yellow",
+    "interrupted": "yellow",
     "busy": "yellow",
     "offline": "yellow",
     "awaiting_approval": "yellow",

@@ -185,7 +185,8 @@ def _told(rollout: Rollout, one: TargetProgress, said: Report, now: datetime) ->
     match said.outcome:
         case Outcome.BEGUN if one.progress in {Progress.OFFERED, Progress.BUSY, Progress.OFFLINE}:
             deadline = now + rollout.policy.progress_deadline
-            return replace(at, progress=Progress.UPDATING, deadline=deadline, busy_since=None)
+            updating = replace(at, progress=Progress.UPDATING, deadline=deadline, busy_since=None)
+            return replace(updating, withdrawn=one.withdrawn)  # it goes to its end, unless it is cut off
         case Outcome.BUSY if one.progress in {Progress.OFFERED, Progress.OFFLINE}:
             busy_since = one.busy_since or now
             until = busy_since + rollout.policy.busy_wait

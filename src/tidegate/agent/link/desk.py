@@ -25,6 +25,7 @@ _OUTCOMES = {
     Ending.INCONCLUSIVE: Outcome.INCONCLUSIVE,
     Ending.GAVE_WAY: Outcome.INCONCLUSIVE,  # a person acted on it, so a person is to look
 }
+_REPLACED = "a later assignment takes its place"
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
@@ -75,7 +76,7 @@ class Desk:
         """What was begun, and is not `under_way` by any journal, has touched nothing yet. Raises `StateError`."""
         cut_off = [one for one in self.entries(Stage.BEGUN) if one.it.id not in under_way]
         if cut_off:
-            self._log.commit(Change(entries=tuple(replace(one, stage=Stage.WAITING) for one in cut_off)))
+            self._once_more(cut_off)
 
     def busy(self, entries: Iterable[Entry], reason: str) -> None:
         """Not now. It is told once for each reason. Raises `StateError`."""
@@ -99,16 +100,33 @@ class Desk:
     def ended(self, assignments: Collection[str], result: Result, prepared: Sequence[Prepared]) -> None:
         """A transaction that carried these out came to its end. What was told already is not told again.
 
+        What was interrupted is carried out once more, and nothing is told of that.
         Raises `StateError`.
         """
         known = [self._log.entries[id_] for id_ in assignments if id_ in self._log.entries]
         entries = [entry for entry in known if entry.stage is not Stage.ENDED]
-        if entries:
+        if entries and result.ending is Ending.INTERRUPTED:
+            self._once_more(entries)
+        elif entries:
             self.end(entries, _OUTCOMES[result.ending], result.reason, blamed=_blamed(entries, result, prepared))
 
     def tell(self, *events: Event) -> None:
         """Anything else. Raises `StateError`."""
         self._log.commit(Change(events=events))
+
+    def _once_more(self, entries: Iterable[Entry]) -> None:
+        """They wait again; those that are not wanted any more are over."""
+        changed = tuple(map(self._again, entries))
+        over = tuple(one.report(self._clock()) for one in changed if one.stage is Stage.ENDED)
+        self._log.commit(Change(entries=changed, events=over))
+
+    def _again(self, one: Entry) -> Entry:
+        later = (other.it for other in self._log.entries.values() if other.it.target == one.it.target)
+        if any(it.generation > one.it.generation for it in later):
+            return self._ended(one, Outcome.WITHDRAWN, _REPLACED)
+        if one.withdrawn:
+            return self._ended(one, Outcome.WITHDRAWN, "withdrawn, and cut off before it was proved")
+        return replace(one, stage=Stage.WAITING)
 
     def _say(self, entries: Sequence[Entry]) -> None:
         now = self._clock()
@@ -148,17 +166,18 @@ class Desk:
                 return Change(events=(known.report(self._clock()),) if known.outcome else ())
         _log.info("assigned by the manager", target=it.target, digest=it.digest, rollout=it.rollout)
         earlier = [one for one in self.entries(Stage.WAITING) if one.it.target == it.target]
-        over = [self._ended(one, Outcome.WITHDRAWN, "a later assignment takes its place") for one in earlier]
+        over = [self._ended(one, Outcome.WITHDRAWN, _REPLACED) for one in earlier]
         return Change(entries=(*over, Entry(it)), events=tuple(one.report(self._clock()) for one in over))
 
     def _withdrawn(self, it: Withdraw) -> Change:
-        """What has begun is not cut off: it goes to its end, and that is told."""
+        """What has begun is not cut off: it goes to its end, and that is told. It is not begun twice, though."""
         for one in self.entries(Stage.WAITING):
-            if (one.it.target, one.it.generation) == (it.target, it.generation):
+            if _is(one, it):
                 over = self._ended(one, Outcome.WITHDRAWN, "withdrawn before it began")
                 _log.info("withdrawn by the manager", target=it.target)
                 return Change(entries=(over,), events=(over.report(self._clock()),))
-        return Change()
+        begun = [one for one in self.entries(Stage.BEGUN) if _is(one, it)]
+        return Change(entries=tuple(replace(one, withdrawn=True) for one in begun))
 
     def _unusable(self, item: Item, reason: str) -> Change:
         try:
@@ -187,6 +206,10 @@ class Desk:
             if it.generation >= accepted.get(it.target, (0, ""))[0]:
                 accepted[it.target] = (it.generation, it.digest)
         return Accepting(self.agent, followed, self._allowed, accepted)
+
+
+def _is(one: Entry, it: Withdraw) -> bool:
+    return (one.it.target, one.it.generation) == (it.target, it.generation)
 
 
 def _blamed(entries: Iterable[Entry], result: Result, prepared: Sequence[Prepared]) -> set[str]:

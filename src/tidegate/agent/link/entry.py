@@ -23,7 +23,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`outcome` is what was told last, None: nothing yet. `begun_at` is when it was begun, for the duration."""
+    """`outcome` is what was told last, None: nothing yet. `begun_at` is when it was begun, for the duration.
+
+    `withdrawn`: the manager has taken it back after it was begun; if it is cut off it is not begun again.
+    """
 
     it: Assignment
     stage: Stage = Stage.WAITING
@@ -32,6 +35,7 @@ class Entry:
     blame: bool = False
     begun_at: datetime | None = None
     duration_s: float | None = None
+    withdrawn: bool = False
 
     def report(self, at: datetime) -> Report:
         """What the manager is told of it."""
@@ -59,6 +63,7 @@ class Entry:
             "blame": self.blame,
             "begun_at": write_time(self.begun_at) if self.begun_at else None,
             "duration_s": self.duration_s,
+            "withdrawn": self.withdrawn,
         }
 
     @classmethod
@@ -77,4 +82,5 @@ class Entry:
             blame=fields.yes("blame", default=False),
             begun_at=fields.time("begun_at") if record.get("begun_at") else None,
             duration_s=fields.seconds_or_none("duration_s"),
+            withdrawn=fields.yes("withdrawn", default=False),
         )
