@@ -15,7 +15,6 @@ Document = Mapping[str, Any]
 ENDED: Final = frozenset({"completed", "failed", "rolled_back", "cancelled", "superseded"})
 WENT_WRONG: Final = frozenset({"failed", "rolled_back"})
 TROUBLE: Final = ("failed", "inconclusive", "not_put_back")
-UNDER_WAY: Final = ("offered", "updating", "busy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,6 @@ class Target:
     version: str
     state: str
     health: str
-    strategy: str
     held: bool
     reason: str
 
@@ -225,7 +223,6 @@ def read_target(it: Document) -> Target:
         version=_text(it, "version"),
         state=_text(it, "state"),
         health=_text(it, "health"),
-        strategy=_text(it, "strategy"),
         held=bool(it.get("held")),
         reason=_text(it, "reason"),
     )
