@@ -35,7 +35,7 @@ class ListenError(Exception):
 
 
 async def serve(settings: ManagerSettings) -> None:
-    """Run until a signal. Raises `StoreError`, `KeyFileError` and `ListenError` where it cannot begin."""
+    """Run until a signal. Raises `StoreError`, `KeysError` and `ListenError` where it cannot begin."""
     _tell_libraries_logs()
     _take_many_connections()
     sys.setswitchinterval(_SWITCH_S)

@@ -15,8 +15,7 @@ from tests.support.simulated_agents import SimulatedAgent, World
 
 from tidegate.domain.assignment import Assignment
 from tidegate.manager.agents import fetching, outbox
-from tidegate.manager.agents.keys import KeyFile, KeysError, ManagerKeys, read_keys, rotate
-from tidegate.manager.parts import make_key_file
+from tidegate.manager.agents.keys import KeyFile, KeysError, ManagerKeys, make_key_file, read_keys, rotate
 from tidegate.manager.parts import now as clock
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.database import Database

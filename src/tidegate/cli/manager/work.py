@@ -11,8 +11,8 @@ import uvloop
 
 from tidegate.agent.logs import configure_logs
 from tidegate.cli.failures import FAILED, INTERRUPTED, OK, USAGE, complain
-from tidegate.manager.agents.keys import KeysError, rotate
-from tidegate.manager.parts import KeyFileError, check_key, now
+from tidegate.manager.agents.keys import KeysError, check_keys, rotate
+from tidegate.manager.parts import now
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.people.names import NAME_TAKES, is_user_name
 from tidegate.manager.people.roles import Role
@@ -46,7 +46,7 @@ def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], env
     except (ManagerSettingsError, UsageError) as error:
         complain(str(error))
         return USAGE
-    except (StoreError, KeyFileError, KeysError, ListenError, AppriseError, OSError) as error:
+    except (StoreError, KeysError, ListenError, AppriseError, OSError) as error:
         complain(" ".join(f"{error}.".split()))
         return FAILED
     except KeyboardInterrupt:
@@ -92,7 +92,7 @@ async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
 async def rotate_key(settings: ManagerSettings) -> None:
     """Put a new key before the others. A manager that runs takes it up by itself."""
     path = settings.signing_key_file
-    check_key(path)
+    check_keys(path)
     db = Database.at(settings.database_url)
     try:
         await run_migrations(db)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,26 @@ def read_keys(path: Path) -> ManagerKeys:
     return ManagerKeys(keys)
 
 
+def check_keys(path: Path) -> None:
+    """See that this file has a signing key; one is made where there is no file. Raises `KeysError`."""
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):  # another replica has made it meanwhile
+            make_key_file(path)
+    read_keys(path)
+
+
+def make_key_file(path: Path) -> None:
+    """Write a new key, all of it or nothing. Raises `FileExistsError` where there is a file, else `KeysError`."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _partial(path, [make_key()]) as partial:
+            path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise KeysError(f"the signing key {path} cannot be made: {error}") from error
+
+
 def rotate(path: Path, *, keep: int = 3) -> ManagerKeys:
     """Put a new key before the others, of which so many stay. Raises `KeysError`.
 
@@ -82,11 +102,17 @@ def rotate(path: Path, *, keep: int = 3) -> ManagerKeys:
     """
     older = read_keys(path)
     pems = [make_key(), *_PEM.findall(path.read_text())[: min(keep, len(older.all))]]
-    _replace(path, pems)
+    try:
+        with _partial(path, pems) as partial:
+            partial.rename(path)
+    except OSError as error:
+        raise KeysError(f"the signing keys {path} cannot be replaced: {error}") from error
     return read_keys(path)
 
 
-def _replace(path: Path, pems: Sequence[str]) -> None:
+@contextlib.contextmanager
+def _partial(path: Path, pems: Sequence[str]) -> Iterator[Path]:
+    """A file beside `path`, for its owner alone, with these keys on disk. It is to be given that name; else it goes."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -94,6 +120,16 @@ def _replace(path: Path, pems: Sequence[str]) -> None:
             file.writelines(f"{pem.strip()}\n" for pem in pems)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        yield partial
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Have its entries on disk: an agent may know the new key before the power fails."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
