@@ -1,18 +1,15 @@
 """Drift: a target runs something else than the manager had put there last, and nothing is under way there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, exists, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import assignments, targets
-from tidegate.manager.telling.feed import tell_all
-
-_AT_ONCE = 500
-
-Feed = list[tuple[str, str, Mapping[str, Any]]]
+from tidegate.manager.telling.feed import Said, tell_all
 
 
 async def has_drifted(conn: AsyncConnection) -> bool:
@@ -20,18 +17,17 @@ async def has_drifted(conn: AsyncConnection) -> bool:
     return (await conn.execute(select(targets.c.id).where(_differs() != _noted()).limit(1))).first() is not None
 
 
-async def note_drift(conn: AsyncConnection, now: datetime, ids: Sequence[int] | None = None) -> Feed:
+async def note_drift(conn: AsyncConnection, now: datetime, ids: Sequence[int] | None = None) -> list[Said]:
     """Note since when targets have drifted, and that they do no more; of all, or of these. Gives what to tell of it."""
     if ids is None:
         return await _note(conn, now, true())
-    feed: Feed = []
-    each = sorted(ids)
-    for start in range(0, len(each), _AT_ONCE):
-        feed += await _note(conn, now, targets.c.id.in_(each[start : start + _AT_ONCE]))
+    feed = list[Said]()
+    for some in pieces(sorted(ids)):
+        feed += await _note(conn, now, targets.c.id.in_(some))
     return feed
 
 
-async def _note(conn: AsyncConnection, now: datetime, which: Any) -> Feed:
+async def _note(conn: AsyncConnection, now: datetime, which: Any) -> list[Said]:
     what = targets.c.name, targets.c.digest, targets.c.wanted
     begins = update(targets).where(which, _differs(), ~_noted()).values(drift_since=now).returning(*what)
     ends = update(targets).where(which, ~_differs(), _noted()).values(drift_since=None).returning(*what)
@@ -40,7 +36,7 @@ async def _note(conn: AsyncConnection, now: datetime, which: Any) -> Feed:
     return sorted(events, key=lambda one: one[:2])
 
 
-def _event(kind: str, row: Any) -> tuple[str, str, Mapping[str, Any]]:
+def _event(kind: str, row: Any) -> Said:
     return kind, f"target {row.name}", {"target": row.name, "digest": row.digest, "wanted": row.wanted}
 
 

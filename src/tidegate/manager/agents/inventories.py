@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tidegate.manager.agents.drift import Feed, note_drift
+from tidegate.manager.agents.drift import note_drift
 from tidegate.manager.agents.followed import channel_ids, channel_name, look_again
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import agents, assignments, clusters, runs, targets
+from tidegate.manager.telling.feed import Said
 from tidegate.protocol.events import InventoryTarget
 
-_AT_ONCE = 500
 _SAID = ("image", "repository", "tag", "digest", "state", "health", "containers", "platform", "strategy")
 _MORE = ("held", "reason", "channel_id")
 
@@ -41,7 +42,7 @@ class _Target:
     before_channel: int | None = None
 
 
-async def take_in_inventories(conn: AsyncConnection, snapshots: Sequence[Snapshot], now: datetime) -> Feed:
+async def take_in_inventories(conn: AsyncConnection, snapshots: Sequence[Snapshot], now: datetime) -> list[Said]:
     """Take in what these agents have now, each named once; what the feed has to tell."""
     cluster_ids = await _clusters(conn, snapshots, now)
     followed = (channel_name(one) for snapshot in snapshots for one in snapshot.targets)
@@ -113,18 +114,18 @@ def _target(
 
 
 async def _leave(conn: AsyncConnection, gone: Sequence[Row[Any]], now: datetime) -> None:
-    for some in _pieces(sorted(row.id for row in gone)):
+    for some in pieces(sorted(row.id for row in gone)):
         await conn.execute(update(targets).where(targets.c.id.in_(some)).values(gone_at=now, drift_since=None))
 
 
 async def _put(conn: AsyncConnection, here: Sequence[_Target], now: datetime) -> list[_Target]:
     """Write targets down; the same with the ids of those that are new."""
-    for some in _pieces(sorted(one.id for one in here if one.id is not None)):
+    for some in pieces(sorted(one.id for one in here if one.id is not None)):
         await conn.execute(update(targets).where(targets.c.id.in_(some)).values(seen_at=now, gone_at=None))
     changed = sorted((one for one in here if one.id is not None and one.changed), key=lambda one: one.id or 0)
     if changed:
         await conn.execute(_CHANGE, [{"which": one.id, **one.values} for one in changed])
-    for some in _pieces([one.id for one in changed if one.moved and one.id is not None]):
+    for some in pieces([one.id for one in changed if one.moved and one.id is not None]):
         await conn.execute(update(targets).where(targets.c.id.in_(some)).values(digest_since=now))
     new = {one.name: one for one in here if one.id is None}
     if not new:
@@ -146,7 +147,7 @@ async def _note_runs(conn: AsyncConnection, moved: Sequence[_Target], now: datet
     """What runs where is history: with the rollout, where an assignment of it put it there."""
     digests = {one.id: one.values["digest"] for one in moved if one.id is not None}
     last, explained = dict[int, str](), dict[tuple[int, str], int]()
-    for some in _pieces(sorted(digests)):
+    for some in pieces(sorted(digests)):
         newest = select(func.max(runs.c.id)).where(runs.c.target_id.in_(some)).group_by(runs.c.target_id)
         found = await conn.execute(select(runs.c.target_id, runs.c.digest).where(runs.c.id.in_(newest)))
         last |= {row.target_id: row.digest for row in found}
@@ -167,10 +168,6 @@ def _touched(here: Sequence[_Target], gone: Sequence[Row[Any]]) -> set[int]:
     now = {one.values["channel_id"] for one in here if one.moved or one.values["channel_id"] != one.before_channel}
     before = {one.before_channel for one in here if one.before_channel != one.values["channel_id"]}
     return {id_ for id_ in now | before | {row.channel_id for row in gone} if id_ is not None}
-
-
-def _pieces(ids: Sequence[int]) -> list[Sequence[int]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
 
 
 _CHANGE = (

@@ -13,9 +13,8 @@ from tidegate.manager.store.bus import publish
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import agents
+from tidegate.manager.store.topics import REVOKED
 
-TOPIC = "agents.revoked"
-"""Keys: ids of agents that were revoked."""
 _LOOK_S = 3.0
 _WAIT_S = 0.005
 _AT_ONCE = 500
@@ -52,7 +51,7 @@ class KnownAgents:
 
     async def run(self) -> None:
         """Hear of revocations at once, and look for those that were not heard of, until cancelled."""
-        with self._db.bus.listening(TOPIC, self._told):
+        with self._db.bus.listening(REVOKED, self._told):
             while True:
                 try:
                     await self.look()
@@ -83,4 +82,4 @@ class KnownAgents:
 
 def tell_revoked(conn: AsyncConnection, id_: str) -> None:
     """Have every replica cut this agent off once the transaction is committed."""
-    publish(conn, TOPIC, id_)
+    publish(conn, REVOKED, id_)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from tidegate.agent.within import within
 from tidegate.manager.agents import drift, fetching, outbox, presence, wakes
 from tidegate.manager.agents.batches import Batch, CutOffError, GapError, Intake
 from tidegate.manager.agents.enrolment import EnrolError
@@ -22,6 +23,7 @@ from tidegate.manager.agents.strict import check_events
 from tidegate.manager.parts import Parts
 from tidegate.manager.releases.sightings import seen
 from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.store.topics import AGENTS
 from tidegate.protocol import messages
 from tidegate.protocol.fields import MessageError
 from tidegate.protocol.messages import EnrolAnswer, Item, PollAnswer, PollRequest
@@ -183,7 +185,7 @@ class AgentLink:
 
     async def _hear(self) -> None:
         """Have agents told of what there is for them; and look whether one was missed."""
-        with self._db.bus.listening(outbox.TOPIC, self.held.wake):
+        with self._db.bus.listening(AGENTS, self.held.wake):
             await _every(_LOOK_S, self.look)
 
     async def look(self) -> None:
@@ -234,10 +236,7 @@ class AgentLink:
     async def _wake(self) -> None:
         """Have rollouts decided that agents have told of. Those whose wake-up was lost are looked for."""
         while True:
-            try:
-                async with asyncio.timeout(_CHECK_S):
-                    await self._stir.wait()
-            except TimeoutError:
+            if not await within(self._stir, _CHECK_S):
                 await _forgiving(self._find_unheard)
             self._stir.clear()
             await _forgiving(self._wake_rollouts)

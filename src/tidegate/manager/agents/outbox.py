@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.assignment import Assignment
 from tidegate.manager.agents.keys import ManagerKeys
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import agents, outbox
+from tidegate.manager.store.topics import AGENTS
 from tidegate.protocol.signed import Pin, Withdraw, seal, write_document
 from tidegate.protocol.version import may_send
 
-TOPIC = "agents"
 _AT_ONCE = 1000
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ async def send_pins(conn: AsyncConnection, keys: ManagerKeys, now: datetime, *, 
 
 async def forget(conn: AsyncConnection, cursors: Mapping[str, int]) -> None:
     """Drop what agents have: by their ids, up to which number. Numbers that they have are not given again."""
-    for some in _pieces(sorted(cursors)):
+    for some in pieces(sorted(cursors), _AT_ONCE):
         ids, upto = list(some), [cursors[id_] for id_ in some]
         if conn.dialect.name == "postgresql":
             await conn.execute(_PG_LOCK, {"ids": ids})
@@ -72,7 +73,7 @@ async def forget(conn: AsyncConnection, cursors: Mapping[str, int]) -> None:
 async def _post(
     conn: AsyncConnection, keys: ManagerKeys, documents: Mapping[str, Sequence[Document]], now: datetime
 ) -> None:
-    for some in _pieces(sorted(documents)):
+    for some in pieces(sorted(documents), _AT_ONCE):
         rows = await _lock(conn, some)
         if len(rows) < len(some):
             _log.warning("documents for agents that are revoked or unknown are dropped", agents=len(some) - len(rows))
@@ -80,7 +81,7 @@ async def _post(
         mail = [one for one in mail if one.letters]
         if mail:
             await _write(conn, mail)
-            publish(conn, TOPIC, *(one.agent for one in mail))
+            publish(conn, AGENTS, *(one.agent for one in mail))
 
 
 async def _lock(conn: AsyncConnection, ids: Sequence[str]) -> Sequence[Any]:
@@ -127,10 +128,6 @@ async def _write(conn: AsyncConnection, mail: Sequence[_Mail]) -> None:
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def _pieces(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
 
 
 def _public(key: Any) -> str:

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.wakes import wake_rollouts_of
 from tidegate.manager.store.columns import Moment
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import agents
-from tidegate.manager.telling.feed import tell_all
+from tidegate.manager.telling.feed import Said, tell_all
 
 _AT_ONCE = 1000
 
@@ -33,8 +34,7 @@ async def note_heard(conn: AsyncConnection, heard: Mapping[str, Heard]) -> None:
         for id_, one in sorted(heard.items())
     ]
     if conn.dialect.name == "postgresql":
-        for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
+        for some in pieces(rows, _AT_ONCE):
             await conn.execute(_POSTGRES, {name: [row[name] for row in some] for name in some[0]})
     elif rows:
         await conn.execute(_SQLITE, rows)
@@ -59,8 +59,8 @@ class Silence:
 async def tell_who_came_and_went(conn: AsyncConnection, silence: Silence) -> None:
     """Tell of agents that are there again, or no more, and have their rollouts decided anew; each is told once."""
     ids = (await conn.execute(select(agents.c.id).where(silence.changed()))).scalars().all()
-    for start in range(0, len(ids), _AT_ONCE):
-        await _tell(conn, ids[start : start + _AT_ONCE], silence)
+    for some in pieces(ids, _AT_ONCE):
+        await _tell(conn, some, silence)
 
 
 async def has_anybody_come_or_gone(conn: AsyncConnection, silence: Silence) -> bool:
@@ -82,7 +82,7 @@ async def _tell(conn: AsyncConnection, ids: Sequence[str], silence: Silence) -> 
     await tell_all(conn, [_event(row) for row in sorted(rows)], silence.now)
 
 
-def _event(row: Any) -> tuple[str, str, Mapping[str, Any]]:
+def _event(row: Any) -> Said:
     kind = "agent.online" if row.online else "agent.offline"
     return kind, f"agent {row.name}", {"agent": row.name, "last_seen_at": row.last_seen_at.isoformat()}
 

@@ -11,13 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.manager.agents.known import Agent
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import assignments, clusters, reports, targets
+from tidegate.manager.telling.feed import Said
 from tidegate.protocol.events import Refusal, Report
 
-_AT_ONCE = 500
 _log = structlog.get_logger(__name__)
-
-Feed = list[tuple[str, str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Told:
     event: Report | Refusal
 
 
-async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetime) -> tuple[Feed, set[int]]:
+async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetime) -> tuple[list[Said], set[int]]:
     """Keep reports; what the feed has to tell, and the rollouts that there is news of.
 
     What is about no assignment of the agent, or not as that was, is logged and dropped.
@@ -51,8 +50,7 @@ async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetim
 
 async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
-    each = sorted(ids - {""})
-    for start in range(0, len(each), _AT_ONCE):
+    for some in pieces(sorted(ids - {""})):
         statement = (
             select(
                 assignments.c.id,
@@ -65,7 +63,7 @@ async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[An
             )
             .join(targets, targets.c.id == assignments.c.target_id)
             .join(clusters, clusters.c.id == targets.c.cluster_id)
-            .where(assignments.c.id.in_(each[start : start + _AT_ONCE]))
+            .where(assignments.c.id.in_(some))
         )
         found |= {row.id: row for row in await conn.execute(statement)}
     return found
@@ -108,7 +106,7 @@ def _outcome(said: Report | Refusal, id_: str, now: datetime) -> dict[str, Any]:
     return {"which": id_, "how": str(outcome), "told": now, "took": duration_s}
 
 
-def _refusals(told: Sequence[Told]) -> Feed:
+def _refusals(told: Sequence[Told]) -> list[Said]:
     """Each refusal once a batch, however often an agent says it."""
     said: dict[tuple[str, str, str, str], Mapping[str, Any]] = {}
     for one in told:

@@ -9,21 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout import IN_FLIGHT, Progress
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import clusters, reports, rollout_targets, rollouts, targets
+from tidegate.manager.store.topics import ROLLOUTS
 
-TOPIC = "rollouts"
 _OPEN = [str(one) for one in (*IN_FLIGHT, Progress.WAITING, Progress.OFFLINE)]
-_AT_ONCE = 500
 
 
 async def wake(conn: AsyncConnection, ids: Iterable[int], now: datetime) -> None:
     """Have these rollouts decided now. Locks their rows, in the order of their ids."""
-    for some in _pieces(sorted(ids)):
+    for some in pieces(sorted(ids)):
         held = select(rollouts.c.id).where(rollouts.c.id.in_(some)).order_by(rollouts.c.id)
         there = (await conn.execute(held.with_for_update(key_share=True))).scalars().all()
         # also where it is due already: who decides it at the moment sees by this that there is news
         await conn.execute(update(rollouts).where(rollouts.c.id.in_(there)).values(wake_at=now))
-        publish(conn, TOPIC, *(str(id_) for id_ in there))
+        publish(conn, ROLLOUTS, *(str(id_) for id_ in there))
 
 
 async def wake_rollouts_of(conn: AsyncConnection, agent_ids: Sequence[str], now: datetime) -> None:
@@ -46,7 +46,3 @@ async def unheard(conn: AsyncConnection, now: datetime) -> Sequence[int]:
         (await conn.execute(select(rollouts.c.id).where(rollouts.c.id.in_(told), later))).scalars().all()
     )
     return found
-
-
-def _pieces(ids: Sequence[int]) -> list[Sequence[int]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]

@@ -63,5 +63,5 @@ async def record_all(conn: AsyncConnection, acts: Sequence[Act], now: datetime) 
 
 
 async def _last(conn: AsyncConnection, number: int) -> Entry | None:
-    row = (await conn.execute(select(audit).where(audit.c.number == number))).one_or_none()
-    return Entry(**row._mapping) if row is not None else None  # noqa: SLF001 - the public name of it in SQLAlchemy
+    row = (await conn.execute(select(audit).where(audit.c.number == number))).mappings().one_or_none()
+    return None if row is None else Entry(**row)

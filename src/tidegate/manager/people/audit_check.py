@@ -2,9 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.audit import Entry, fault
@@ -28,16 +27,9 @@ async def check_audit(conn: AsyncConnection, piece: int = PIECE) -> Checked:
     held = 0
     while True:
         after = last.number if last is not None else -1
-        rows = (
-            await conn.execute(select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(piece))
-        ).all()
-        entries = [entry(row) for row in rows]
+        following = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(piece)
+        entries = [Entry(**row) for row in (await conn.execute(following)).mappings()]
         wrong = await asyncio.to_thread(fault, entries, last)
         if wrong is not None or not entries:
             return Checked(held, wrong, last.hash if last is not None else "")
         last, held = entries[-1], held + len(entries)
-
-
-def entry(row: Row[Any]) -> Entry:
-    """An entry from its row."""
-    return Entry(**row._mapping)  # noqa: SLF001 - the public name of it in SQLAlchemy

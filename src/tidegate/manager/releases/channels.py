@@ -1,7 +1,8 @@
 """Channels: which there are, and when their registries are asked."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,9 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.webhook import Pushed
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.schema import channels
-
-POLLS = "polls"
-"""The topic of channels whose registries are to be asked now."""
+from tidegate.manager.store.topics import POLLS
 
 
 async def find(conn: AsyncConnection, repository: str, tag: str) -> int | None:
@@ -26,12 +25,21 @@ async def follow(conn: AsyncConnection, repository: str, tag: str, now: datetime
     found = await find(conn, repository, tag)
     if found is not None:
         return found
-    row = {"name": f"{repository}:{tag}", "repository": repository, "tag": tag, "created_at": now, "poll_at": now}
-    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    await conn.execute(insert(channels).values(row).on_conflict_do_nothing())
-    publish(conn, POLLS)
+    await add_channels(conn, [f"{repository}:{tag}"], now)
     wanted = (channels.c.repository == repository) & (channels.c.tag == tag)
     return int((await conn.execute(select(channels.c.id).where(wanted))).scalar_one())
+
+
+async def add_channels(conn: AsyncConnection, names: Sequence[str], now: datetime) -> None:
+    """Make the channels of these names, `REPOSITORY:TAG`, that are not there; their registries are asked at once."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    await conn.execute(insert(channels).on_conflict_do_nothing(), [_row(name, now) for name in names])
+    publish(conn, POLLS)
+
+
+def _row(name: str, now: datetime) -> dict[str, Any]:
+    repository, _, tag = name.rpartition(":")
+    return {"name": name, "repository": repository, "tag": tag, "created_at": now, "poll_at": now}
 
 
 async def poll_soon(conn: AsyncConnection, ids: Collection[int], now: datetime) -> tuple[str, ...]:

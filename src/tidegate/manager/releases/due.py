@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.agent.within import within
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 
@@ -62,9 +63,7 @@ class Worker(Generic[JobT]):
         except StoreUnavailableError as error:
             _log.warning("what is due cannot be looked up; trying again", reason=str(error))
             wait_s = error.retry_after_s
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
+        await within(self._wake, wait_s)
 
     async def _begin(self, group: asyncio.TaskGroup) -> float:
         """Begin what is due, as far as there is room for it; for how many seconds nothing more can be begun."""

@@ -12,12 +12,12 @@ from sqlalchemy import case, exists, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.reference import Reference, parse_reference
-from tidegate.manager.releases.channels import POLLS
 from tidegate.manager.releases.due import Worker
 from tidegate.manager.releases.patience import Patience
 from tidegate.manager.releases.sightings import REGISTRY, seen
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.schema import channels, targets
+from tidegate.manager.store.topics import POLLS
 from tidegate.manager.telling.feed import tell
 from tidegate.registry.errors import RegistryError
 from tidegate.registry.model import Head

@@ -15,9 +15,10 @@ from tidegate.manager.releases.due import Worker
 from tidegate.manager.releases.image import Image, Images, read_image
 from tidegate.manager.releases.patience import Patience
 from tidegate.manager.releases.poller import utc_now
-from tidegate.manager.releases.sightings import TOPIC, also_running
+from tidegate.manager.releases.sightings import also_running
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.schema import channels, releases, targets
+from tidegate.manager.store.topics import RELEASES
 from tidegate.manager.telling.feed import tell
 from tidegate.registry.errors import PlatformNotFoundError, RegistryError
 
@@ -67,7 +68,7 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        await Worker(self._db, self, topics=(TOPIC,), at_once=_AT_ONCE, clock=self._clock).run()
+        await Worker(self._db, self, topics=(RELEASES,), at_once=_AT_ONCE, clock=self._clock).run()
 
     async def next_at(self, conn: AsyncConnection) -> datetime | None:
         """When a release is to be read next."""

@@ -11,9 +11,9 @@ from tidegate.domain.reference import is_digest
 from tidegate.manager.releases.channels import follow
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.schema import channels, releases, targets
+from tidegate.manager.store.topics import RELEASES
 from tidegate.manager.telling.feed import tell
 
-TOPIC = "releases"
 REGISTRY = "registry"
 """Who told it, where the registry itself was asked."""
 
@@ -118,6 +118,6 @@ async def _told(conn: AsyncConnection, kind: str, row: Mapping[str, Any], now: d
     """To whoever chooses releases, to whoever reads them, and to people."""
     chosen_anew = update(channels).where(channels.c.id == row["channel_id"]).values(plan_at=now)
     name = (await conn.execute(chosen_anew.returning(channels.c.name))).scalar_one()
-    publish(conn, TOPIC, str(row["channel_id"]))
+    publish(conn, RELEASES, str(row["channel_id"]))
     data = {key: row[key] for key in ("channel_id", "digest", "told_by")}
     await tell(conn, kind, f"release {row['id']}", now, channel=name, **data)

@@ -5,11 +5,10 @@ from datetime import datetime
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tidegate.manager.releases.sightings import TOPIC as RELEASES
-from tidegate.manager.rollouts.effects import TOPIC as ROLLOUTS
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.schema import channels, rollouts
+from tidegate.manager.store.topics import RELEASES, ROLLOUTS
 
 
 async def rules_changed(conn: AsyncConnection, now: datetime, *, channel: int | None = None) -> None:

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.channel_policy import ChannelPolicy, read_channel_policy
 from tidegate.domain.rollout import Kind, Planned, Rollout, plan_rollout
 from tidegate.manager.people.audit import Actor, record
-from tidegate.manager.rollouts.effects import TOPIC, wake_channel
+from tidegate.manager.rollouts.effects import wake_channel
 from tidegate.manager.rollouts.rows import add, counts
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.schema import agents, channels, clusters, quarantine, targets
+from tidegate.manager.store.topics import ROLLOUTS
 from tidegate.manager.telling.feed import tell
 
 
@@ -114,7 +115,7 @@ async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) 
     await record(conn, by, "rollout.create", subject, now, after={**what, "state": str(made.state)})
     data = what | {"rollout": int(made.id), "state": str(made.state), "by": by.name, "counts": counts(made)}
     await tell(conn, "rollout.created", subject, now, **data)
-    publish(conn, TOPIC, made.id)
+    publish(conn, ROLLOUTS, made.id)
 
 
 async def running(conn: AsyncConnection, channel_id: int) -> set[str]:

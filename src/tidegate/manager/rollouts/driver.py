@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy import func, select
 
-from tidegate.manager.rollouts.effects import TOPIC
+from tidegate.agent.within import within
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import rollouts
+from tidegate.manager.store.topics import ROLLOUTS
 
 _LOOK_S = 5.0
 """How often what is due is looked for though nothing was told."""
@@ -31,7 +32,7 @@ class Driver:
 
     async def run(self) -> None:
         """Decide whatever becomes due, until cancelled."""
-        with self.steps.db.bus.listening(TOPIC, lambda _: self._stir.set()):
+        with self.steps.db.bus.listening(ROLLOUTS, lambda _: self._stir.set()):
             while True:
                 self._stir.clear()
                 await self._wait(await self._round())
@@ -79,9 +80,5 @@ class Driver:
         return min(due, _LOOK_S)
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stir.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(0.01)  # what is told together is decided together
+        if await within(self._stir, seconds):
+            await asyncio.sleep(0.01)  # what is told together is decided together

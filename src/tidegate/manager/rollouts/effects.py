@@ -19,14 +19,13 @@ from tidegate.manager.rollouts.world import NOT_BEGUN, Place
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.schema import assignments, quarantine, rollouts, targets
-from tidegate.manager.telling.feed import tell_all
+from tidegate.manager.store.topics import ROLLOUTS
+from tidegate.manager.telling.feed import Said, tell_all
 from tidegate.protocol.signed import Withdraw as WithdrawDocument
 
-TOPIC = "rollouts"
 _TOLD_ONE_BY_ONE = 100
 """Of more targets than this that move at once the feed has only how many are where."""
 
-Said = tuple[str, str, Mapping[str, Any]]
 Sending = tuple[str, Assignment | WithdrawDocument]
 """A document for the agent with that id."""
 
@@ -185,7 +184,7 @@ async def wake_channel(conn: AsyncConnection, channel_id: int, now: datetime, *,
         .values(wake_at=now)
         .returning(rollouts.c.id)
     )
-    publish(conn, TOPIC, *(str(id_) for id_ in (await conn.execute(statement)).scalars()))
+    publish(conn, ROLLOUTS, *(str(id_) for id_ in (await conn.execute(statement)).scalars()))
 
 
 async def _note_what_runs(conn: AsyncConnection, it: Change) -> None:

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.agent.within import within
 from tidegate.domain.channel import Choice, Release, choose, newest
 from tidegate.domain.channel_policy import read_channel_policy
 from tidegate.domain.rollout import ENDED, Kind, State
@@ -20,8 +21,8 @@ from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import channels, quarantine, releases, rollout_targets, rollouts
 from tidegate.manager.store.schema import targets as targets_table
+from tidegate.manager.store.topics import RELEASES
 
-TOPIC = "releases"
 _LOOK_S = 15.0
 _REST = 4
 """After a look that took so long this many times that, so that what agents tell gathers."""
@@ -48,7 +49,7 @@ class Planner:
 
     async def run(self) -> None:
         """Look at channels when something is told of them, and from time to time, until cancelled."""
-        with self.db.bus.listening(TOPIC, self._hear):
+        with self.db.bus.listening(RELEASES, self._hear):
             while True:
                 self._stir.clear()
                 began = time.monotonic()
@@ -59,18 +60,11 @@ class Planner:
                 except StoreUnavailableError as error:
                     _log.warning("channels wait for the database", reason=str(error))
                     rest = float(error.retry_after_s)
-                await self._wait(rest)
+                await within(self._stir, rest)
 
     def _hear(self, keys: object) -> None:
         self._named |= {int(key) for key in keys}  # type: ignore[attr-defined]
         self._stir.set()
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stir.wait()
-        except TimeoutError:
-            return
 
     async def _round(self) -> None:
         named, self._named = self._named, set()

@@ -6,10 +6,8 @@ from datetime import datetime
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import runs, targets
-
-_AT_ONCE = 400
-"""Ids in one statement; databases take some hundreds of values, or some thousands."""
 
 
 async def note_runs(
@@ -28,7 +26,7 @@ async def note_runs(
             update(targets).where(targets.c.id == bindparam("which")).values(wanted=bindparam("it")), rows
         )
     known: dict[int, str] = {}
-    for some in _pieces(ids):
+    for some in pieces(ids):
         found = await conn.execute(select(targets.c.id, targets.c.digest).where(targets.c.id.in_(some)))
         known |= {one.id: one.digest for one in found}
     news = [id_ for id_ in ids if known.get(id_, digests[id_]) != digests[id_]]
@@ -47,7 +45,7 @@ async def hold_targets(conn: AsyncConnection, ids: Iterable[int]) -> None:
     Everybody who changes several holds them first, and in this order: else two would wait for each other.
     """
     if conn.dialect.name == "postgresql":
-        for some in _pieces(sorted(ids)):
+        for some in pieces(sorted(ids)):
             held = select(targets.c.id).where(targets.c.id.in_(some)).order_by(targets.c.id)
             await conn.execute(held.with_for_update(key_share=True))
 
@@ -56,7 +54,7 @@ async def earlier(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int,
     """By target ids, the digests that ran there, the latest first, each once."""
     found: dict[int, list[str]] = {}
     latest = func.max(runs.c.id)
-    for some in _pieces(target_ids):
+    for some in pieces(target_ids):
         statement = (
             select(runs.c.target_id, runs.c.digest)
             .where(runs.c.target_id.in_(some))
@@ -66,7 +64,3 @@ async def earlier(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int,
         for one in await conn.execute(statement):
             found.setdefault(one.target_id, []).append(one.digest)
     return found
-
-
-def _pieces(ids: Sequence[int]) -> list[Sequence[int]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]

@@ -91,9 +91,7 @@ class Steps:
             async with self.db.write() as conn:
                 written = await self._put_down(conn, it)
         except IntegrityError as error:
-            _log.info(
-                "a target was taken by another rollout meanwhile", rollout=it.loaded.rollout.id, reason=str(error.orig)
-            )
+            _log.info(_TAKEN, rollout=it.loaded.rollout.id, reason=str(error.orig))
             return False
         if written is _Written.AND_OTHERS_ARE_DUE:
             async with self.db.write() as conn:

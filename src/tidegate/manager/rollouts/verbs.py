@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.rollout import Rollout
 from tidegate.domain.rollout_apply import Verb, act, approve
 from tidegate.manager.people.audit import Actor, record
-from tidegate.manager.rollouts.effects import TOPIC
 from tidegate.manager.rollouts.rows import load, save
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import current
+from tidegate.manager.store.topics import ROLLOUTS
 from tidegate.manager.telling.feed import tell
 
 APPROVE = "approve"
@@ -60,4 +60,4 @@ async def _tell(conn: AsyncConnection, before: Rollout, after: Rollout, order: O
     old, new = ({"state": str(one.state), "wave": one.wave + 1} for one in (before, after))
     await record(conn, order.by, f"rollout.{order.verb}", subject, now, before=old, after=new | said)
     await tell(conn, f"rollout.{order.verb}", subject, now, rollout=int(after.id), by=order.by.name, **new, **said)
-    publish(conn, TOPIC, after.id)
+    publish(conn, ROLLOUTS, after.id)

@@ -1,6 +1,8 @@
 """Looking at the database for what may be worth an alert."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +33,7 @@ from tidegate.manager.telling.alert_facts import (
     Unreachable,
 )
 
+T = TypeVar("T")
 REFUSED = "agent.refused"
 _REMEMBERED = timedelta(days=14)
 """How long a rollout that went wrong is worth an alert."""
@@ -45,17 +48,19 @@ async def look(
     """What may be worth an alert, and what the feed has told after one number, up to another."""
     return Facts(
         watching_since=watching_since,
-        failures=tuple(Failure(**row._mapping) for row in await conn.execute(_failures())),  # noqa: SLF001
-        rollouts=tuple(Troubled(**row._mapping) for row in await conn.execute(_rollouts(now))),  # noqa: SLF001
-        silent=tuple(Silent(**row._mapping) for row in await conn.execute(_silent(now - limits.offline))),  # noqa: SLF001
-        drifted=tuple(Drifted(**row._mapping) for row in await conn.execute(_drifted())),  # noqa: SLF001
-        unreachable=tuple(
-            Unreachable(**row._mapping)  # noqa: SLF001 - the public name of it in SQLAlchemy
-            for row in await conn.execute(_unreachable(limits.channel_failures))
-        ),
+        failures=await _each(conn, Failure, _failures()),
+        rollouts=await _each(conn, Troubled, _rollouts(now)),
+        silent=await _each(conn, Silent, _silent(now - limits.offline)),
+        drifted=await _each(conn, Drifted, _drifted()),
+        unreachable=await _each(conn, Unreachable, _unreachable(limits.channel_failures)),
         refused=await _refused(conn, *feed),
-        quarantined=tuple(Quarantined(**row._mapping) for row in await conn.execute(_quarantined())),  # noqa: SLF001
+        quarantined=await _each(conn, Quarantined, _quarantined()),
     )
+
+
+async def _each(conn: AsyncConnection, fact: Callable[..., T], statement: Select[Any]) -> tuple[T, ...]:
+    """A fact of each row, whose columns are called as its fields are."""
+    return tuple(fact(**row) for row in (await conn.execute(statement)).mappings())
 
 
 def _failures() -> Select[tuple[str, str, str, str, int, str, datetime]]:

@@ -12,13 +12,13 @@ from tidegate.agent.within import within
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.store.topics import FEED
 from tidegate.manager.telling import alert_rows
 from tidegate.manager.telling.alert import Thresholds
 from tidegate.manager.telling.alert_decide import Changes, decide
 from tidegate.manager.telling.alert_facts import Facts
 from tidegate.manager.telling.alert_look import look
 from tidegate.manager.telling.alert_rules import findings
-from tidegate.manager.telling.feed import TOPIC
 
 _EVERY_S = 15.0
 _GAP_S = 2.0
@@ -44,7 +44,7 @@ class Alerter:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        with self._db.bus.listening(TOPIC, lambda _keys: self._wake.set()):
+        with self._db.bus.listening(FEED, lambda _keys: self._wake.set()):
             while True:
                 self._wake.clear()
                 try:

@@ -11,8 +11,9 @@ import structlog
 from tidegate.agent.within import within
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.store.topics import DELIVERIES
 from tidegate.manager.telling import delivery_rows
-from tidegate.manager.telling.delivery_rows import TOPIC, Delivery
+from tidegate.manager.telling.delivery_rows import Delivery
 from tidegate.manager.telling.sinks.sink import DeliveryError, Sink
 
 _LOOK_S = 5.0
@@ -54,7 +55,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        with self._db.bus.listening(TOPIC, lambda _keys: self._wake.set()):
+        with self._db.bus.listening(DELIVERIES, lambda _keys: self._wake.set()):
             while True:
                 self._wake.clear()
                 try:

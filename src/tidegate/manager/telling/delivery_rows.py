@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.schema import alerts, deliveries
+from tidegate.manager.store.topics import DELIVERIES
 
 OPENED, CLOSED = "opened", "closed"
-TOPIC = "deliveries"
 _NAMESPACE = uuid.UUID("6f1b4a53-7c0e-4d0e-9b43-5d2a6f0c9d11")
 
 
@@ -53,7 +53,7 @@ async def announce(conn: AsyncConnection, alert_id: int, what: str, sinks: Seque
     if sinks:
         rows = [{"alert_id": alert_id, "sink": sink, "what": what, "next_at": now} for sink in sinks]
         await conn.execute(insert(deliveries), rows)
-        publish(conn, TOPIC)
+        publish(conn, DELIVERIES)
 
 
 async def any_due(conn: AsyncConnection, sinks: Sequence[str], now: datetime) -> bool:
@@ -85,7 +85,7 @@ async def _read(conn: AsyncConnection, ids: Sequence[int]) -> list[Delivery]:
         .where(deliveries.c.id.in_(ids))
         .order_by(deliveries.c.id)
     )
-    return [Delivery(**row._mapping) for row in rows]  # noqa: SLF001 - the public name of it in SQLAlchemy
+    return [Delivery(**row) for row in rows.mappings()]
 
 
 def _is_due(now: datetime) -> Any:

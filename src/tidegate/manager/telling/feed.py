@@ -1,6 +1,6 @@
 """The feed: what happened, numbered, for whoever follows it live."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance
 from tidegate.manager.store.schema import feed
+from tidegate.manager.store.topics import FEED
 
-TOPIC = "feed"
+Said = tuple[str, str, Mapping[str, Any]]
+"""An event that is to be told: its kind, its subject, its data."""
 
 
 async def tell(conn: AsyncConnection, kind: str, subject: str, now: datetime, /, **data: Any) -> None:
@@ -19,7 +21,7 @@ async def tell(conn: AsyncConnection, kind: str, subject: str, now: datetime, /,
     await tell_all(conn, [(kind, subject, data)], now)
 
 
-async def tell_all(conn: AsyncConnection, events: list[tuple[str, str, Mapping[str, Any]]], now: datetime) -> None:
+async def tell_all(conn: AsyncConnection, events: Sequence[Said], now: datetime) -> None:
     """Add several events, in their order."""
     if not events:
         return
@@ -30,4 +32,4 @@ async def tell_all(conn: AsyncConnection, events: list[tuple[str, str, Mapping[s
         for each, (kind, subject, data) in enumerate(events)
     ]
     await conn.execute(insert(feed), rows)
-    publish(conn, TOPIC)
+    publish(conn, FEED)

@@ -36,7 +36,7 @@ class Extent:
 async def read_after(conn: AsyncConnection, number: int, *, limit: int = PAGE) -> list[Event]:
     """The entries that follow this number, in their order."""
     rows = await conn.execute(select(feed).where(feed.c.number > number).order_by(feed.c.number).limit(limit))
-    return [Event(**row._mapping) for row in rows]  # noqa: SLF001 - the public name of it in SQLAlchemy
+    return [Event(**row) for row in rows.mappings()]
 
 
 async def extent(conn: AsyncConnection) -> Extent:

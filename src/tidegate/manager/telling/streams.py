@@ -14,8 +14,8 @@ from tidegate.agent.within import within
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import tokens
+from tidegate.manager.store.topics import FEED
 from tidegate.manager.telling import sse
-from tidegate.manager.telling.feed import TOPIC
 from tidegate.manager.telling.feed_read import PAGE, Event, Extent, extent, read_after
 
 _STOPPING = "the manager is stopping"
@@ -110,7 +110,7 @@ class Hub:
         """Read what comes, told by the bus and by looking every few seconds, until cancelled."""
         ending = asyncio.create_task(self._end_when_stopping())
         try:
-            with self._db.bus.listening(TOPIC, lambda _keys: self._wake.set()):
+            with self._db.bus.listening(FEED, lambda _keys: self._wake.set()):
                 while True:
                     await self._look_again()
                     await within(self._wake, self._limits.look_s)

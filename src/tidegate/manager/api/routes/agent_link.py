@@ -73,9 +73,7 @@ _EVENTS = _operation(
 )
 
 
-@router.post(
-    "/agent/enrol", dependencies=[anybody("it takes a one-time token")], openapi_extra=_ENROL, responses=_PROBLEMS
-)
+@router.post("/agent/enrol", dependencies=[_TOKEN], openapi_extra=_ENROL, responses=_PROBLEMS)
 async def enrol(request: Request) -> Response:
     """Let an agent in that has a one-time token."""
     link = _link(request)
