@@ -48,6 +48,39 @@ def test_a_login_is_kept_where_only_its_owner_can_read_it_and_used_from_then_on(
 
 
 @pytest.mark.usefixtures("nobody")
+def test_a_login_that_is_given_up_is_kept_nowhere(run: Run, world: World, tmp_path: Path, config: Path) -> None:
+    run("login", world.url, "--token-file", token_file(tmp_path, world.token("viewer")))
+    ended = run("logout")
+    assert (ended.code, ended.err) == (0, "")
+    assert str(config) in ended.out
+    assert not config.exists()
+    assert run("targets").code == 2
+    assert "No login is kept" in run("logout").out
+
+
+@pytest.mark.usefixtures("nobody", "manager")
+def test_a_login_is_given_up_for_its_own_address_only(run: Run, world: World, tmp_path: Path, config: Path) -> None:
+    run("login", world.url, "--token-file", token_file(tmp_path, world.token("viewer")))
+    assert "No login for https://tidegate.example.com" in run("logout", "https://tidegate.example.com").out
+    assert config.exists()
+    assert run("logout", f"{world.url}/api/v1/").code == 0
+    assert not config.exists()
+
+
+@pytest.mark.usefixtures("nobody", "manager")
+def test_a_login_that_cannot_be_read_can_be_given_up(run: Run, config: Path) -> None:
+    config.parent.mkdir(parents=True)
+    config.write_text("{")
+    assert run("logout").code == 0
+    assert not config.exists()
+
+
+@pytest.mark.usefixtures("manager")
+def test_a_token_that_the_environment_still_has_is_told_of(run: Run) -> None:
+    assert "TIDEGATE_TOKEN" in run("logout").err
+
+
+@pytest.mark.usefixtures("nobody")
 def test_a_token_that_the_manager_does_not_know_is_not_kept(
     run: Run, world: World, tmp_path: Path, config: Path
 ) -> None:

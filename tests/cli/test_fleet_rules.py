@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,40 @@ def test_a_new_token_is_written_to_a_file_that_only_its_owner_can_read(run: Run,
     assert file.read_text().strip() not in ended.out + ended.err
     again = run("token", "create", "bob", "approver", "--out", str(file))
     assert again.code == 2
+
+
+def test_no_token_is_made_where_it_cannot_be_kept(run: Run, tmp_path: Path) -> None:
+    before = json.loads(run("token", "list", "--json").out)
+    ended = run("token", "create", "bob", "approver", "--out", str(tmp_path / "nowhere/token"))
+    assert ended.code == 2
+    assert "no token was made" in ended.err
+    assert json.loads(run("token", "list", "--json").out) == before
+
+
+def test_a_file_for_a_token_is_gone_where_none_was_made(
+    run: Run, as_user: Callable[[str], None], tmp_path: Path
+) -> None:
+    as_user("viewer")
+    assert run("token", "create", "bob", "approver", "--out", str(tmp_path / "token")).code == 4
+    assert not (tmp_path / "token").exists()
+
+
+def test_a_token_for_an_agent_is_listed_until_it_is_withdrawn(run: Run) -> None:
+    run("agents", "enrol", "rome1", "--label", "ring=late")
+    listed = run("agents", "enrolments").out
+    assert "rome1" in listed
+    assert "ring=late" in listed
+    assert "for rome1, is withdrawn" in run("agents", "withdraw", "rome1").out
+    assert "no token with which an agent can join" in run("agents", "enrolments").out
+    assert "withdrawn at" in run("agents", "enrolments", "--all").out
+    assert run("agents", "withdraw", "rome1").code == 1
+
+
+def test_a_token_for_any_agent_is_withdrawn_by_its_id(run: Run) -> None:
+    run("agents", "enrol")
+    (one,) = json.loads(run("agents", "enrolments", "--json").out)
+    assert "token" not in one or "secret" not in str(one["token"])
+    assert f"Enrolment {one['id']}, for any agent" in run("agents", "withdraw", str(one["id"])).out
 
 
 def test_a_token_is_revoked_by_its_name(run: Run) -> None:

@@ -1,5 +1,7 @@
 """What the fleet is, over HTTP: agents, clusters, targets, channels, policies."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select, update
 from tests.support.manager import People
@@ -192,6 +194,18 @@ async def test_an_enrolment_is_shown_once_and_can_be_withdrawn(people: People) -
     for _ in range(2):
         assert (await people.admin("DELETE", f"/agents/enrolments/{made['id']}")).status == 204
     assert (await people.admin("DELETE", "/agents/enrolments/999")).status == 404
+
+
+async def test_enrolments_that_let_nobody_in_any_more_can_be_left_out(people: People, manager_db: Database) -> None:
+    async with manager_db.write() as conn:
+        good, used, withdrawn = [await make_enrolment(conn, Actor("ann"), now(), name=f"host{n}") for n in range(3)]
+        expired = await make_enrolment(conn, Actor("ann"), now() - timedelta(hours=2))
+        these = schema.enrolments.c.id
+        await conn.execute(update(schema.enrolments).where(these == used.id).values(used_at=now()))
+        await conn.execute(update(schema.enrolments).where(these == withdrawn.id).values(revoked_at=now()))
+    for query, wanted in {"true": [good.id], "false": [expired.id, withdrawn.id, used.id]}.items():
+        items = (await people.admin.get(f"/agents/enrolments?usable={query}")).json["items"]
+        assert [one["id"] for one in items] == wanted
 
 
 async def test_an_enrolment_that_was_used_cannot_be_withdrawn(people: People, manager_db: Database) -> None:

@@ -81,8 +81,10 @@ class Routes:
             ("POST", "/quarantine", self.quarantine_add, "operator"),
             ("POST", "/quarantine/{id}/release", self.quarantine_release, "admin"),
             ("GET", "/agents", self.agents, "viewer"),
-            ("GET", "/agents/{name}", self.agent, "viewer"),
+            ("GET", "/agents/enrolments", self.enrolments, "admin"),
             ("POST", "/agents/enrolments", self.make("enrolments"), "admin"),
+            ("DELETE", "/agents/enrolments/{id}", self.withdraw, "admin"),
+            ("GET", "/agents/{name}", self.agent, "viewer"),
             ("POST", "/agents/{name}/revoke", self.revoke_agent, "admin"),
             ("GET", "/alerts", self.alerts, "viewer"),
             ("POST", "/alerts/{id}/acknowledge", self.acknowledge, "operator"),
@@ -313,6 +315,16 @@ class Routes:
         row = rows[number(request, rows, "token")]
         row["revoked_at"] = documents.text(now())
         return row
+
+    async def enrolments(self, request: web.Request) -> web.Response:
+        rows = list(self.state.rows.get("enrolments", {}).values())
+        usable = request.query.get("usable") == "true"
+        return page(request, [row for row in reversed(rows) if not (usable and row.get("revoked_at"))])
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        rows = self.state.rows.get("enrolments", {})
+        rows[number(request, rows, "enrolment")]["revoked_at"] = documents.text(now())
+        return web.Response(status=204)
 
     # rows that are only kept
 

@@ -1,5 +1,6 @@
 """`tidegate agents`: who looks after clusters, who may join, and who may no more."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -8,9 +9,10 @@ from tidegate.cli.fleet import find
 from tidegate.cli.fleet.ask import ask, reach
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.errors import UsageError
+from tidegate.cli.fleet.names import find_named
 from tidegate.cli.fleet.options import TIMEOUT_S, AgentName, AsJson, Labels, Reason, Timeout, Yes, group, pairs
-from tidegate.cli.fleet.secrets import shown_once
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.secrets import room_for, shown_once
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import complain, labels_text, print_json, print_rows, say, short_time
 from tidegate.domain.durations import parse_duration
 
@@ -23,12 +25,7 @@ Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write th
 @agents.command("list")
 def agents_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Show the agents."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("agents")
-        print_json(items) if as_json else _print(items)
-
-    finish(work, timeout_s)
+    show_all("agents", show=_print, as_json=as_json, timeout_s=timeout_s)
 
 
 @agents.command("enrol")
@@ -46,9 +43,39 @@ def agents_enrol(
     async def work(manager: Manager) -> None:
         body = {"name": name, "labels": pairs(labels) or None, "expires_in": seconds(expires)}
         body = {key: value for key, value in body.items() if value is not None}
-        document = (await manager.write("POST", "agents", "enrolments", body=body)).document
-        shown_once(document, out, as_json=as_json, what=f"for {name or 'one agent'}")
+        with room_for(out) as file:
+            document = (await manager.write("POST", "agents", "enrolments", body=body)).document
+            shown_once(document, file, as_json=as_json, what=f"for {name or 'one agent'}", undo="agents withdraw")
         complain(f"The agent takes it as TIDEGATE_ENROL_TOKEN, beside TIDEGATE_MANAGER={manager.url}.")
+
+    finish(work, timeout_s)
+
+
+@agents.command("enrolments")
+def agents_enrolments(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that let nobody in any more.")] = False,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
+    """Show the tokens with which an agent can still join; what they are made of is shown nowhere."""
+    usable = None if everything else "true"
+    show_all("agents", "enrolments", show=_print_enrolments, as_json=as_json, timeout_s=timeout_s, usable=usable)
+
+
+@agents.command("withdraw")
+def agents_withdraw(
+    which: Annotated[str, typer.Argument(metavar="ID|NAME", help="As `agents enrolments` shows it.")],
+    *,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
+    """Let a token for an agent be good for nothing, at once. An agent that has joined with it stays."""
+
+    async def work(manager: Manager) -> None:
+        items = await manager.every("agents", "enrolments", usable="true")
+        one = find_named("enrolment", which, items, lambda it: str(it["id"]), lambda it: str(it.get("name")))
+        await manager.write("DELETE", "agents", "enrolments", one["id"])
+        say(f"Enrolment {one['id']}, for {one.get('name') or 'any agent'}, is withdrawn.")
 
     finish(work, timeout_s)
 
@@ -105,3 +132,28 @@ def _print(items: list[dict[str, Any]]) -> None:
         ),
         empty="No agent has joined yet; `tidegate agents enrol` makes a token for one.",
     )
+
+
+def _print_enrolments(items: list[dict[str, Any]]) -> None:
+    print_rows(
+        ("id", "for", "labels", "made by", "made at", "expires at", "note"),
+        (
+            (
+                one.get("id"),
+                one.get("name") or "any agent",
+                labels_text(one.get("labels") or {}),
+                one.get("created_by"),
+                short_time(one.get("created_at")),
+                short_time(one.get("expires_at")),
+                _what_became_of(one),
+            )
+            for one in items
+        ),
+        empty="There is no token with which an agent can join; `tidegate agents enrol` makes one.",
+    )
+
+
+def _what_became_of(enrolment: Mapping[str, Any]) -> str:
+    if enrolment.get("used_at"):
+        return f"used at {short_time(enrolment['used_at'])}"
+    return f"withdrawn at {short_time(enrolment['revoked_at'])}" if enrolment.get("revoked_at") else ""

@@ -6,7 +6,7 @@ import typer
 
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Timeout, group
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
 
 alerts = group("What somebody should look at.")
@@ -20,12 +20,7 @@ def alerts_list(
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the open alerts."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("alerts", open=None if everything else "true")
-        print_json(items) if as_json else _print(items)
-
-    finish(work, timeout_s)
+    show_all("alerts", show=_print, as_json=as_json, timeout_s=timeout_s, open=None if everything else "true")
 
 
 @alerts.command("acknowledge")

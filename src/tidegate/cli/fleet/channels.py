@@ -6,7 +6,7 @@ from tidegate.cli.fleet import find
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.model import read_channel
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, ChannelName, Timeout, group
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import print_facts, print_json, print_rows, say, short_time
 
 channels = group("The repositories and tags that targets follow.")
@@ -15,12 +15,7 @@ channels = group("The repositories and tags that targets follow.")
 @channels.command("list")
 def channels_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Show the channels."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("channels")
-        print_json(items) if as_json else _print(items)
-
-    finish(work, timeout_s)
+    show_all("channels", show=_print, as_json=as_json, timeout_s=timeout_s)
 
 
 @channels.command("show")

@@ -7,7 +7,7 @@ from tidegate.cli.fleet.alerts import alerts
 from tidegate.cli.fleet.audit import audit
 from tidegate.cli.fleet.calendar import freeze, window
 from tidegate.cli.fleet.channels import channels
-from tidegate.cli.fleet.login_command import login
+from tidegate.cli.fleet.login_command import login, logout
 from tidegate.cli.fleet.look import clusters, status, targets
 from tidegate.cli.fleet.policy import policy
 from tidegate.cli.fleet.quarantine import quarantine
@@ -22,6 +22,7 @@ def add_fleet_commands(app: typer.Typer) -> None:
     """Add them to the program."""
     add_verbs(rollout)
     app.command("login")(login)
+    app.command("logout")(logout)
     app.command("status")(status)
     groups = {
         "clusters": clusters,

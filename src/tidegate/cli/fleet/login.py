@@ -118,6 +118,20 @@ def keep_login(login: Login, environ: Mapping[str, str]) -> Path:
     return path
 
 
+def forget_login(environ: Mapping[str, str], url: URL | None = None) -> Path | None:
+    """Remove the login that is kept, of any address or only of this one; where it was. Raises `UsageError`."""
+    path = login_path(environ)
+    if url is not None and _kept(environ)[0] != url:
+        return None
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be removed: {error.strerror}.") from error
+    return path
+
+
 def open_to_others(environ: Mapping[str, str]) -> str:
     """A warning where others can read the login that is kept; else nothing."""
     path = login_path(environ)

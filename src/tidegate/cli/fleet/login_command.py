@@ -1,4 +1,4 @@
-"""`tidegate login`: keep a manager's address and a token, once the manager has taken it."""
+"""`tidegate login` and `logout`: keep a manager's address and a token once it has taken that, and forget them."""
 
 import os
 import sys
@@ -19,7 +19,9 @@ from tidegate.cli.fleet.login import (
     ca_file,
     checked_token,
     environment_token,
+    forget_login,
     keep_login,
+    login_path,
     parse_url,
     read_token,
 )
@@ -51,6 +53,24 @@ def login(
             say(f"You are {me.get('user')} ({me.get('role')}) at {one.url}; kept in {path}.")
 
         return await session.with_manager(one, kept, timeout_s)
+
+    raise typer.Exit(session.ended(work))
+
+
+def logout(
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="Only if the token is for this address.")] = None,
+) -> None:
+    """Forget the address and the token that `login` has kept. The token stays good until it is revoked."""
+
+    async def work() -> None:
+        path = forget_login(os.environ, parse_url(url, "URL") if url is not None else None)
+        if path is None:
+            say(f"No login{f' for {url}' if url else ''} is kept in {login_path(os.environ)}.")
+        else:
+            say(f"The login in {path} is forgotten. `tidegate token revoke` lets a token be good for nothing.")
+        given = [name for name in (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE) if os.environ.get(name)]
+        if given:
+            complain(f"The environment still has a token, by {' and '.join(given)}.")
 
     raise typer.Exit(session.ended(work))
 

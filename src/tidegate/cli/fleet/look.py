@@ -18,7 +18,7 @@ from tidegate.cli.fleet.options import (
     group,
     pairs,
 )
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import labels_text, print_facts, print_json, print_rows, say, short_time
 
 clusters = group("The Compose projects that agents look after.")
@@ -44,12 +44,7 @@ def clusters_list(
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the clusters."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("clusters", agent=agent, label=label)
-        print_json(items) if as_json else _print_clusters(items)
-
-    finish(work, timeout_s)
+    show_all("clusters", show=_print_clusters, as_json=as_json, timeout_s=timeout_s, agent=agent, label=label)
 
 
 @clusters.command("show")

@@ -1,15 +1,15 @@
 """`tidegate quarantine`: releases that nobody is offered until a person lets them out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tidegate.cli.fleet import find
 from tidegate.cli.fleet.client import Manager
-from tidegate.cli.fleet.model import Quarantined, familiar, read_quarantined
+from tidegate.cli.fleet.model import familiar, read_quarantined
 from tidegate.cli.fleet.names import find_quarantined
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, Reason, ReleaseName, Timeout, group
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
 
 quarantine = group("Releases that are offered to nobody.")
@@ -18,12 +18,7 @@ quarantine = group("Releases that are offered to nobody.")
 @quarantine.command("list")
 def quarantine_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Show what is in quarantine."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("quarantine")
-        print_json(items) if as_json else _print([read_quarantined(one) for one in items])
-
-    finish(work, timeout_s)
+    show_all("quarantine", show=_print, as_json=as_json, timeout_s=timeout_s)
 
 
 @quarantine.command("add")
@@ -67,7 +62,7 @@ def quarantine_release(
     finish(work, timeout_s)
 
 
-def _print(items: list[Quarantined]) -> None:
+def _print(items: list[dict[str, Any]]) -> None:
     print_rows(
         ("id", "digest", "channel", "since", "by", "reason"),
         (
@@ -79,7 +74,7 @@ def _print(items: list[Quarantined]) -> None:
                 one.by,
                 one.reason,
             )
-            for one in items
+            for one in map(read_quarantined, items)
         ),
         empty="Nothing is in quarantine.",
     )

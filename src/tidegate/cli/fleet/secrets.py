@@ -1,38 +1,65 @@
 """Tokens that the manager shows once."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tidegate.cli.fleet.errors import FleetError, UsageError
 from tidegate.cli.fleet.show import complain, print_json, say, short_time
 
 
-def shown_once(document: dict[str, Any], out: str | None, *, as_json: bool, what: str) -> None:
-    """Print a new token, or write it to a file that only its owner can read and show the rest. Raises `UsageError`."""
+@contextmanager
+def room_for(out: str | None) -> Iterator[IO[str] | None]:
+    """A new file that only its owner can read, before there is a token to write to it; None: none is wanted.
+
+    It is gone again where what follows fails. Raises `UsageError` where it cannot be made, or is there already.
+    """
+    if out is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written, so no token was made: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yield file
+    except BaseException:
+        Path(out).unlink(missing_ok=True)
+        raise
+
+
+def shown_once(document: dict[str, Any], file: IO[str] | None, *, as_json: bool, what: str, undo: str) -> None:
+    """Print a new token, or write it to a file and show the rest. Raises `FleetError`.
+
+    `undo` is the command that lets one that nobody has be good for nothing.
+    """
     token = str(document.get("token") or "")
     if not token:  # it was sent twice, and the first answer, which had it, was lost
         raise FleetError(
-            f"A token {what} was made and its answer lost: revoke number {document.get('id')}, make another."
+            f"A token {what} was made and its answer lost: `tidegate {undo} {document.get('id')}`, and make another."
         )
-    rest = {name: value for name, value in document.items() if name != "token"} if out else document
-    if out:
-        _write(Path(out), token)
+    if file is not None:
+        _write(file, token, f"tidegate {undo} {document.get('id')}")
     if as_json:
-        print_json(rest)
+        print_json({name: value for name, value in document.items() if file is None or name != "token"})
         return
-    until = short_time(document.get("expires_at"))
-    complain(
-        f"A token {what}" + (f", until {until} UTC" if until else "") + ("." if out else "; it is not shown again:")
-    )
-    say(f"written to {out}" if out else token)
+    until = f", until {short_time(document['expires_at'])} UTC" if document.get("expires_at") else ""
+    if file is None:
+        complain(f"A token {what}{until}; it is not shown again:")
+        say(token)
+    else:
+        complain(f"A token {what}{until}.")
+        say(f"written to {file.name}")
 
 
-def _write(path: Path, token: str) -> None:
+def _write(file: IO[str], token: str, undo: str) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
+        file.write(token + "\n")
+        file.flush()
     except OSError as error:
-        complain("The token was made, and could not be kept: revoke it and make another one.")
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+        raise FleetError(
+            f"The token was made and cannot be kept ({error.strerror}): `{undo}`, and make another."
+        ) from error

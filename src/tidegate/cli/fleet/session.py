@@ -3,14 +3,14 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
-from tidegate.cli.fleet.client import Manager
+from tidegate.cli.fleet.client import Manager, Value
 from tidegate.cli.fleet.errors import INTERRUPTED, OK, FleetError
 from tidegate.cli.fleet.login import Login, find_login, open_to_others
-from tidegate.cli.fleet.show import complain
+from tidegate.cli.fleet.show import complain, print_json
 
 Work = Callable[[Manager], Awaitable[int | None]]
 
@@ -18,6 +18,18 @@ Work = Callable[[Manager], Awaitable[int | None]]
 def finish(work: Work, timeout_s: float) -> NoReturn:
     """Run a command with the manager that the environment or the login names, and end with its exit code."""
     raise typer.Exit(ended(lambda: _connected(work, timeout_s)))
+
+
+def show_all(
+    *path: str, show: Callable[[list[dict[str, Any]]], None], as_json: bool, timeout_s: float, **query: Value
+) -> NoReturn:
+    """Run a command that shows a list of the manager's, as it is or as `show` prints it."""
+
+    async def work(manager: Manager) -> None:
+        items = await manager.every(*path, **query)
+        print_json(items) if as_json else show(items)
+
+    finish(work, timeout_s)
 
 
 def ended(work: Callable[[], Awaitable[int | None]]) -> int:

@@ -8,8 +8,8 @@ from tidegate.cli.fleet.agents import Expires, Out, seconds
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.names import find_named
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Timeout, group
-from tidegate.cli.fleet.secrets import shown_once
-from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.secrets import room_for, shown_once
+from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
 
 token = group("Who may do what.")
@@ -24,12 +24,7 @@ def _roles(incomplete: str) -> list[str]:
 @token.command("list")
 def token_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Show the tokens; what they are made of is shown nowhere."""
-
-    async def work(manager: Manager) -> None:
-        items = await manager.every("tokens")
-        print_json(items) if as_json else _print(items)
-
-    finish(work, timeout_s)
+    show_all("tokens", show=_print, as_json=as_json, timeout_s=timeout_s)
 
 
 @token.command("create")
@@ -50,8 +45,9 @@ def token_create(
     async def work(manager: Manager) -> None:
         body = {"user": user, "role": role, "name": name or user, "expires_in": seconds(expires)}
         body = {key: value for key, value in body.items() if value is not None}
-        document = (await manager.write("POST", "tokens", body=body)).document
-        shown_once(document, out, as_json=as_json, what=f"for {user} ({role})")
+        with room_for(out) as file:
+            document = (await manager.write("POST", "tokens", body=body)).document
+            shown_once(document, file, as_json=as_json, what=f"for {user} ({role})", undo="token revoke")
 
     finish(work, timeout_s)
 

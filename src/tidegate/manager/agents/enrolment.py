@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, update
+from sqlalchemy import ColumnElement, and_, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.people.audit import Actor, record
@@ -61,10 +61,19 @@ async def make_enrolment(
     return NewEnrolment(id_, token_text(ENROLMENT, id_, secret), expires_at)
 
 
+def can_be_used(now: datetime) -> ColumnElement[bool]:
+    """Whether the token of a row of `enrolments` would let an agent in."""
+    return and_(_is_unspent(), enrolments.c.expires_at > now)
+
+
+def _is_unspent() -> ColumnElement[bool]:
+    return and_(enrolments.c.used_at.is_(None), enrolments.c.revoked_at.is_(None))
+
+
 async def withdraw_enrolment(conn: AsyncConnection, id_: int, by: Actor, now: datetime) -> bool:
     """Have a token let nobody in any more; whether it would have."""
-    unused = enrolments.c.used_at.is_(None), enrolments.c.revoked_at.is_(None)
-    done = await conn.execute(update(enrolments).where(enrolments.c.id == id_, *unused).values(revoked_at=now))
+    this = enrolments.c.id == id_, _is_unspent()
+    done = await conn.execute(update(enrolments).where(*this).values(revoked_at=now))
     if done.rowcount != 1:
         return False
     await record(conn, by, "enrolment.revoke", f"enrolment {id_}", now, after={"revoked": True})

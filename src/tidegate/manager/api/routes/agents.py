@@ -7,7 +7,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, Select, func, select
 
-from tidegate.manager.agents.enrolment import LASTS, make_enrolment, withdraw_enrolment
+from tidegate.manager.agents.enrolment import LASTS, can_be_used, make_enrolment, withdraw_enrolment
 from tidegate.manager.agents.revocation import revoke
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import ChangeHere, PartsHere
@@ -121,10 +121,19 @@ async def list_agents(
 
 
 @router.get("/agents/enrolments", dependencies=_AGENTS)
-async def list_enrolments(parts: PartsHere, paging: PagingHere) -> Page[EnrolmentOut]:
+async def list_enrolments(
+    parts: PartsHere,
+    paging: PagingHere,
+    *,
+    usable: Annotated[bool | None, Query(description="Only those that still let an agent in, or the others.")] = None,
+) -> Page[EnrolmentOut]:
     """List the one-time tokens, the newest first."""
+    statement = select(enrolments)
+    if usable is not None:
+        good = can_be_used(parts.clock())
+        statement = statement.where(good if usable else ~good)
     async with parts.db.read() as conn:
-        return page(await paging.rows(conn, select(enrolments), enrolments.c.id, newest_first=True), _enrolment)
+        return page(await paging.rows(conn, statement, enrolments.c.id, newest_first=True), _enrolment)
 
 
 @router.post("/agents/enrolments", status_code=201, dependencies=_AGENTS)
