@@ -18,7 +18,9 @@ def main() -> None:
         sys.exit(run_agent(arguments[2:], os.environ))
     from tidegate.cli.app import app  # noqa: PLC0415 - as above
     from tidegate.cli.bash_words import asked_by_bash, complete_for_bash  # noqa: PLC0415 - as above
+    from tidegate.cli.zsh_first import complete_at_first  # noqa: PLC0415 - as above
 
+    complete_at_first()
     if asked_by_bash(os.environ):
         complete_for_bash(lambda: app(prog_name="tidegate"))
     app(prog_name="tidegate")

@@ -215,7 +215,7 @@ def test_a_new_token_whose_answer_was_lost_is_to_be_revoked(run: Run, manager: F
     manager.faults.append(on("POST", "/tokens", answers(201, '{"id": 5, "user": "bob"}', "application/json")))
     ended = run("token", "create", "bob", "viewer")
     assert ended.code == 1
-    assert "revoke number 5" in ended.err
+    assert "`tidegate token revoke 5`" in ended.err
 
 
 def test_an_edit_that_somebody_else_was_quicker_with_is_refused(run: Run, manager: FakeManager) -> None:

@@ -1,13 +1,14 @@
-"""Completion: names that the manager has, in a real bash, and nothing where it does not answer."""
+"""Completion: names that the manager has, in real shells, and nothing where it does not answer."""
 
 import asyncio
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,19 @@ from tidegate.cli.fleet import complete
 ENTER, TAB = b"\n", b"\t"
 
 
-class Bash:
-    """An interactive bash with the program's completion."""
+class Shell:
+    """An interactive shell with the program's completion."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str], ready: Sequence[str], **more: str) -> None:
         self._main, terminal = pty.openpty()
         environ = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PS1": "ready> ",
             "TERM": "dumb",
+            **more,
         }
         self._process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile", "-i"],
+            command,
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -39,9 +41,10 @@ class Bash:
             start_new_session=True,
         )
         os.close(terminal)
-        self._type(b"bind 'set enable-bracketed-paste off'" + ENTER)
-        self._until("ready> ")
-        self._type(b'eval "$(tidegate --show-completion)"; echo loa""ded' + ENTER)
+        for line in ready:
+            self._until("ready> ")
+            self._type(line.encode() + ENTER)
+        self._type(b'echo loa""ded' + ENTER)
         self._until("loaded")
 
     def complete(self, begun: str, whole: str) -> str:
@@ -84,10 +87,25 @@ def drawn(written: str) -> str:
 
 
 @pytest.fixture
-def bash(as_user: object, manager: object) -> Iterator[Bash]:
+def bash(as_user: object, manager: object) -> Iterator[Shell]:
     assert as_user
     assert manager
-    one = Bash()
+    quiet = "bind 'set enable-bracketed-paste off'"
+    one = Shell(["bash", "--norc", "--noprofile", "-i"], [quiet, 'eval "$(tidegate --show-completion)"'])
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def zsh(as_user: object, manager: object, tmp_path: Path) -> Iterator[Shell]:
+    """One that was started after `tidegate --install-completion`."""
+    assert as_user
+    assert manager
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not here")
+    (tmp_path / ".zfunc").mkdir()
+    installed = "fpath+=~/.zfunc; tidegate --show-completion > ~/.zfunc/_tidegate"
+    one = Shell(["zsh", "-f", "-i"], [installed, "autoload -Uz compinit; compinit -u"], HOME=str(tmp_path))
     yield one
     one.close()
 
@@ -106,8 +124,38 @@ def bash(as_user: object, manager: object) -> Iterator[Bash]:
         ("tidegate rollout wat", "rollout watch "),
     ],
 )
-def test_bash_completes_names(bash: Bash, begun: str, whole: str) -> None:
+def test_bash_completes_names(bash: Shell, begun: str, whole: str) -> None:
     assert whole in bash.complete(begun, whole)
+
+
+@pytest.mark.parametrize(
+    ("begun", "whole"),
+    [
+        ("tidegate targets show autonomy@ber", "show autonomy@berlin1/orchestrator "),
+        ("tidegate targets --channel nginx:", "--channel nginx:1 "),
+        ("tidegate rollout wat", "rollout watch "),
+    ],
+)
+def test_zsh_completes_names_at_the_first_tab(zsh: Shell, begun: str, whole: str) -> None:
+    assert whole in zsh.complete(begun, whole)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not here")
+@pytest.mark.usefixtures("as_user", "manager")
+@pytest.mark.parametrize(
+    ("begun", "whole"),
+    [
+        ("tidegate targets show autonomy@ber", "autonomy@berlin1/orchestrator"),
+        ("tidegate targets --channel nginx:", "nginx:1"),
+        ("tidegate rollout wat", "watch"),
+    ],
+)
+def test_fish_completes_names(tmp_path: Path, begun: str, whole: str) -> None:
+    asked = f"tidegate --show-completion | source; complete --do-complete '{begun}'"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = os.environ | {"PATH": path, "HOME": str(tmp_path)}
+    told = subprocess.run(["fish", "--no-config", "-c", asked], env=environ, capture_output=True, text=True, check=True)
+    assert whole in told.stdout.split()
 
 
 @pytest.mark.parametrize(
