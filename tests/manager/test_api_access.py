@@ -23,6 +23,7 @@ OPEN = {
     "/healthz",
     "/readyz",
     "/openapi.json",
+    "/api/v1/docs",
 }
 """What answers without a token. Whoever adds to this says here why: none of these tells or changes what matters."""
 OWN_AUTHENTICATION = ("/api/v1/agent/", "/api/v1/webhooks/")

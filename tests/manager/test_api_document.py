@@ -1,11 +1,17 @@
-"""The OpenAPI document is complete."""
+"""The OpenAPI document is complete, and can be read."""
 
+import base64
+import hashlib
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.manager import People
 
 from tidegate.manager.api.app import create_app
+from tidegate.manager.api.reading import page
 from tidegate.manager.parts import make_parts
 from tidegate.manager.settings import load_manager_settings
 
@@ -85,3 +91,36 @@ def test_every_write_takes_an_idempotency_key_and_every_edit_an_if_match(documen
 def test_names_of_operations_are_each_used_once(document: dict[str, Any]) -> None:
     names = [one["operationId"] for _, one in operations(document)]
     assert len(names) == len(set(names))
+
+
+def test_the_page_for_people_has_every_operation_and_every_document(document: dict[str, Any]) -> None:
+    shown = page(document)
+    for name, _ in operations(document):
+        assert f"<code>{name}</code>" in shown, name
+    for name in document["components"]["schemas"]:
+        assert f"<code>{name}</code>" in shown, name
+
+
+def test_every_link_of_the_page_for_people_leads_to_a_place_in_it(document: dict[str, Any]) -> None:
+    shown = page(document)
+    links, places = re.findall(r'href="([^"]*)"', shown), re.findall(r'id="([^"]*)"', shown)
+    assert len(links) > 100
+    assert {link.removeprefix("#") for link in links} <= set(places)
+    assert len(places) == len(set(places))
+
+
+def test_nothing_in_the_document_is_markup_on_the_page_for_people(document: dict[str, Any]) -> None:
+    strange = json.loads(json.dumps(document).replace("Its number", "<script>x"))
+    shown = page(strange)
+    assert "&lt;script&gt;x" in shown
+    assert "<script" not in shown
+
+
+async def test_the_page_for_people_may_load_nothing(people: People) -> None:
+    answer = await people.nobody.get("/docs")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "GET /api/v1/agents" in answer.text
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    (style,) = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+    assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in policy
