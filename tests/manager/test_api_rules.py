@@ -24,7 +24,8 @@ async def told(db: Database) -> list[tuple[Any, ...]]:
     """Action, subject, before and after of each audit entry; the feed has the same actions."""
     async with db.read() as conn:
         entries = (await conn.execute(select(schema.audit).order_by(schema.audit.c.number))).all()
-        events = (await conn.execute(select(schema.feed).order_by(schema.feed.c.number))).all()
+        but_alerts = schema.feed.c.kind.not_like("alert.%")  # which the manager may open meanwhile, by itself
+        events = (await conn.execute(select(schema.feed).where(but_alerts).order_by(schema.feed.c.number))).all()
     assert [(one.kind, one.subject) for one in events] == [(one.action, one.subject) for one in entries]
     return [(one.actor, one.source, one.action, one.subject, one.before, one.after) for one in entries]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
+from tests.support import loops
 from tests.support.fleet_routes import ROLE, USER, Refused, Routes, problem
 from tests.support.fleet_state import FleetState
 from tests.support.web_server import WebServer
@@ -54,9 +55,7 @@ class FakeManager:
 
     def __exit__(self, *_: object) -> None:
         self.run(self._server.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        loops.end(self._loop, self._thread)
 
     @property
     def url(self) -> str:

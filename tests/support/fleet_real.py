@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import insert, update
-from tests.support import databases
+from tests.support import databases, loops
 from tests.support.fleet_state import QUICK, digest_of, now
 from tests.support.manager import Manager, serving
 from tests.support.simulated_agents import Say, SimulatedAgent
@@ -212,9 +212,7 @@ def real_world(template: Path, folder: Path) -> Iterator[RealWorld]:
             finally:
                 world.close()
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        loops.end(loop, thread)
         structlog.reset_defaults()
 
 

@@ -1,6 +1,7 @@
 """A manager that answers over HTTP, in a thread of its own, and people who ask it."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import aiohttp
 from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from tests.support import loops
 
 from tidegate.manager.parts import Parts, make_parts, now
 from tidegate.manager.people.roles import Role
@@ -83,6 +85,7 @@ def serving(database_url: str, folder: Path, **environ: str) -> Iterator[Manager
             ready.set()
             await run(parts, sock)
             await parts.db.close()
+            await loops.let_go()
 
         thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
         thread.start()
@@ -92,9 +95,14 @@ def serving(database_url: str, folder: Path, **environ: str) -> Iterator[Manager
             scheme = "http" if settings.tls_cert is None else "https"
             yield Manager(f"{scheme}://127.0.0.1:{sock.getsockname()[1]}", parts, database_url)
         finally:
-            loop.call_soon_threadsafe(parts.stopping.set)
+            asyncio.run_coroutine_threadsafe(_end(parts, sock), loop)
             thread.join(20)
             assert not thread.is_alive()
+
+
+async def _end(parts: Parts, sock: socket.socket) -> None:
+    await loops.accept_no_more(sock)
+    parts.stopping.set()
 
 
 async def empty(db: Database) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
+from tests.support.loops import accept_no_more
 
 from tidegate.domain.assignment import Assignment
 from tidegate.manager.agents import outbox, revocation
@@ -66,13 +67,14 @@ class RealManager:
         await migrate(self._parts.db)
         stack = contextlib.ExitStack()
         sock = stack.enter_context(listening("127.0.0.1", self.port))
-        self.port = sock.getsockname()[1]
+        self.port, self._socket = sock.getsockname()[1], sock
         self._task = asyncio.create_task(run(self._parts, sock, work=[self.link]))
         self._task.add_done_callback(lambda _: stack.close())
 
     async def stop(self) -> None:
         """End as it is told to."""
-        if self._task is not None:
+        if self._task is not None and self._socket is not None:
+            await accept_no_more(self._socket)
             self.parts.stopping.set()
             await self._task
             await self.parts.db.close()

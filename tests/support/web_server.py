@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp.test_utils import TestServer, get_port_socket
+from tests.support.loops import accept_no_more
 
 if TYPE_CHECKING:
     import socket
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 class WebServer(TestServer):
     """aiohttp's, on a free port of 127.0.0.1, that may be closed while somebody is connecting.
 
-    asyncio loses a connection that it has accepted but not yet attached to its server when that is closed. An engine
-    connects when it likes; so nothing more is accepted first, and what was is attached.
+    An engine connects when it likes; so nothing more is accepted first (`accept_no_more`).
     """
 
     __test__ = False
@@ -33,7 +32,5 @@ class WebServer(TestServer):
     async def close(self) -> None:
         """Close it, and every connection; once more does nothing."""
         if self._listening is not None and self._listening.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._listening.fileno())
-            for _turn in range(3):
-                await asyncio.sleep(0)
+            await accept_no_more(self._listening)
         await super().close()
