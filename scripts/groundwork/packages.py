@@ -48,6 +48,8 @@ POSTGRES_TOOLS = {
     "libldap-2.5-0": "/usr/lib/*/libldap-2.5.so.0",
     "libgssapi-krb5-2": "/usr/lib/*/libgssapi_krb5.so.2",
 }
+# Shells in which names are completed; bash is everywhere.
+SHELLS = {"zsh": "/usr/bin/zsh", "fish": "/usr/bin/fish"}
 COMPILER = ["gcc", "libc6-dev"]
 _PT_INTERP = 3
 
@@ -62,6 +64,7 @@ def install(releases: list[str]) -> None:
             _unpack(release, UNPACKED[release], release=release)
         _unpack_cosign()
         _unpack_postgres()
+        _install_shells()
         _compile_app()
 
 
@@ -80,6 +83,7 @@ def install_for_existing_engine() -> None:
         if is_debian() and not find("usr/bin/cosign"):
             _unpack_cosign()
         _unpack_postgres()
+        _install_shells()
         _compile_app()
 
 
@@ -88,6 +92,12 @@ def _unpack_postgres() -> None:
     if is_debian() and _codename() == "bookworm" and (os.geteuid() == 0 or not _missing(POSTGRES_TOOLS)):
         _install_tools(POSTGRES_TOOLS)
         _unpack("postgres", POSTGRES)
+
+
+def _install_shells() -> None:
+    """Have the shells, where that needs nobody's help; only the tests of completion need them."""
+    if is_debian() and os.geteuid() == 0:
+        _install_tools(SHELLS)
 
 
 def _unpack_cosign() -> None:

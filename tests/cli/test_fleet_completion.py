@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.support.absent import cannot
 from tests.support.fleet_fake import FakeManager, answers, on
 from tests.support.fleet_world import World
 
@@ -102,7 +103,7 @@ def zsh(as_user: object, manager: object, tmp_path: Path) -> Iterator[Shell]:
     assert as_user
     assert manager
     if shutil.which("zsh") is None:
-        pytest.skip("zsh is not here")
+        cannot("zsh is not here")
     (tmp_path / ".zfunc").mkdir()
     installed = "fpath+=~/.zfunc; tidegate --show-completion > ~/.zfunc/_tidegate"
     one = Shell(["zsh", "-f", "-i"], [installed, "autoload -Uz compinit; compinit -u"], HOME=str(tmp_path))
@@ -140,7 +141,6 @@ def test_zsh_completes_names_at_the_first_tab(zsh: Shell, begun: str, whole: str
     assert whole in zsh.complete(begun, whole)
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not here")
 @pytest.mark.usefixtures("as_user", "manager")
 @pytest.mark.parametrize(
     ("begun", "whole"),
@@ -151,6 +151,8 @@ def test_zsh_completes_names_at_the_first_tab(zsh: Shell, begun: str, whole: str
     ],
 )
 def test_fish_completes_names(tmp_path: Path, begun: str, whole: str) -> None:
+    if shutil.which("fish") is None:
+        cannot("fish is not here")
     asked = f"tidegate --show-completion | source; complete --do-complete '{begun}'"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = os.environ | {"PATH": path, "HOME": str(tmp_path)}
