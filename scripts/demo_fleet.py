@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -253,13 +254,21 @@ def _says(person: programs.Person, *words: str, quiet: bool = False) -> str:
 
 
 def _shown(who: str, *words: str) -> None:
-    print(f"          {who}$ tidegate {shlex.join(words)}", flush=True)
+    print(f"{'':{programs.INDENT}}{who}$ tidegate {shlex.join(words)}", flush=True)
 
 
 def _print(text: str) -> None:
     for line in text.splitlines():
-        if line.strip():
-            print(f"          {line.rstrip()}", flush=True)
+        for part in textwrap.wrap(
+            line,
+            programs.width(),
+            subsequent_indent="  ",
+            drop_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            if part.strip():
+                print(f"{'':{programs.INDENT}}{part.rstrip()}", flush=True)
 
 
 def _keep(manager: programs.ManagerProgram, ann: programs.Person, bob: programs.Person) -> None:

@@ -6,6 +6,7 @@ A private engine ends with its ground, so the ground goes on in the background, 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,12 @@ def begin(words: list[str]) -> int:
     with LOG.open("wb") as output:
         command = [sys.executable, _GROUND, "run", *words, "--", *fleet]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=os.environ | {"COLUMNS": str(shutil.get_terminal_size().columns)},  # of whom it is shown to
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     PID.write_text(str(process.pid), encoding="utf-8")
     with LOG.open(encoding="utf-8", errors="replace") as told:
@@ -49,6 +55,7 @@ def end() -> None:
     deadline = time.monotonic() + _END_LIMIT_S
     while _is_it(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
+    print(f"The demo that was left running {'is still ending' if _is_it(pid) else 'has ended'}.")
 
 
 def _running() -> int | None:

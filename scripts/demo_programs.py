@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from groundwork.registry import free_port
 
 TIDEGATE = [sys.executable, "-m", "tidegate"]
 START_LIMIT_S = 60.0
+INDENT = 10
+_LEAST_WIDTH = 40
 
 
 class ProgramError(Exception):
@@ -120,7 +123,8 @@ class Person:
 
     @property
     def _login(self) -> dict[str, str]:
-        return {"TIDEGATE_MANAGER_URL": self.url, "TIDEGATE_TOKEN_FILE": str(self.token_file)}
+        login = {"TIDEGATE_MANAGER_URL": self.url, "TIDEGATE_TOKEN_FILE": str(self.token_file)}
+        return login | {"COLUMNS": str(width())}
 
 
 def agent_program(folder: Path, name: str, *words: str, manager: str, enrol_token: Path, **more: str) -> Program:
@@ -133,6 +137,11 @@ def agent_program(folder: Path, name: str, *words: str, manager: str, enrol_toke
         **more,
     }
     return Program(["agent", "run", *words], environ, folder / f"{name}.log")
+
+
+def width() -> int:
+    """How many columns of the terminal are left for what a command printed, which is told indented."""
+    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns - INDENT)
 
 
 @contextlib.contextmanager

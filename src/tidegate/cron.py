@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+_SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 def occurrences(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
     """The instants strictly after `start` (which carries a time zone), in UTC and ascending.
@@ -29,6 +31,11 @@ def occurrences(cron: str, zone: str, start: datetime) -> Iterator[datetime]:
         if moment > after:
             after = moment
             yield moment
+
+
+def ever_occurs(cron: str, zone: str) -> bool:
+    """Whether a vetted expression has any occurrence: the 30th of February has none."""
+    return next(occurrences(cron, zone, _SOME_DAY), None) is not None
 
 
 class _FromMidnight(CronSim):

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -301,3 +302,66 @@ def test_a_managers_own_authority_is_trusted_where_its_file_is_named(
         assert run("targets").code == 0
     monkeypatch.setenv("TIDEGATE_MANAGER_CA", str(tmp_path / "none"))
     assert run("targets").code == 2
+
+
+@pytest.mark.usefixtures("manager")
+def test_https_of_what_speaks_http_is_told_so_and_not_as_a_certificate(
+    run: Run, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGATE_MANAGER_URL", manager.url.replace("http:", "https:"))
+    ended = run("targets")
+    assert ended.code == 3
+    assert "does not answer with TLS" in ended.err
+    assert "certificate" not in ended.err
+
+
+def test_where_in_a_body_a_value_was_is_not_told_to_who_wrote_a_command(run: Run, manager: FakeManager) -> None:
+    errors = [{"field": "body.user", "message": "it takes letters"}]
+    problem = {"detail": "body.user: it takes letters", "errors": errors, "status": 422}
+    manager.faults.append(answers(422, json.dumps(problem), PROBLEM))
+    assert run("targets").err == "tidegate: user: it takes letters\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["clusters", "show", "zzz"], "`tidegate clusters` lists them."),
+        (["channels", "show", "zzz"], "`tidegate channels` lists them."),
+        (["quarantine", "add", "0a35"], "six or more digits"),
+        (["quarantine", "release", "0a35"], "six or more digits"),
+        (["agents", "revoke", "zzz"], "`tidegate agents` lists them."),
+        (["window", "remove", "zzz"], "`tidegate window list` lists them."),
+    ],
+)
+def test_a_name_that_nothing_is_near_to_is_told_with_where_to_look(
+    run: Run, world: World, words: list[str], told: str
+) -> None:
+    assert world
+    ended = run(*words)
+    assert ended.code == 1
+    assert told in ended.err
+
+
+def _program(stdout: int, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tidegate", *words], stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.usefixtures("manager", "run")
+@pytest.mark.parametrize("words", [["targets"], ["targets", "--json"], ["--help"]], ids=" ".join)
+def test_an_output_that_is_full_is_told_in_a_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full, _program(full.fileno(), *words) as ended:
+        assert ended.stderr
+        assert ended.stderr.read() == "tidegate: the output cannot be written: No space left on device.\n"
+    assert ended.returncode == 1
+
+
+def test_an_interruption_before_a_command_has_begun_leaves_no_traceback(tmp_path: Path) -> None:
+    # as a library that is imported would be interrupted
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise KeyboardInterrupt\n")
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "tidegate", "targets"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "")

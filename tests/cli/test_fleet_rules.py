@@ -83,6 +83,13 @@ def test_a_freeze_lasts_to_the_end_of_its_last_day_in_its_zone(run: Run) -> None
     assert one["scope"] == {"channels": [], "clusters": [], "labels": {"ring": "early"}}
 
 
+def test_a_freeze_that_is_over_already_is_told(run: Run) -> None:
+    ended = run("freeze", "add", "typo", "--from", "2020-12-20", "--to", "2021-01-03", "--reason", "holidays")
+    assert ended.code == 0
+    assert "over" in ended.out
+    assert "over" not in run("freeze", "add", "incident", "--for", "2h").out
+
+
 def test_a_freeze_begins_now_where_only_its_length_is_told(run: Run) -> None:
     assert run("freeze", "add", "incident", "--for", "2h", "--reason", "database").code == 0
     assert "database" in run("freeze").out

@@ -111,6 +111,26 @@ async def test_a_scope_of_what_is_not_there_is_refused(people: People, manager_d
     }
 
 
+async def test_a_window_that_never_opens_is_refused(people: People, manager_db: Database) -> None:
+    fleet = await ManagerFleet(manager_db).settle(1)
+    for never in ("0 2 30 2 * 4h", "0 2 31 4,6 * 4h"):
+        by_itself = await people.operator.post("/windows", WINDOW | {"window": never})
+        in_policy = await people.admin(
+            "PUT", f"/policies/{fleet.channel}", {"windows": [never]}, headers={"If-Match": "*"}
+        )
+        for answer in (by_itself, in_policy):
+            assert (answer.status, answer.json["code"]) == (422, "invalid")
+            assert "never opens" in answer.json["detail"]
+    assert (await people.operator.post("/windows", WINDOW | {"window": "0 2 29 2 * 4h"})).status == 201
+
+
+async def test_a_name_that_cannot_be_is_refused_in_words(people: People) -> None:
+    answer = await people.admin.post("/tokens", {"user": "b\u00f6b", "role": "viewer"})
+    assert answer.status == 422
+    assert "letters, digits" in answer.json["detail"]
+    assert "^[" not in answer.text
+
+
 async def test_two_windows_of_one_name_are_refused(people: People) -> None:
     await people.operator.post("/windows", WINDOW)
     answer = await people.operator.post("/windows", WINDOW)

@@ -216,3 +216,11 @@ async def test_replicas_that_start_at_once_migrate_once(postgres_server: str) ->
         assert sorted(before for before, _ in ran)[:2] == ["", ran[0][1]]
         for one in replicas:
             await one.close()
+
+
+async def test_a_file_that_is_no_database_is_told_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "tidegate.db").write_bytes(b"what a disk gave back" * 500)
+    db = Database.at(f"sqlite:///{tmp_path}/tidegate.db")
+    with pytest.raises(StoreError, match=r"is none .* restore the backup"):
+        await migrate(db)
+    await db.close()

@@ -42,6 +42,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Runs `tidegate` with these arguments: exit code, output and error output."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # tests that are run side by side have it
 
     def run(*arguments: str) -> tuple[int, str, str]:
         structlog.reset_defaults()

@@ -27,7 +27,9 @@ def test_what_is_not_a_demo_is_left_alone_and_the_note_of_it_is_gone(told: str) 
     assert not demo_kept.PID.exists()
 
 
-def test_one_that_was_left_running_is_ended_and_what_it_told_is_gone(files: Path) -> None:
+def test_one_that_was_left_running_is_ended_and_what_it_told_is_gone(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = "import time; print(flush=True); time.sleep(60)"
     words = [sys.executable, "-c", code, demo_kept._GROUND]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
@@ -37,4 +39,5 @@ def test_one_that_was_left_running_is_ended_and_what_it_told_is_gone(files: Path
         demo_kept.LOG.write_text("ann (admin): a token", encoding="utf-8")
         demo_kept.end()
         assert process.wait(10) == -15
+    assert "has ended" in capsys.readouterr().out
     assert list(files.iterdir()) == []

@@ -1,6 +1,7 @@
 """Tables for people, JSON for programs."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -152,7 +153,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color:
     `no_color` None: as the environment's NO_COLOR says.
     """
     console = Console(no_color=no_color)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH_OF_A_FILE
     cells = [[_text(cell) for cell in row] for row in rows]
     if not cells:

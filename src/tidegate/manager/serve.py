@@ -22,6 +22,7 @@ from tidegate.manager.services import services
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.migrate import migrate
 from tidegate.manager.supervision import at_work
+from tidegate.manager.wire import Connection
 
 _BACKLOG = 4096
 _KEEP_ALIVE_S = 75
@@ -122,7 +123,7 @@ def _config(parts: Parts) -> uvicorn.Config:
     settings = parts.settings
     return uvicorn.Config(
         create_app(parts),
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

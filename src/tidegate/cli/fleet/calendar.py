@@ -133,8 +133,9 @@ def freeze_add(
             "scope": await read_scope(manager, channels, clusters, labels),
         }
         document = (await manager.write("POST", "freezes", body=body)).document
-        until = short_time(document["ends_at"])
-        print_json(document) if as_json else say(f"Freeze {document['id']}: {name}, until {until} UTC")
+        until = f"until {short_time(document['ends_at'])} UTC"
+        over = "" if last > datetime.now(UTC) else "; that is over, so it holds nothing back"
+        print_json(document) if as_json else say(f"Freeze {document['id']}: {name}, {until}{over}")
 
     finish(work, timeout_s)
 

@@ -158,7 +158,10 @@ class Manager:
                 if _worth_another_try(request, response.status, problem):
                     raise _AgainError(problem, _seconds(response.headers.get("Retry-After")))
                 raise problem
-        except aiohttp.ClientSSLError as error:
+        except aiohttp.ClientConnectorSSLError as error:
+            why = f"{self.url} does not answer with TLS ({_reason(error)}); is its address written http://?"
+            raise NotReachableError(why) from error
+        except aiohttp.ClientConnectorCertificateError as error:
             why = f"{self.url} shows a certificate that is not trusted here; {CA_VARIABLE} names its authority's file."
             raise NotReachableError(why) from error
         except _BROKEN as error:
@@ -261,6 +264,10 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
         if len(data) > _MOST_BYTES:
             raise NoManagerError(f"The answer is larger than {_MOST_BYTES // 2**20} MiB.")
     return bytes(data)
+
+
+def _reason(error: aiohttp.ClientConnectorSSLError) -> str:
+    return str(getattr(error.os_error, "reason", None) or error.os_error).lower().replace("_", " ")
 
 
 def _seconds(header: str | None) -> float:

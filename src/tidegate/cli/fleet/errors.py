@@ -64,9 +64,12 @@ class NotAllowedError(ProblemError):
 
 def _told(status: int, problem: Mapping[str, Any]) -> list[str]:
     """What is wrong, then each field at fault, then what is accepted."""
-    lines = [str(problem.get("detail") or problem.get("title") or f"The manager refused with HTTP status {status}.")]
+    detail = str(problem.get("detail") or problem.get("title") or f"The manager refused with HTTP status {status}.")
     errors = problem.get("errors")
     faults = [one for one in errors if isinstance(one, Mapping)] if isinstance(errors, list) else []
+    for one in faults:  # where in a request's body it is means nothing to who wrote a command
+        detail = detail.replace(f"{one.get('field')}: ", f"{_field(one)}: ")
+    lines = [detail]
     lines += [f"  {_field(one)}: {one.get('message', '')}" for one in faults if str(one.get("message")) not in lines[0]]
     accepted = problem.get("accepted")
     if accepted:

@@ -11,6 +11,17 @@ from tidegate.domain.reference import DEFAULT_TAG, InvalidReferenceError, parse_
 _NEAR: Final = 0.6
 _SUGGESTED: Final = 3
 _LEAST_DIGITS: Final = 6
+_LISTS: Final = {
+    "target": "`tidegate targets` lists them.",
+    "cluster": "`tidegate clusters` lists them.",
+    "channel": "`tidegate channels` lists them.",
+    "release": "It is named by its version, its digest, or six or more digits of that; `tidegate releases` lists them.",
+    "entry in quarantine": "It is named by its id, or six or more digits of its digest (`tidegate quarantine list`).",
+    "agent": "`tidegate agents` lists them.",
+    "token": "`tidegate token list` lists them.",
+    "window": "`tidegate window list` lists them.",
+    "freeze": "`tidegate freeze list` lists them.",
+}
 _HEX: Final = frozenset("0123456789abcdef")
 T = TypeVar("T")
 Spelling = Callable[[T], str]
@@ -75,8 +86,8 @@ def channel_name(word: str) -> str:
 def missing(kind: str, word: str, known: Iterable[str]) -> NoSuchNameError:
     """That nothing has this name, and which names are near it."""
     close = get_close_matches(word, sorted(set(known)), n=_SUGGESTED, cutoff=_NEAR)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    return NoSuchNameError(f"There is no {kind} {word!r}.{hint}")
+    hint = f"Did you mean {' or '.join(close)}?" if close else _LISTS.get(kind, "")
+    return NoSuchNameError(f"There is no {kind} {word!r}. {hint}".rstrip())
 
 
 def _find(kind: str, word: str, things: Sequence[T], *spellings: Spelling[T]) -> T:

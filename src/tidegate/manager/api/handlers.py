@@ -12,11 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from tidegate.manager.api.models import DIGEST, LABEL_NAME
 from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Fault, Problem, response
+from tidegate.manager.people.names import NAME, NAME_TAKES
 from tidegate.manager.store.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 _PHRASES = {"missing": "it is missing", "extra_forbidden": "it is not known"}
+_TAKES = {
+    NAME: NAME_TAKES,
+    LABEL_NAME: "a label's name: 1 to 63 letters, digits, and . _ / -, beginning with a letter or digit",
+    DIGEST: "a digest in full: sha256: and 64 hexadecimal digits",
+}
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -44,6 +51,9 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 def _fault(one: Any) -> Fault:
     message = _PHRASES.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
+    pattern = one.get("ctx", {}).get("pattern")
+    if pattern in _TAKES:
+        message = f"it takes {_TAKES[pattern]}"
     return Fault(".".join(str(part) for part in one["loc"]), message)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,10 @@ def _faults() -> Any:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable(error) from error
+        if type(error.orig) is sqlite3.DatabaseError:  # its subclasses are of other faults
+            raise StoreUnavailableError(
+                f"the database is damaged, or is none ({error.orig}); nothing was changed: restore the backup of it"
+            ) from error
         raise
 
 

@@ -6,15 +6,18 @@ from fastapi import Body, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, select
 
+from tidegate.cron import ever_occurs
 from tidegate.domain.channel_policy import ChannelPolicyError, read_channel_policy, write_channel_policy
+from tidegate.domain.windows import parse_window
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import ChangeHere, PartsHere
 from tidegate.manager.api.etag import EditionHere, set_etag
 from tidegate.manager.api.models import Id, Ref
 from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.policy_model import POLICY_SCHEMA, PolicyOut
-from tidegate.manager.api.problems import INVALID, Fault, Problem
+from tidegate.manager.api.problems import INVALID, Fault, Problem, invalid
 from tidegate.manager.api.router import router as make_router
+from tidegate.manager.api.routes.windows import NEVER
 from tidegate.manager.api.rows import held_row, read_row, write_row
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.rollouts.anew import rules_changed
@@ -77,7 +80,12 @@ async def replace_policy(
 
 def _read(given: dict[str, Any]) -> dict[str, Any]:
     try:
-        return write_channel_policy(read_channel_policy(given))
+        policy = read_channel_policy(given)
     except ChannelPolicyError as error:
         faults = [Fault(f"body.{name}", why) for name, why in error.faults.items()]
         raise Problem(INVALID, "invalid", f"The policy cannot be used: {error}.", errors=faults) from error
+    for text in policy.windows:
+        window = parse_window(text)
+        if not ever_occurs(window.cron, window.zone):
+            raise invalid("body.windows", NEVER.format(text))
+    return write_channel_policy(policy)

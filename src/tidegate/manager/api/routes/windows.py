@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import AfterValidator, Field, StringConstraints
 
+from tidegate.cron import ever_occurs
 from tidegate.domain.windows import WindowError, parse_window
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import ChangeHere, PartsHere
@@ -17,15 +18,19 @@ from tidegate.manager.people.roles import Permission
 from tidegate.manager.store.schema import windows
 
 router = make_router("windows")
+NEVER = "the window {!r} never opens: none of its months has such a day"
 _READ = [needs(Permission.READ)]
 _OPERATE = [needs(Permission.OPERATE)]
 
 
 def _window(text: str) -> str:
     try:
-        return str(parse_window(text))
+        window = parse_window(text)
     except (WindowError, OverflowError) as error:
         raise ValueError(str(error)) from error
+    if not ever_occurs(window.cron, window.zone):
+        raise ValueError(NEVER.format(text))
+    return str(window)
 
 
 class WindowIn(RuleIn):
