@@ -137,7 +137,8 @@ class RealWorld:
     def close(self) -> None:
         """End the agents; none was told what no manager may tell. Who was cut off is told so."""
         self._run(_ended(self._tasks))
-        assert [fault for fault in self._agents.record.faults if "revoked" not in fault] == []
+        faults = [fault for fault in self._agents.record.faults if "revoked" not in fault]
+        assert not faults, faults
 
     def _is_still(self, rollout: dict[str, Any]) -> bool:
         counts = rollout["counts"]

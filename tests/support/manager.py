@@ -19,6 +19,7 @@ from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import make_token
 from tidegate.manager.serve import listening, run
 from tidegate.manager.settings import load_manager_settings
+from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import counters, metadata
@@ -126,7 +127,8 @@ async def _empty(db: Database) -> None:
             for table in gone:
                 await conn.execute(delete(table))
             await conn.execute(text("DELETE FROM sqlite_sequence"))
-        await conn.execute(update(counters).values(value=0))
+        await conn.execute(update(counters).where(counters.c.name != "world").values(value=0))
+        await change_world(conn)  # what is decided now, of a rollout that had the number of one to come, does not count
 
 
 async def token(conn: AsyncConnection, role: Role, user: str = "", **more: Any) -> str:

@@ -37,6 +37,8 @@ _ANSWER_S = 60.0
 _OK = 200
 _AWAY = {408, 425, 429, 500, 502, 503, 504}
 _AT_ONCE_S = 0.5
+_Place = tuple[str, int]
+"""A target, and a generation of its assignments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +130,10 @@ class SimulatedAgent:
         self._queue: list[Event] = []
         self._more = asyncio.Event()
         self._line = Line(*random.choice(world.managers))
-        self._accepted: dict[int, Assignment] = {}
-        self._withdrawn: set[int] = set()
-        self._begun: set[int] = set()
-        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._accepted: dict[_Place, Assignment] = {}
+        self._withdrawn: set[_Place] = set()
+        self._begun: set[_Place] = set()
+        self._busy: dict[_Place, asyncio.Task[None]] = {}
 
     @property
     def untold(self) -> int:
@@ -285,36 +287,38 @@ class SimulatedAgent:
                 if self._world.record.assignment(self.name, self.id, self.runs, item.seq, it):
                     self._accept(it)
             case Withdraw() as it if it.agent == self.id:
-                self._withdraw(it.generation)
+                self._withdraw((it.target, it.generation))
             case Pin() as it if it.agent == self.id:
                 self.manager_key = it.key
             case strange:
                 self._world.record.fault(f"foreign: {self.name} got {strange}")
 
     def _accept(self, it: Assignment) -> None:
-        if any(not task.done() for task in self._busy.values()):
-            self._world.record.fault(f"two at once: {self.name} got {it.id} (generation {it.generation}) amid another")
-        self._accepted[it.generation] = it
-        self._busy[it.generation] = asyncio.create_task(self._carry_out(it))
+        amid = [of for (target, of), task in self._busy.items() if target == it.target and not task.done()]
+        if amid:
+            what = f"{it.target} of generation {it.generation}"
+            self._world.record.fault(f"two at once: {self.name} got {it.id} ({what}) amid those of {amid}")
+        self._accepted[it.target, it.generation] = it
+        self._busy[it.target, it.generation] = asyncio.create_task(self._carry_out(it))
 
     async def _carry_out(self, it: Assignment) -> None:
         await self._world.may_begin.wait()
         for say in self._world.script(self.name, it):
             await asyncio.sleep(say.after_s)
-            if it.generation in self._withdrawn:
+            if (it.target, it.generation) in self._withdrawn:
                 return
             if say.outcome is not Outcome.BUSY:
-                self._begun.add(it.generation)
+                self._begun.add((it.target, it.generation))
             self._report(it, say.outcome, say.reason, blame=say.blame)
             if say.outcome is Outcome.HEALTHY:
                 self.runs[it.target] = it.digest
                 self.tell(self.inventory())
 
-    def _withdraw(self, generation: int) -> None:
-        it = self._accepted.get(generation)
-        if it is not None and generation not in self._begun | self._withdrawn:
-            self._withdrawn.add(generation)
-            self._busy[generation].cancel()
+    def _withdraw(self, place: _Place) -> None:
+        it = self._accepted.get(place)
+        if it is not None and place not in self._begun | self._withdrawn:
+            self._withdrawn.add(place)
+            self._busy[place].cancel()
             self._report(it, Outcome.WITHDRAWN)
 
     def _report(self, it: Assignment, outcome: Outcome, reason: str = "", *, blame: bool = False) -> None:
