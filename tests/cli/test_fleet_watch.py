@@ -20,6 +20,7 @@ from tests.support.waiting import wait_for
 
 from tidegate.cli.fleet import watch
 from tidegate.cli.fleet.model import read_rollout
+from tidegate.cli.fleet.rollout import facts
 from tidegate.cli.fleet.sse import FeedEvent
 from tidegate.cli.fleet.watch import Pace, concerns
 from tidegate.cli.fleet.watch_view import state_line, wave_state
@@ -222,6 +223,13 @@ def _all(terminal: int) -> str:
 )
 def test_an_event_of_another_rollout_is_no_reason_to_look(data: str, about: bool) -> None:
     assert concerns(FeedEvent("1", "x", data), 7) is about
+
+
+def test_what_a_rollout_waits_for_is_said_where_its_state_is() -> None:
+    held = 'frozen until 2026-12-27 08:00 UTC by "year end": accounts are closed'
+    one = read_rollout({"id": 7, "state": "scheduled", "reason": "approved by bob", "waits_for": held})
+    assert state_line(one) == f"scheduled: {held}"
+    assert ("waits", held) in facts(one)
 
 
 def test_a_wave_that_soaks_says_until_when() -> None:

@@ -46,6 +46,16 @@ async def test_a_windows_life_is_in_the_audit_log_with_before_and_after(people: 
     assert await world(manager_db) == 3
 
 
+async def test_a_freezes_reason_is_kept_shown_and_audited(people: People, manager_db: Database) -> None:
+    made = await people.operator.post("/freezes", FREEZE | {"reason": "accounts are closed"})
+    path = f"/freezes/{made.json['id']}"
+    await people.operator("PUT", path, FREEZE | {"reason": "stocktaking"}, headers={"If-Match": '"1"'})
+    assert (await people.viewer.get(path)).json["reason"] == "stocktaking"
+    assert [one["reason"] for one in (await people.viewer.get("/freezes")).json["items"]] == ["stocktaking"]
+    _, (*_, before, after) = await told(manager_db)
+    assert (before["reason"], after["reason"]) == ("accounts are closed", "stocktaking")
+
+
 async def test_a_rollout_that_waits_is_decided_anew_when_a_freeze_is_gone(people: People, manager_db: Database) -> None:
     fleet = await ManagerFleet(manager_db).settle(1)
     id_ = await fleet.start(NEW)
@@ -87,6 +97,9 @@ async def test_a_window_that_is_none_is_refused_with_what_it_takes(people: Peopl
         {"ends_at": "2026-12-19T22:59:59Z"},
         {"starts_at": "2026-02-30T00:00:00Z"},
         {"reason": "x" * 1001},
+        {"reason": "closed\x1b[2J"},
+        {"reason": "two\nlines"},
+        {"name": "year\x1bend"},
         {"name": " "},
         {"name": "a\x00b"},
         {"name": "half \ud800"},

@@ -60,6 +60,52 @@ async def test_targets_are_listed_by_pages_and_by_where_they_are(fleet: ManagerF
     ]
 
 
+async def frozen(people: People, name: str, ends_in: timedelta, **more: Any) -> str:
+    """The end of a freeze that is on."""
+    ends = now().replace(second=0, microsecond=0) + ends_in
+    freeze = {"name": name, "starts_at": "2026-01-01T00:00:00Z", "ends_at": ends.isoformat()} | more
+    assert (await people.operator.post("/freezes", freeze)).status == 201
+    return f"{ends:%Y-%m-%d %H:%M} UTC"
+
+
+async def test_a_rollout_that_waits_for_a_freeze_names_it_and_its_reason(fleet: ManagerFleet, people: People) -> None:
+    until = await frozen(people, "year end", timedelta(days=3), reason="accounts are closed")
+    made = await started(fleet, people)
+    said = f'frozen until {until} by "year end": accounts are closed'
+    assert (made["state"], made["reason"], made["waits_for"]) == ("scheduled", "try it", said)
+    assert (await people.viewer.get(f"/rollouts/{made['id']}")).json["waits_for"] == said
+    assert [one["waits_for"] for one in (await people.viewer.get("/rollouts")).json["items"]] == [None]
+
+
+async def test_a_wave_names_the_freeze_that_is_over_first_and_no_other_rollouts_do(
+    fleet: ManagerFleet, people: People
+) -> None:
+    made = await started(fleet, people, hosts=3, waves=[])
+    assert made["waits_for"] == ""
+    async with fleet.db.write() as conn:
+        not_yet = schema.rollout_targets.c.target != "shop@host0/web"
+        await conn.execute(update(schema.rollout_targets).where(not_yet).values(progress="waiting"))
+    await frozen(people, "long", timedelta(days=3), scope={"clusters": ["shop@host1"]})
+    until = await frozen(people, "short", timedelta(days=1), scope={"clusters": ["shop@host2"]})
+    path = f"/rollouts/{made['id']}"
+    assert (await people.viewer.get(path)).json["waits_for"] == f'frozen until {until} by "short"'
+    paused = await people.operator.post(f"{path}/pause")
+    assert (paused.json["state"], paused.json["waits_for"]) == ("paused", "")
+
+
+async def test_a_rollout_whose_time_has_not_come_or_that_goes_back_waits_for_no_freeze(
+    fleet: ManagerFleet, people: People
+) -> None:
+    await fleet.settle(1)
+    await frozen(people, "year end", timedelta(days=3))
+    wish = {"channel": fleet.channel, "digest": NEW, "not_before": (now() + timedelta(hours=1)).isoformat()}
+    later = (await people.operator.post("/rollouts", wish)).json
+    assert (later["state"], later["waits_for"]) == ("scheduled", "")
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.rollouts).values(kind="rollback", not_before=None))
+    assert (await people.viewer.get(f"/rollouts/{later['id']}")).json["waits_for"] == ""
+
+
 async def test_somebody_else_approves_and_nobody_who_may_not(fleet: ManagerFleet, people: People) -> None:
     made = await started(fleet, people, mode="approval")
     path = f"/rollouts/{made['id']}/approve"

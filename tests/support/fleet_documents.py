@@ -106,6 +106,7 @@ def rollout(state: FleetState, id_: int) -> Document:
         "kind": str(it.kind),
         "state": str(it.state),
         "reason": it.reason,
+        "waits_for": "",
         "requested_by": it.requested_by,
         "created_at": text(it.created_at),
         "not_before": text(it.not_before),

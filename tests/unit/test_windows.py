@@ -1,6 +1,7 @@
 """Windows and freezes: what can be written, and when an update may begin."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tidegate.cron import occurrences
 from tidegate.domain.cronfields import complaint
 from tidegate.domain.windows import (
+    Freeze,
     Gate,
     Window,
     WindowError,
@@ -180,6 +182,16 @@ def test_a_freeze_closes_an_open_window_and_says_why() -> None:
     answer = ask(utc("2026-12-24T03:00"), "0 2 * * * 4h", "2026-12-20/2027-01-03 year end")
     assert not answer.open
     assert answer.reason == "frozen until 2027-01-04 00:00 UTC (year end); opens 2027-01-04 02:00 UTC"
+
+
+def test_a_freeze_that_has_a_name_is_called_by_it_and_its_end_is_said_once() -> None:
+    opens = utc("2026-12-27T08:00")
+    named = Freeze(utc("2026-12-20T00:00"), opens, "accounts are closed", "year end")
+    answer = gate(utc("2026-12-24T03:00"), (), (named,), occurrences)
+    assert answer.reason == 'frozen until 2026-12-27 08:00 UTC by "year end": accounts are closed'
+    assert answer.next_open == opens
+    unexplained = gate(utc("2026-12-24T03:00"), (), (replace(named, reason=""),), occurrences)
+    assert unexplained.reason == 'frozen until 2026-12-27 08:00 UTC by "year end"'
 
 
 def test_updates_begin_again_inside_a_window_that_a_freeze_ends_in() -> None:

@@ -41,11 +41,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Closed from `start` up to, not including, `end`; both carry a time zone."""
+    """Closed from `start` up to, not including, `end`; both carry a time zone. `name`: what people call it by."""
 
     start: datetime
     end: datetime
     reason: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,14 @@ def gate(now: datetime, windows: Sequence[Window], freezes: Sequence[Freeze], oc
     opens = _next_open(now, windows, freezes, occurrences)
     if opens == now:
         return Gate(open=True, reason=_why_open(now, windows, occurrences))
+    frozen = _freeze_at(now, freezes)
+    why = _why_closed(frozen)
     if opens is None:
-        reason = _why_closed(now, freezes) + "; no window opens after that"
-        return Gate(open=False, reason=reason)
+        return Gate(open=False, reason=f"{why}; no window opens after that")
     zone = ZoneInfo(windows[0].zone) if windows else UTC
-    return Gate(open=False, reason=f"{_why_closed(now, freezes)}; opens {_show(opens, zone)}", next_open=opens)
+    if frozen is None or opens != _utc(frozen.end):
+        why += f"; opens {_show(opens, zone)}"
+    return Gate(open=False, reason=why, next_open=opens)
 
 
 def _next_open(
@@ -150,12 +154,13 @@ def _why_open(now: datetime, windows: Sequence[Window], occurrences: Occurrences
     return "no window is set"
 
 
-def _why_closed(now: datetime, freezes: Iterable[Freeze]) -> str:
-    frozen = _freeze_at(now, freezes)
+def _why_closed(frozen: Freeze | None) -> str:
     if frozen is None:
         return "outside every update window"
-    said = f" ({frozen.reason})" if frozen.reason else ""
-    return f"frozen until {_show(frozen.end, frozen.end.tzinfo or UTC)}{said}"
+    until = f"frozen until {_show(frozen.end, frozen.end.tzinfo or UTC)}"
+    if frozen.name:
+        return f'{until} by "{frozen.name}"' + (f": {frozen.reason}" if frozen.reason else "")
+    return f"{until} ({frozen.reason})" if frozen.reason else until
 
 
 def _parts(text: str) -> list[str]:

@@ -160,6 +160,7 @@ class Rollout:
     kind: str
     state: str
     reason: str
+    waits_for: str
     requested_by: str
     created_at: str
     not_before: str
@@ -302,6 +303,7 @@ def read_rollout(it: Document) -> Rollout:
         kind=_text(it, "kind"),
         state=_text(it, "state"),
         reason=_text(it, "reason"),
+        waits_for=_text(it, "waits_for"),
         requested_by=_text(it, "requested_by"),
         created_at=_text(it, "created_at"),
         not_before=_text(it, "not_before"),

@@ -200,21 +200,25 @@ def _print(items: list[dict[str, Any]]) -> None:
 
 
 def _print_one(one: Rollout) -> None:
-    print_facts(
-        (
-            ("rollout", f"{one.id}, {one.kind}" if one.kind != "update" else one.id),
-            ("channel", familiar(one.channel)),
-            ("release", one.what),
-            ("digest", one.digest),
-            ("state", state_text(one)),
-            ("wave", f"{one.wave} of {one.waves}"),
-            ("targets", counts_text(one.counts)),
-            ("asked by", one.requested_by),
-            ("approved by", ", ".join(one.approvals)),
-            ("created at", short_time(one.created_at)),
-            ("not before", short_time(one.not_before)),
-            ("ended at", short_time(one.ended_at)),
-        )
+    print_facts(facts(one))
+
+
+def facts(one: Rollout) -> tuple[tuple[str, object], ...]:
+    """What there is to say of one; what is empty is not shown."""
+    return (
+        ("rollout", f"{one.id}, {one.kind}" if one.kind != "update" else one.id),
+        ("channel", familiar(one.channel)),
+        ("release", one.what),
+        ("digest", one.digest),
+        ("state", state_text(one)),
+        ("waits", one.waits_for),
+        ("wave", f"{one.wave} of {one.waves}"),
+        ("targets", counts_text(one.counts)),
+        ("asked by", one.requested_by),
+        ("approved by", ", ".join(one.approvals)),
+        ("created at", short_time(one.created_at)),
+        ("not before", short_time(one.not_before)),
+        ("ended at", short_time(one.ended_at)),
     )
 
 

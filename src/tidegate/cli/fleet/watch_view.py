@@ -179,7 +179,8 @@ def state_line(one: Rollout) -> str:
         words += f", {len(one.approvals)} of {one.approvals_needed} have agreed"
     if one.state == "running" and one.passed_at:
         words += ", soaking" + (f" until {short_time(one.wake_at)} UTC" if one.wake_at else "")
-    return f"{words}: {one.reason}" if one.reason else words
+    why = one.waits_for or one.reason
+    return f"{words}: {why}" if why else words
 
 
 def counts_text(counts: Mapping[str, int]) -> str:

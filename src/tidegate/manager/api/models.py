@@ -37,7 +37,11 @@ def _reckoned_with(value: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), AfterValidator(_reckoned_with)]
 """A time that a request gives."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+NAME_OF_RULE = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NAME_OF_RULE)]
+Line = Annotated[str, StringConstraints(max_length=1000, pattern=LINE)]
+"""What is shown within a sentence."""
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 LabelName = Annotated[str, StringConstraints(pattern=LABEL_NAME)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]

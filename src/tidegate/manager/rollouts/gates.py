@@ -73,5 +73,5 @@ async def calendar(conn: AsyncConnection, now: datetime) -> Calendar:
     none = await conn.execute(select(freezes).where(freezes.c.ends_at > now).order_by(freezes.c.id))
     return Calendar(
         [(Scope.of(one.scope), parse_window(one.window)) for one in some],
-        [(Scope.of(one.scope), Freeze(one.starts_at, one.ends_at, one.reason or one.name)) for one in none],
+        [(Scope.of(one.scope), Freeze(one.starts_at, one.ends_at, one.reason, one.name)) for one in none],
     )

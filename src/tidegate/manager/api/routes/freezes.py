@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import ChangeHere, PartsHere
 from tidegate.manager.api.etag import EditionHere
-from tidegate.manager.api.models import Id, Moment, Reason
+from tidegate.manager.api.models import Id, Line, Moment
 from tidegate.manager.api.paging import Page, PagingHere
 from tidegate.manager.api.router import router as make_router
 from tidegate.manager.api.rules import RuleIn, RuleOut, Rules
@@ -25,7 +25,7 @@ class FreezeIn(RuleIn):
 
     starts_at: Moment = Field(description="Its first moment.")
     ends_at: Moment = Field(description="The first moment after it.")
-    reason: Reason = Field(default="", description="Why; shown to whoever has to wait.")
+    reason: Line = Field(default="", description="Why, in a line; shown with its name to whoever has to wait.")
 
     @model_validator(mode="after")
     def _ends_later(self) -> "FreezeIn":
@@ -39,7 +39,7 @@ class FreezeOut(RuleOut):
 
     starts_at: datetime = Field(description="Its first moment.")
     ends_at: datetime = Field(description="The first moment after it.")
-    reason: str = Field(description="Why.")
+    reason: str = Field(description="Why; empty where nobody has said.")
 
 
 _FREEZES = Rules("freeze", freezes, FreezeIn, FreezeOut)

@@ -44,6 +44,10 @@ class Rollout(BaseModel):
     kind: Kind = Field(description="Whether it goes forward, or back.")
     state: State = Field(description="Where it is.")
     reason: str = Field(description="Why it is there; empty where nothing is to be told.")
+    waits_for: str | None = Field(
+        description="What holds it back now: a freeze, with its name and reason, or windows, and until when; empty: "
+        "neither does; null in lists."
+    )
     requested_by: str = Field(description="Who asked for it; `tidegate`: the channel's policy.")
     created_at: datetime = Field(description="When.")
     not_before: datetime | None = Field(description="It does not begin before this.")
@@ -115,7 +119,12 @@ class WentBack(BaseModel):
 
 
 def shown(
-    row: Any, approvals: list[dict[str, Any]], waves: list[dict[str, Any]] | None = None, *, whole: bool = False
+    row: Any,
+    approvals: list[dict[str, Any]],
+    waves: list[dict[str, Any]] | None = None,
+    *,
+    waits_for: str | None = None,
+    whole: bool = False,
 ) -> Rollout:
     """A rollout as it is sent; `whole`: with its policy."""
     policy = read_channel_policy(row.policy)
@@ -127,6 +136,7 @@ def shown(
         kind=row.kind,
         state=row.state,
         reason=row.reason,
+        waits_for=waits_for,
         requested_by=row.requested_by,
         created_at=row.created_at,
         not_before=row.not_before,

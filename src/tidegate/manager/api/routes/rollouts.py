@@ -1,6 +1,7 @@
 """Rollouts: asked for, watched, and moved by people."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -30,6 +31,7 @@ from tidegate.manager.releases.views import compare_rollout
 from tidegate.manager.rollouts import verbs, views
 from tidegate.manager.rollouts.create import CreateRefusedError, Wish, create
 from tidegate.manager.rollouts.service import steps
+from tidegate.manager.rollouts.waiting import waits_for
 from tidegate.manager.store.schema import channels, releases, rollout_targets, rollouts
 
 router: APIRouter = make_router("rollouts")
@@ -79,7 +81,7 @@ async def start_rollout(body: NewRollout, change: ChangeHere, parts: PartsHere, 
 async def show_rollout(id: RolloutId, parts: PartsHere, response: Response) -> Rollout:  # noqa: A002
     """Show one rollout, with its waves and the rules that it goes by."""
     async with parts.db.read() as conn:
-        return await one(conn, id, response)
+        return await one(conn, id, parts.clock(), response)
 
 
 @router.get("/rollouts/{id}/targets", dependencies=[needs(Permission.READ)])
@@ -113,7 +115,7 @@ async def show_rollout_changes(id: RolloutId, parts: PartsHere) -> Changes:  # n
     return changes_shown(found)
 
 
-async def one(conn: AsyncConnection, id_: int, response: Response | None = None) -> Rollout:
+async def one(conn: AsyncConnection, id_: int, now: datetime, response: Response | None = None) -> Rollout:
     """A rollout as it is sent. Raises `Problem` where there is none."""
     row = (await conn.execute(views.rollout_rows().where(rollouts.c.id == id_))).one_or_none()
     if row is None:
@@ -121,13 +123,14 @@ async def one(conn: AsyncConnection, id_: int, response: Response | None = None)
     if response is not None:
         set_etag(response, row.edition)
     approvals = await views.approvals_of(conn, [id_])
-    return shown(row, approvals.get(id_, []), await views.waves_of(conn, id_), whole=True)
+    held = await waits_for(conn, row, now)
+    return shown(row, approvals.get(id_, []), await views.waves_of(conn, id_), waits_for=held, whole=True)
 
 
 async def decided(change: Change, parts: Parts, id_: int, response: Response | None = None) -> Rollout:
     """A rollout after what follows from a change of it was decided."""
     await parts.one(steps).take_within(change.conn, id_)
-    return await one(change.conn, id_, response)
+    return await one(change.conn, id_, change.now, response)
 
 
 async def _digest(conn: AsyncConnection, body: NewRollout) -> str:
