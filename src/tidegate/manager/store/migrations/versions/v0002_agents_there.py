@@ -11,6 +11,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables what this version needs."""
-    with op.batch_alter_table("agents", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("online", sa.Boolean(), server_default=sa.text("false"), nullable=False))
-        batch_op.add_column(sa.Column("manager_key", sa.String(), server_default="", nullable=False))
+    # not as a batch: that makes the table anew in SQLite, which refuses to drop one that others refer to
+    op.add_column("agents", sa.Column("online", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column("agents", sa.Column("manager_key", sa.String(), server_default="", nullable=False))
