@@ -109,6 +109,29 @@ def test_a_window_or_freeze_that_is_not_there_is_told_with_the_one_that_was_mean
     assert "Did you mean year-end?" in ended.err
 
 
+@pytest.mark.usefixtures("manager")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("agents", "enrol", "rome1", "--label", "ring=late", "--label", "ring=early"),
+        ("window", "add", "nights", "0 2 * * * 4h", "--label", "ring=late", "--label", "ring=early"),
+        ("clusters", "label", "shop@berlin1", "ring=late", "ring=early"),
+    ],
+)
+def test_a_label_with_two_values_is_refused(run: Run, words: tuple[str, ...]) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "ring is given two values, 'late' and 'early'" in ended.err
+
+
+@pytest.mark.usefixtures("manager")
+@pytest.mark.parametrize("words", [("token", "create", "bob", "viewer"), ("agents", "enrol", "rome1")])
+def test_what_expires_at_once_is_not_made(run: Run, words: tuple[str, ...]) -> None:
+    ended = run(*words, "--expires", "0s")
+    assert (ended.code, ended.out) == (2, "")
+    assert "longer than 0" in ended.err
+
+
 def test_a_release_goes_into_quarantine_and_out_of_it(run: Run, world: World) -> None:
     digest = world.digest(WEB, "2")
     assert run("quarantine", "add", "2", "--channel", WEB, "--reason", "leaks").code == 0

@@ -85,6 +85,23 @@ async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> Non
         busy.close()
 
 
+async def test_a_second_manager_on_one_file_does_not_start_and_other_commands_do(tmp_path: Path) -> None:
+    async with process(tmp_path) as (it, url):
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "data")
+        second = command(tmp_path, "serve", TIDEGATE_DATABASE_URL=f"sqlite:///{link}/tidegate.db")
+        assert (second.returncode, "only PostgreSQL takes several" in second.stderr) == (1, True)
+        for words in (("migrate",), ("create-token", "anna", "--role", "admin"), ("rotate-key",)):
+            told = command(tmp_path, *words)
+            assert told.returncode == 0, told.stderr
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as got:
+            assert got.status == 200
+        it.kill()
+        await it.wait()
+    async with process(tmp_path):
+        pass  # the lock went with the process
+
+
 async def test_what_it_keeps_is_for_nobody_else(tmp_path: Path) -> None:
     async with process(tmp_path):
         pass

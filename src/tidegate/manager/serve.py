@@ -21,6 +21,7 @@ from tidegate.manager.parts import Parts, Service, make_parts
 from tidegate.manager.services import services
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.migrate import migrate
+from tidegate.manager.store.sole import sole_manager
 from tidegate.manager.supervision import at_work
 from tidegate.manager.wire import Connection
 
@@ -43,11 +44,12 @@ async def serve(settings: ManagerSettings) -> None:
     parts = make_parts(settings)
     _end_at_signals(parts.stopping)
     try:
-        before, after = await migrate(parts.db)
-        if before != after:
-            _log.info("the database was brought up to date", before=before or None, after=after)
-        with listening(*settings.listen) as sock:
-            await run(parts, sock)
+        with sole_manager(parts.db):
+            before, after = await migrate(parts.db)
+            if before != after:
+                _log.info("the database was brought up to date", before=before or None, after=after)
+            with listening(*settings.listen) as sock:
+                await run(parts, sock)
     finally:
         await parts.db.close()
 

@@ -111,9 +111,12 @@ def seconds(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return max(1, round(parse_duration(text)))
+        given_s = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--expires: {error}.") from error
+    if given_s <= 0:
+        raise UsageError(f"--expires: {text!r} is no time at all; it has to be longer than 0, such as 1h.")
+    return max(1, round(given_s))
 
 
 def _print(items: list[dict[str, Any]]) -> None:

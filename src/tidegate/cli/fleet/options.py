@@ -87,11 +87,12 @@ def group(help_text: str) -> typer.Typer:
 
 
 def pairs(words: Sequence[str] | None) -> dict[str, str]:
-    """`NAME=VALUE` words as a mapping. Raises `UsageError`."""
-    found = {}
+    """`NAME=VALUE` words as a mapping; no name has two values. Raises `UsageError`."""
+    found: dict[str, str] = {}
     for word in words or ():
         name, equals, value = word.partition("=")
         if not (name and equals):
             raise UsageError(f"{word!r} is not NAME=VALUE, such as ring=early.")
-        found[name] = value
+        if found.setdefault(name, value) != value:
+            raise UsageError(f"{name} is given two values, {found[name]!r} and {value!r}; it takes one.")
     return found
