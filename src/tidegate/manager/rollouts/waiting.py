@@ -12,6 +12,8 @@ from tidegate.domain.windows import Gate
 from tidegate.manager.rollouts.gates import calendar
 from tidegate.manager.store.schema import channels, clusters, rollout_targets, targets
 
+_LOOKED_AT = 500
+"""Targets of a large wave, so that who shows it does not keep others waiting; most wait for the same."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -43,6 +45,8 @@ async def _gates(conn: AsyncConnection, row: Any, now: datetime) -> list[Gate]:
         .join(clusters, clusters.c.id == targets.c.cluster_id)
         .where(rollout_targets.c.rollout_id == row.id, rollout_targets.c.wave == row.wave)
         .where(rollout_targets.c.progress == Progress.WAITING)
+        .order_by(rollout_targets.c.position)
+        .limit(_LOOKED_AT)
     )
     places = [(one.name, one.cluster, one.labels) for one in await conn.execute(waiting)]
     return list(known.gates(policy, row.channel_id, places, now).values())
