@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REGISTRY = ["docker-registry"]
 BUSYBOX = ["busybox-static"]
 COSIGN = ["cosign"]
-POSTGRES = ["postgresql-15", "libpq5"]
+POSTGRES = ["postgresql-15", "postgresql-client-15", "libpq5"]
 UNPACKED = {
     "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
     "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],

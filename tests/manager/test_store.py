@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.support import databases
 
-from tidegate.manager.store import schema
+from tidegate.manager.store import database, schema
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance, current
 from tidegate.manager.store.database import Database
@@ -200,6 +200,29 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(db: Database) 
 async def test_to_migrate_once_more_changes_nothing(db: Database) -> None:
     before, after = await migrate(db)
     assert before == after != ""
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused_with_what_to_do(postgres_server: str) -> None:
+    with databases.postgres_database(postgres_server, "template0 ENCODING 'SQL_ASCII' LOCALE 'C'") as url:
+        one = Database.at(url)
+        with pytest.raises(StoreError, match=r"encoding is SQL_ASCII.*CREATE DATABASE .* ENCODING 'UTF8'"):
+            await migrate(one)
+        await one.close()
+
+
+async def test_a_host_whose_name_is_not_looked_up_in_time_is_told_as_a_database_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
+    monkeypatch.setattr(database, "_CONNECT_S", 0.1)
+    one = Database.at("postgresql://tidegate@postgres/tidegate")
+    with pytest.raises(StoreUnavailableError, match=r"no connection within 0\.1 s"):
+        async with asyncio.timeout(20), one.read():
+            pass
+    await one.close()
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:

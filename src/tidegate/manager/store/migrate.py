@@ -26,7 +26,8 @@ def config(connection: Connection | None = None) -> Config:
 async def migrate(db: Database, to: str = "head") -> tuple[str, str]:
     """Run what was not run yet, all of it or nothing; the revisions before (empty: none) and after.
 
-    Raises `StoreUnavailableError`, and `StoreError` where a newer version of the manager has been here.
+    Raises `StoreUnavailableError`, and `StoreError` where a newer version of the manager has been here or where the
+    database cannot hold every text.
     """
     async with db.write() as conn:
         return await conn.run_sync(_migrate, to, postgres=db.is_postgres)
@@ -34,6 +35,7 @@ async def migrate(db: Database, to: str = "head") -> tuple[str, str]:
 
 def _migrate(connection: Connection, to: str, *, postgres: bool) -> tuple[str, str]:
     if postgres:
+        _check_encoding(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     before = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
@@ -44,6 +46,16 @@ def _migrate(connection: Connection, to: str, *, postgres: bool) -> tuple[str, s
         )
     command.upgrade(config(connection), to)
     return before, _revision(connection)
+
+
+def _check_encoding(connection: Connection) -> None:
+    """A server that was set up without a locale makes databases of SQL_ASCII, which know nothing of characters."""
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise StoreError(
+            f"the database's encoding is {encoding}, it takes UTF8: make it anew with "
+            f"CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _revision(connection: Connection) -> str:
