@@ -19,7 +19,11 @@ from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-BLOCKS = [block.text for block in blocks("sh") if block.page == "manager-operations.md"]
+BLOCKS = [
+    block.text
+    for block in blocks("sh")
+    if block.page == "manager-operations.md" and "docker compose" not in block.text  # those need containers
+]
 
 
 class Operator:

@@ -60,7 +60,9 @@ def build(tag: str) -> None:
         (context / "postgresql/15/bin").mkdir(parents=True)
         for name in _PROGRAMS:
             shutil.copy(programs / name, context / "postgresql/15/bin")
-        shutil.copytree(programs.parent / "lib", context / "postgresql/15/lib", ignore=shutil.ignore_patterns("bitcode"))
+        shutil.copytree(
+            programs.parent / "lib", context / "postgresql/15/lib", ignore=shutil.ignore_patterns("bitcode")
+        )
         shutil.copytree(unpacked("postgres") / "usr/share/postgresql", context / "share")
         _copy_libraries(programs, context / "libraries")
         (context / "start").write_text(_START, encoding="utf-8")
