@@ -43,7 +43,7 @@ def _images(engine_url: str) -> Iterator[None]:
 
 
 class Deployed:
-    """A copy of deploy/manager, whose project is this test's own; with PostgreSQL or without. `ann` is an administrator."""
+    """A copy of deploy/manager, whose project is this test's own; `ann` is an administrator of it."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.project = folder / "manager", f"tidegate-test-{secrets.token_hex(4)}"
