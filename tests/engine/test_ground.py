@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +96,9 @@ def test_the_application_answers_requests_in_flight_before_it_stops(compose: Com
     slow = subprocess.Popen(
         [sys.executable, "-c", f"import urllib.request as u; u.urlopen('http://{address}/slow?ms=1000')"]
     )
-    wait_for(lambda: "00000000" in docker("exec", _only(compose), "cat", "/proc/net/tcp"), "a request is under way")
+    established = re.compile(":1F40 [0-9A-F]{8}:[0-9A-F]{4} 01 ")  # with port 8000
+    connections = functools.partial(docker, "exec", _only(compose), "cat", "/proc/net/tcp")
+    wait_for(lambda: established.search(connections()), "a request is under way")
     compose.run("stop", "-t", "5")
     assert slow.wait() == 0
     assert compose.container("web")["State"]["ExitCode"] == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -27,6 +28,10 @@ from tidegate.manager.wire import Connection
 
 _BACKLOG = 4096
 _KEEP_ALIVE_S = 75
+_GARBAGE = (20_000, 20, 100)
+"""Objects that came and did not go before the youngest are looked through for cycles, and how many times that before
+the older ones are. What is held for thousands of agents is looked through when it is the turn of the oldest, and nobody
+is answered meanwhile, so that comes rarely; what has no cycle goes at once without it."""
 _SWITCH_S = 0.0005
 """How long a thread that computes (deciding a rollout of thousands) may keep the one that answers requests waiting."""
 _log = structlog.get_logger(__name__)
@@ -41,6 +46,7 @@ async def serve(settings: ManagerSettings) -> None:
     _tell_libraries_logs()
     _take_many_connections()
     sys.setswitchinterval(_SWITCH_S)
+    _look_for_garbage_rarely()
     parts = make_parts(settings)
     _end_at_signals(parts.stopping)
     try:
@@ -138,6 +144,13 @@ def _config(parts: Parts) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
+
+
+def _look_for_garbage_rarely() -> None:
+    """What is there now, the program itself, is not looked through again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def _take_many_connections() -> None:
