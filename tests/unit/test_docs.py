@@ -51,6 +51,8 @@ def test_every_label_that_is_named_exists() -> None:
 def test_every_variable_that_is_named_exists() -> None:
     known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES}
     known |= {setting.env for setting in MANAGER_SETTINGS}
+    for file in (ROOT / "deploy").rglob("*.yml"):  # what a Compose file asks for itself
+        known.update(re.findall(r"\$\{([A-Z_]+)", file.read_text(encoding="utf-8")))
     named = words(r"\b(?:TIDEGATE|WATCHTOWER|REPO)_[A-Z_]*[A-Z]\b")
     assert {(page, name) for page, name in named if name not in known} == set()
 
