@@ -83,6 +83,19 @@ async def test_a_connection_is_as_good_after_a_cancelled_write(url: str) -> None
     await db.close()
 
 
+@pytest.mark.parametrize("count", [0, 1, sqlite.MANY - 1, sqlite.MANY, sqlite.MANY + 1, 5 * sqlite.MANY])
+async def test_however_many_rows_there_are_all_come_in_their_order(url: str, count: int) -> None:
+    db, names = Database.at(url), [f"n{number:04}" for number in range(count)]
+    async with db.write() as conn:
+        await conn.execute(schema.counters.delete())
+        if names:
+            await conn.execute(insert(schema.counters), [{"name": name, "value": 1} for name in names])
+    async with db.read() as conn:
+        found = await conn.execute(select(schema.counters.c.name).order_by(schema.counters.c.name))
+        assert found.scalars().all() == names
+    await db.close()
+
+
 async def test_what_is_committed_outlives_the_connection(url: str) -> None:
     db = Database.at(url)
     async with db.write() as conn:

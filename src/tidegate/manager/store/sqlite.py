@@ -3,7 +3,8 @@
 With a thread for each connection, as aiosqlite has it, a statement is four errands to that thread and back, each of
 which costs more than most statements take, and while the loop is busy each comes back a turn later. Here statements
 are executed where they are asked for; they read memory. What may wait, for another process that writes (BEGIN
-IMMEDIATE) or for the disk (the COMMIT of what was written), is done in a thread.
+IMMEDIATE) or for the disk (the COMMIT of what was written), is done in a thread. So are many rows at once: between
+any two the interpreter goes to another thread if one computes, which may keep it for a while each time.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 BEGIN_WRITING = "BEGIN IMMEDIATE"
+MANY = 200
+"""Rows."""
 
 
 async def connect(path: str, **options: Any) -> "Connection":
@@ -119,7 +122,10 @@ class Cursor:
 
     async def executemany(self, statement: str, values: Sequence[Sequence[Any]]) -> Self:
         """Execute it with each of these."""
-        self._cursor.executemany(statement, values)
+        if len(values) < MANY:
+            self._cursor.executemany(statement, values)
+        else:
+            await self._connection.apart(lambda: self._cursor.executemany(statement, values))
         return self
 
     async def fetchone(self) -> Any:
@@ -132,7 +138,8 @@ class Cursor:
 
     async def fetchall(self) -> list[Any]:
         """All rows that are left."""
-        return self._cursor.fetchall()
+        rows = self._cursor.fetchmany(MANY)
+        return rows if len(rows) < MANY else rows + await self._connection.apart(self._cursor.fetchall)
 
     async def close(self) -> None:
         """Done with it."""
