@@ -77,6 +77,10 @@ async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> Non
         head = f"POST /api/v1/windows HTTP/1.1\r\nHost: x\r\n{who}\r\nContent-Length: 100\r\n\r\n{{"
         busy.write(head.encode())
         await busy.drain()
+        async with aiohttp.ClientSession() as session:
+            for _ in range(2):  # whoever is answered comes after those who were there before
+                async with session.get(f"{url}/healthz") as got:
+                    assert got.status == 200
         it.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):  # much less where nothing else runs
             assert await it.wait() == 0
