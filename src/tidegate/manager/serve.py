@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import math
 import os
@@ -18,22 +17,20 @@ import uvicorn
 
 from tidegate import __version__
 from tidegate.manager.api.app import create_app
+from tidegate.manager.garbage import collect_rarely
 from tidegate.manager.parts import Parts, Service, make_parts
-from tidegate.manager.services import services
+from tidegate.manager.services import in_server, services
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.migrate import migrate
 from tidegate.manager.store.sole import sole_manager
 from tidegate.manager.supervision import at_work
 from tidegate.manager.wire import Connection
+from tidegate.manager.worker.process import Worker
 
 _BACKLOG = 4096
 _KEEP_ALIVE_S = 75
-_GARBAGE = (20_000, 20, 100)
-"""Objects that came and did not go before the youngest are looked through for cycles, and how many times that before
-the older ones are. What is held for thousands of agents is looked through when it is the turn of the oldest, and nobody
-is answered meanwhile, so that comes rarely; what has no cycle goes at once without it."""
 _SWITCH_S = 0.0005
-"""How long a thread that computes (deciding a rollout of thousands) may keep the one that answers requests waiting."""
+"""How long a thread that computes (rows of the database by the thousand) may keep the one that answers waiting."""
 _log = structlog.get_logger(__name__)
 
 
@@ -46,7 +43,7 @@ async def serve(settings: ManagerSettings) -> None:
     _tell_libraries_logs()
     _take_many_connections()
     sys.setswitchinterval(_SWITCH_S)
-    _look_for_garbage_rarely()
+    collect_rarely()
     parts = make_parts(settings)
     _end_at_signals(parts.stopping)
     try:
@@ -55,7 +52,7 @@ async def serve(settings: ManagerSettings) -> None:
             if before != after:
                 _log.info("the database was brought up to date", before=before or None, after=after)
             with listening(*settings.listen) as sock:
-                await run(parts, sock)
+                await run(parts, sock, work=[*in_server(parts), Worker(parts)])
     finally:
         await parts.db.close()
 
@@ -63,7 +60,7 @@ async def serve(settings: ManagerSettings) -> None:
 async def run(parts: Parts, sock: socket.socket, *, work: Iterable[Service] | None = None) -> None:
     """Serve at this socket until `parts.stopping` is set. The database has been migrated.
 
-    `work`: this background work, and not all that there is.
+    `work`: this background work, and not all that there is, in this process.
     """
     server = _Server(_config(parts), parts.stopping)
     parts.db.follow()
@@ -144,13 +141,6 @@ def _config(parts: Parts) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-
-
-def _look_for_garbage_rarely() -> None:
-    """What is there now, the program itself, is not looked through again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
 
 
 def _take_many_connections() -> None:

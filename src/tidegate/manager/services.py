@@ -8,10 +8,10 @@ from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.known_tokens import KnownTokens
 from tidegate.manager.people.uses import TokenUses
 from tidegate.manager.releases.service import Releases
-from tidegate.manager.rollouts.service import driver, planner
+from tidegate.manager.rollouts.service import in_worker
 from tidegate.manager.telling.parts import alerter, deliverer, feed_pruner, hub
 
-SERVICES: tuple[Callable[[Parts], Service], ...] = (
+IN_SERVER: tuple[Callable[[Parts], Service], ...] = (
     KnownTokens,
     TokenUses,
     Forgetting,
@@ -21,12 +21,15 @@ SERVICES: tuple[Callable[[Parts], Service], ...] = (
     alerter,
     deliverer,
     Releases,
-    driver,
-    planner,
 )
-"""What makes each of them; a new one is added here. What routes share with one they get from `parts.one`, too."""
+"""What makes those that belong beside the routes; what the two share they get from `parts.one`, too."""
+
+
+def in_server(parts: Parts) -> list[Service]:
+    """What is done in the process that answers."""
+    return [parts.one(make) for make in IN_SERVER]
 
 
 def services(parts: Parts) -> list[Service]:
-    """The services of these parts."""
-    return [parts.one(make) for make in SERVICES]
+    """All of it, and what a worker does where there is one."""
+    return in_server(parts) + in_worker(parts)

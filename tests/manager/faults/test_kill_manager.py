@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 from tests.manager.faults.conftest import Gather, Manager
+from tests.support import killed_manager
 from tests.support.manager_program import SERVE, ManagerProgram
 from tests.support.simulated_agents import OLD, Say, Script
 from tests.support.simulated_fleet import AT_ONCE, SimulatedFleet
@@ -107,7 +108,7 @@ async def test_a_kill_between_any_two_transactions_loses_and_doubles_nothing(
     manager: Manager, gather: Gather, digest: str, point: str
 ) -> None:
     one = manager()
-    one.start(("-m", "tests.support.killed_manager", point))
+    one.start(killed_manager.words(point))
     await one.ready()
     fleet = await gather([one], script=script(random.Random(point), 0.1), policy=WAVES)
 
@@ -120,6 +121,25 @@ async def test_a_kill_between_any_two_transactions_loses_and_doubles_nothing(
         assert await one.ended() == -signal.SIGKILL, one.said()
         one.start(SERVE)
     await right_end(fleet, digest)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before:Steps._write@2",
+        "after:Planner.plan@1",
+        *(pytest.param(point, marks=pytest.mark.long) for point in POINTS if "Steps" in point or "Planner" in point),
+    ],
+)
+async def test_where_the_worker_alone_is_killed_another_goes_on(manager: Manager, gather: Gather, point: str) -> None:
+    one = manager()
+    one.start(killed_manager.words(point, alone=True))
+    await one.ready()
+    fleet = await gather([one], script=script(random.Random(point), 0.1), policy=WAVES)
+    await fleet.join()
+    fleet.sight(BAD)
+    await right_end(fleet, BAD)
+    assert one.log.read_text().count("the worker has ended (killed by SIGKILL)") == 1
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

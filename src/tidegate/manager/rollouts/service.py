@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.keys import KeyFile
-from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.agents.outbox import send
-from tidegate.manager.apart import Apart
-from tidegate.manager.parts import Parts
+from tidegate.manager.parts import Parts, Service
 from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects, Sending
 from tidegate.manager.rollouts.planner import Planner
 from tidegate.manager.rollouts.step import Steps
-from tidegate.manager.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +24,9 @@ class _Outbox:
 
 def steps(parts: Parts) -> Steps:
     """How steps of rollouts are taken."""
-    return _steps(parts, parts.db)
+    return Steps(parts.db, Effects(_Outbox(KeyFile(parts.settings.signing_key_file))), parts.clock)
 
 
-def driver(parts: Parts) -> Apart:
-    """Has rollouts decided when that is due. A large one takes its time, so it has a thread of its own."""
-    return Apart("rollouts", parts.db, lambda db: Driver(_steps(parts, db)))
-
-
-def planner(parts: Parts) -> Apart:
-    """Sends new releases out where their policy says that this needs nobody; in a thread, too."""
-    return Apart("plans", parts.db, lambda db: Planner(db, parts.clock))
-
-
-def _steps(parts: Parts, db: Database) -> Steps:
-    return Steps(db, Effects(_Outbox(parts.one(AgentLink).keys)), parts.clock)
+def in_worker(parts: Parts) -> list[Service]:
+    """What decides rollouts and sends releases out. It computes for seconds where the fleet is large."""
+    return [Driver(steps(parts)), Planner(parts.db, parts.clock)]

@@ -15,6 +15,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.manager.store.topics import TOPICS
+
 _CHANNEL = "tidegate"
 _LONGEST = 7000
 """PostgreSQL takes less than 8000 bytes in one notification."""
@@ -25,6 +27,7 @@ _log = structlog.get_logger(__name__)
 Callback = Callable[[Sequence[str]], None]
 """Takes the keys of a message; none: there may be something for anybody."""
 Message = tuple[str, tuple[str, ...]]
+Relay = Callable[[Sequence[Message]], None]
 
 
 def publish(conn: AsyncConnection, topic: str, *keys: str) -> None:
@@ -42,13 +45,16 @@ def told(conn: AsyncConnection) -> list[Message]:
 
 
 class Bus:
-    """Hands messages on to who listens in this process; `notify` and `follow` connect the replicas."""
+    """Hands messages on to who listens in this process; `notify` and `follow` connect the replicas.
 
-    def __init__(self) -> None:
+    `id` is what the replicas know it by. All buses of one manager have the same.
+    """
+
+    def __init__(self, id_: str = "") -> None:
+        self.id = id_ or secrets.token_hex(8)
         self._listening: dict[str, list[Callback]] = {}
-        self._me = secrets.token_hex(8)
         self._following: asyncio.Task[None] | None = None
-        self._joined: list[tuple[asyncio.AbstractEventLoop, Bus]] = []
+        self._relays: list[Relay] = []
 
     @contextlib.contextmanager
     def listening(self, topic: str, callback: Callback) -> Iterator[None]:
@@ -60,30 +66,22 @@ class Bus:
             self._listening[topic].remove(callback)
 
     @contextlib.contextmanager
-    def joined(self, other: "Bus", loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Be one with the bus of another event loop of this process: what is said on one is heard on both."""
-        self._me = other._me  # noqa: SLF001 - one for the other replicas, too
-        there, here = (loop, other), (asyncio.get_running_loop(), self)
-        self._joined.append(there)
-        loop.call_soon_threadsafe(other._joined.append, here)  # noqa: SLF001 - as above
+    def relayed(self, relay: Relay) -> Iterator[None]:
+        """Have `relay` called with all that is told here, to tell it where another process of this manager hears it."""
+        self._relays.append(relay)
         try:
             yield
         finally:
-            self._joined.remove(there)
-            with contextlib.suppress(RuntimeError):  # that loop has been closed
-                loop.call_soon_threadsafe(other._joined.remove, here)  # noqa: SLF001 - as above
+            self._relays.remove(relay)
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Hand messages on to who listens here, and on the buses that are joined."""
-        if messages:
-            self._spread(messages, self)
-
-    def _spread(self, messages: Sequence[Message], source: "Bus") -> None:
+    def deliver(self, messages: Sequence[Message], *, source: Relay | None = None) -> None:
+        """Hand messages on to who listens here, and to relays, but for the one that they come from."""
+        if not messages:
+            return
         self._hand_on(messages)
-        for loop, other in self._joined:
-            if other is not source:
-                with contextlib.suppress(RuntimeError):  # that loop has been closed
-                    loop.call_soon_threadsafe(other._spread, messages, self)  # noqa: SLF001 - it is one of us
+        for relay in self._relays:
+            if relay != source:
+                relay(messages)
 
     def _hand_on(self, messages: Sequence[Message]) -> None:
         for topic, keys in messages:
@@ -101,11 +99,11 @@ class Bus:
         room, some = _LONGEST, list[str]()
         for key in keys:
             if some and room < len(key) + 4:
-                yield json.dumps([self._me, topic, some])
+                yield json.dumps([self.id, topic, some])
                 room, some = _LONGEST, []
             some.append(key)
             room -= len(key) + 4
-        yield json.dumps([self._me, topic, some])
+        yield json.dumps([self.id, topic, some])
 
     # what other replicas say
 
@@ -127,7 +125,7 @@ class Bus:
                 async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
                     await conn.execute(f"LISTEN {_CHANNEL}")
                     attempt = 0
-                    self.deliver([(topic, ()) for topic in self._listening])  # while nobody listened
+                    self.deliver([(topic, ()) for topic in TOPICS])  # while nobody listened
                     async for one in conn.notifies():
                         self._take(one.payload)
             except psycopg.Error as error:
@@ -140,7 +138,7 @@ class Bus:
             sender, topic, keys = json.loads(payload)
         except ValueError:
             return  # somebody else's notification
-        if sender != self._me:
+        if sender != self.id:
             self.deliver([(topic, tuple(keys))])
 
 

@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tidegate.manager.store import sqlite
 from tidegate.manager.store.bus import Bus, told
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
-from tidegate.manager.store.turn import Turn
 
 _BUSY_MS = 5000
 _POOL = 10
@@ -31,32 +30,28 @@ _AWAY_STATES = ("08", "53", "57", "58")
 """PostgreSQL's classes of such errors."""
 
 
-class Database:
-    """One database, and the transactions on it. `bus` tells what was committed."""
+Turn = contextlib.AbstractAsyncContextManager[None, None]
 
-    def __init__(self, engine: AsyncEngine) -> None:
+
+class Database:
+    """One database, and the transactions on it.
+
+    `bus` tells what was committed, `turn` is taken by who writes to SQLite. They are others' where another process of
+    this manager has the database, too.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, turn: Turn | None = None, bus: Bus | None = None) -> None:
         self.engine = engine
-        self.bus = Bus()
+        self.bus = bus or Bus()
+        self.turn = turn or asyncio.Lock()
         self.is_postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(**{_WRITES: True})
-        self._turn = Turn()
         self._locked = 0
 
     @classmethod
-    def at(cls, url: str) -> "Database":
+    def at(cls, url: str, *, turn: Turn | None = None, bus: Bus | None = None) -> "Database":
         """The database with this address; nothing is connected yet. Raises `StoreError` where it is none of ours."""
-        return cls(_engine(_address(url)))
-
-    @contextlib.asynccontextmanager
-    async def twin(self, loop: asyncio.AbstractEventLoop) -> AsyncIterator["Database"]:
-        """The same for the event loop that runs here, this one being of `loop`. Each hears what the other publishes."""
-        one = Database(_engine(self.engine.url))
-        one._turn = self._turn
-        try:
-            with one.bus.joined(self.bus, loop):
-                yield one
-        finally:
-            await one.close()
+        return cls(_engine(_address(url)), turn=turn, bus=bus)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -96,7 +91,7 @@ class Database:
     async def _take_turn(self, stack: contextlib.AsyncExitStack) -> None:
         """Wait for the others. If one of them finds the database locked meanwhile, we have waited for that, too."""
         before = self._locked
-        await stack.enter_async_context(self._turn)
+        await stack.enter_async_context(self.turn)
         if self._locked != before:
             raise StoreUnavailableError("the database does not answer (it is locked); nothing was changed")
 

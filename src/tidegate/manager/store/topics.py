@@ -17,3 +17,5 @@ FEED = "feed"
 """The feed has more to tell."""
 DELIVERIES = "deliveries"
 """There is an alert to be sent."""
+
+TOPICS = AGENTS, REVOKED, ROLLOUTS, RELEASES, POLLS, FEED, DELIVERIES

@@ -1,0 +1,129 @@
+"""The worker: a process on the same database, which hears what is published, and ends when the server does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from tests.support import echo_worker
+from tests.support.echo_worker import DIE, DIE_WRITING, MANY, TIMES
+
+from tidegate.manager.parts import Parts, make_parts
+from tidegate.manager.settings import load_manager_settings
+from tidegate.manager.store.bus import publish
+from tidegate.manager.store.counters import advance
+from tidegate.manager.store.database import Database
+from tidegate.manager.store.schema import counters
+from tidegate.manager.worker import process
+from tidegate.manager.worker.process import EndedError, Worker
+
+
+@pytest.fixture
+async def parts(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
+    environ = {"TIDEGATE_DATA": str(tmp_path), "TIDEGATE_DATABASE_URL": database_url}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(process, "COMMAND", ["-m", echo_worker.__name__])
+    it = make_parts(load_manager_settings(environ))
+    yield it
+    await it.db.close()
+
+
+@asynccontextmanager
+async def at_work(parts: Parts) -> AsyncIterator[tuple[asyncio.Task[None], asyncio.Queue[str]]]:
+    """Its task, and what is answered; it has answered for the first time."""
+    answers = asyncio.Queue[str]()
+
+    def hear(keys: Sequence[str]) -> None:
+        for key in keys:
+            answers.put_nowait(key)
+
+    with parts.db.bus.listening("answer", hear):
+        task = asyncio.create_task(Worker(parts).run())
+        try:
+            async with asyncio.timeout(30):
+                await answers.get()
+                yield task, answers
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, EndedError):
+                await task
+
+
+async def ask(db: Database, *keys: str) -> None:
+    async with db.write() as conn:
+        publish(conn, "question", *keys)
+
+
+async def world(db: Database) -> int:
+    async with db.read() as conn:
+        return int((await conn.execute(select(counters.c.value).where(counters.c.name == "world"))).scalar_one())
+
+
+async def test_what_is_published_on_either_side_is_heard_on_both(parts: Parts) -> None:
+    async with at_work(parts) as (_, answers):
+        before = await world(parts.db)
+        await ask(parts.db)
+        assert int(await answers.get()) == before + 1
+
+
+async def test_each_message_is_heard_once(parts: Parts) -> None:
+    parts.db.follow()
+    async with at_work(parts) as (_, answers):
+        for number in range(1, 6):
+            await ask(parts.db)
+            assert int(await answers.get()) == 1 + number
+        assert answers.empty()
+
+
+async def test_both_write_a_great_deal_and_neither_keeps_the_other_from_it(parts: Parts) -> None:
+    async with at_work(parts) as (_, answers):
+        await ask(parts.db, MANY)
+        for _ in range(TIMES):
+            async with parts.db.write() as conn:
+                await advance(conn, "world")
+        await answers.get()
+        assert await world(parts.db) == 1 + 2 * TIMES + 1
+
+
+async def test_it_is_told_where_it_ends_though_nobody_told_it_to(parts: Parts) -> None:
+    async with at_work(parts) as (task, _):
+        await ask(parts.db, DIE)
+        with pytest.raises(EndedError, match=r"the worker has ended \(killed by SIGKILL\)"):
+            await task
+
+
+async def test_a_turn_to_write_that_it_had_is_free_when_it_has_died(parts: Parts) -> None:
+    async with at_work(parts) as (task, _):
+        await ask(parts.db, DIE_WRITING)
+        with pytest.raises(EndedError):
+            await task
+        before = await world(parts.db)
+        async with parts.db.write() as conn:
+            assert await advance(conn, "world") == before + 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_it_waits_for_its_turn(parts: Parts) -> None:
+    async with at_work(parts) as (_, answers):
+        async with parts.db.turn:
+            parts.db.bus.deliver([("question", ())])
+            parts.db.bus.deliver([("question", ())])
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await answers.get()
+        await answers.get()
+        await answers.get()
+
+
+async def test_it_is_gone_when_the_service_ends(parts: Parts) -> None:
+    children = Path("/proc/self/task").glob("*/children")
+    before = {pid for file in children for pid in file.read_text().split()}
+    async with at_work(parts):
+        pass
+    children = Path("/proc/self/task").glob("*/children")
+    assert {pid for file in children for pid in file.read_text().split()} <= before

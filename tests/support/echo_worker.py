@@ -1,0 +1,59 @@
+"""A worker that adds to a number in the database: `python -m tests.support.echo_worker FD`.
+
+It does for each `question` on the bus, and says the number as `answer`; a question that names a key is to be obeyed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from tidegate.manager.parts import Parts, Service
+from tidegate.manager.store.bus import publish
+from tidegate.manager.store.counters import advance
+from tidegate.manager.store.database import Database
+from tidegate.manager.worker import __main__ as worker
+
+DIE, DIE_WRITING, MANY = "die", "die while it writes", "write many times"
+TIMES = 50
+
+
+class Echo:
+    """Obeys."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Say a number, and one for each question."""
+        with self._db.bus.listening("question", lambda keys: self._asked.put_nowait(*keys or [""])):
+            await self._write()
+            while True:
+                await self._obey(await self._asked.get())
+
+    async def _obey(self, what: str) -> None:
+        if what == DIE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        for _ in range(TIMES if what == MANY else 0):
+            async with self._db.write() as conn:
+                await advance(conn, "world")
+        await self._write(dies=what == DIE_WRITING)
+
+    async def _write(self, *, dies: bool = False) -> None:
+        async with self._db.write() as conn:
+            number = await advance(conn, "world")
+            publish(conn, "answer", str(number))
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def services(parts: Parts) -> list[Service]:
+    """In place of what decides rollouts."""
+    return [Echo(parts.db)]
+
+
+if __name__ == "__main__":
+    worker.in_worker = services  # type: ignore[attr-defined]
+    worker.main()
