@@ -14,7 +14,7 @@ GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
-MANAGER := tests/manager tests/cli tests/engine/test_managed_fleet.py tests/engine/test_manager_quick_start.py
+MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
 
 .PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
 .DELETE_ON_ERROR:

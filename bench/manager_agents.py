@@ -82,7 +82,8 @@ class Agents:
         while len({one.agent for one in got if one.it.digest == digest}) < len(self._agents):
             await self._pause()
         times = sorted(one.at - began for one in got if one.it.digest == digest)
-        return {"first_s": times[0], "half_s": times[len(times) // 2], "all_s": times[-1]}
+        at = {f"{part}_percent_s": times[len(times) * part // 100] for part in (25, 50, 75, 90, 99)}
+        return {"first_s": times[0], **at, "all_s": times[-1]}
 
     async def begin(self) -> dict[str, Any]:
         """Everybody carries out what it was offered; until everything has been told."""

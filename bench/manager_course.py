@@ -244,10 +244,14 @@ class _Course:
         self._agents.stdin.write(json.dumps(words).encode() + b"\n")
 
     def _rss_mib(self, field: str = "VmRSS") -> float:
-        return sum(program.memory_mib(one.pid, field) for one in self._managers)
+        return sum(program.memory_mib(pid, field) for pid in self._pids())
 
     def _cpu_s(self) -> float:
-        return sum(program.cpu_s(one.pid) for one in self._managers)
+        return sum(program.cpu_s(pid) for pid in self._pids())
+
+    def _pids(self) -> list[int]:
+        """Each manager is two processes."""
+        return [pid for one in self._managers for pid in (one.pid, *program.children(one.pid))]
 
 
 def _rounded(value: Any) -> Any:

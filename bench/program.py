@@ -56,6 +56,12 @@ def running(state: Path, words: Sequence[str], log: Path, **more: str) -> Iterat
             process.wait(30)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it has started."""
+    found = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(one) for text in found for one in text.split()]
+
+
 def cpu_s(pid: int) -> float:
     """Processor time used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

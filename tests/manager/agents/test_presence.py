@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import aiohttp
 import pytest
+from sqlalchemy import select
 from tests.support.bare_agent import NEW, BareAgent, inventory, target
 from tests.support.planted import LATER, alter, count, kinds, plant_agent, plant_rollout, rows
 from tests.support.real_manager import ANN, RealManager
@@ -16,6 +17,7 @@ from tidegate.manager.agents import presence, revocation
 from tidegate.manager.agents.presence import Heard, Silence
 from tidegate.manager.parts import now as clock
 from tidegate.manager.store.database import Database
+from tidegate.manager.store.schema import agents
 
 MINUTE = timedelta(minutes=1)
 
@@ -61,6 +63,22 @@ async def test_thousands_are_written_down_together(db: Database) -> None:
         await presence.note_heard(conn, heard)
     assert (await rows(db, "agents", "version")).count("2.0") == 4
     assert (await rows(db, "agents", "last_seen_at")).count(now + MINUTE) == 4
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_who_is_heard_while_somebody_holds_its_row_is_written_down_afterwards(
+    manager: RealManager, db: Database, agent: BareAgent
+) -> None:
+    async def is_heard() -> bool:
+        return None not in await rows(db, "agents", "last_seen_at")
+
+    async with db.write() as conn:
+        await conn.execute(select(agents.c.id).with_for_update())
+        await agent.poll()
+        await manager.link.flush()
+        assert not await is_heard()
+    await manager.link.flush()
+    assert await is_heard()
 
 
 async def test_coming_and_going_is_told_once(db: Database) -> None:

@@ -5,16 +5,14 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tidegate.manager.agents.pace import Pace
 from tidegate.protocol.messages import Item
 
 _GATHER_S = 0.01
 _AT_ONCE = 100
 """Polls that are looked for together."""
 _A_FEW = 5
-_APART_S = 0.01
-"""Between a few that are answered and the next few, as each comes back at once with its next poll: else thousands at
-once would make each turn of the event loop so long that everybody else, who needs many turns, waits for seconds."""
-_BEHIND_S = 0.2
+"""Polls that are answered at once; then there is a pause."""
 
 Fetch = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sequence[Item]]]]
 """By agents' ids their cursors; what each has after it, oldest first. An agent that is left out is asked for again."""
@@ -51,7 +49,7 @@ class HeldPolls:
         self._pending: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._go_on_at = 0.0
+        self._pace = Pace()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -144,13 +142,7 @@ class HeldPolls:
             few += bool(items)
             if few == _A_FEW:
                 few = 0
-                await self._pause()
-
-    async def _pause(self) -> None:
-        """What the event loop was late by is made up for, so that all are answered in time."""
-        now = asyncio.get_running_loop().time()
-        self._go_on_at = max(self._go_on_at, now - _BEHIND_S) + _APART_S
-        await asyncio.sleep(max(0.0, self._go_on_at - now))
+                await self._pace.pause()
 
     def _answer(self, agent: str, poll: _Poll, items: Sequence[Item] | None) -> None:
         if items is None:

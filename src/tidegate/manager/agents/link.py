@@ -200,7 +200,9 @@ class AgentLink:
         try:
             if heard:
                 async with self._db.write() as conn:
-                    await presence.note_heard(conn, heard)
+                    noted = await presence.note_heard(conn, heard)
+                heard = {id_: one for id_, one in heard.items() if id_ not in noted}
+                self._heard = heard | self._heard
             if have:
                 async with self._db.write() as conn:
                     await outbox.forget(conn, have)

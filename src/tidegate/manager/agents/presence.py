@@ -27,17 +27,25 @@ class Heard:
     address: str
 
 
-async def note_heard(conn: AsyncConnection, heard: Mapping[str, Heard]) -> None:
-    """Write down who was heard, by agents' ids. A row that somebody holds is passed over: it is heard again."""
+async def note_heard(conn: AsyncConnection, heard: Mapping[str, Heard]) -> set[str]:
+    """Write down who was heard, by agents' ids; of whom it was.
+
+    A row that somebody holds is passed over. That one is to be written down next time: it may poll again only in a
+    minute, and is offline until it was heard.
+    """
+    noted = set(heard)
     rows = [
         {"which": id_, "at": one.at, "version": one.version, "protocol": one.protocol, "address": one.address}
         for id_, one in sorted(heard.items())
     ]
     if conn.dialect.name == "postgresql":
+        noted = set()
         for some in pieces(rows, _AT_ONCE):
-            await conn.execute(_POSTGRES, {name: [row[name] for row in some] for name in some[0]})
+            values = {name: [row[name] for row in some] for name in some[0]}
+            noted |= set((await conn.execute(_POSTGRES, values)).scalars())
     elif rows:
         await conn.execute(_SQLITE, rows)
+    return noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ _POSTGRES = text(
     "FROM (SELECT id FROM agents WHERE id = ANY(CAST(:which AS text[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) "
     "AS free JOIN unnest(CAST(:which AS text[]), CAST(:at AS timestamptz[]), CAST(:version AS text[]), "
     "CAST(:protocol AS integer[]), CAST(:address AS text[])) AS new(which, at, version, protocol, address) "
-    "ON new.which = free.id WHERE agents.id = free.id"
+    "ON new.which = free.id WHERE agents.id = free.id RETURNING agents.id"
 )
 _SQLITE = (
     update(agents)
