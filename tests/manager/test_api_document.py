@@ -11,6 +11,7 @@ import pytest
 from tests.support.manager import People
 
 from tidegate.manager.api.app import create_app
+from tidegate.manager.api.models import TAKES
 from tidegate.manager.api.reading import page
 from tidegate.manager.parts import make_parts
 from tidegate.manager.settings import load_manager_settings
@@ -55,6 +56,22 @@ def test_every_field_has_a_description(document: dict[str, Any]) -> None:
     found += [field for name, one in operations(document) for field in fields(name, one.get("requestBody"))]
     assert len(found) > 100
     assert [name for name, schema in found if not schema.get("description")] == []
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    """Every pattern that there is anywhere in it."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        schema = list(schema.values())
+    for one in schema if isinstance(schema, list) else ():
+        yield from patterns(one)
+
+
+def test_who_is_refused_for_a_pattern_is_told_in_words_what_is_taken(document: dict[str, Any]) -> None:
+    found = set(patterns(document["components"]))
+    assert len(found) > 4
+    assert found - set(TAKES) == set()
 
 
 def test_every_schema_has_a_description(document: dict[str, Any]) -> None:

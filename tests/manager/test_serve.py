@@ -89,6 +89,48 @@ async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> Non
         busy.close()
 
 
+async def test_the_worker_ends_with_the_server_however_that_ends(tmp_path: Path) -> None:
+    async with process(tmp_path) as (it, _):
+        worker = await worker_of(it)
+        with os.fdopen(os.pidfd_open(worker)) as gone:  # readable once it has ended
+            it.kill()
+            await it.wait()
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_reader(gone, ended.set)
+            async with asyncio.timeout(20):
+                await ended.wait()
+            asyncio.get_running_loop().remove_reader(gone)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_both_processes_ends_them_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    """As from a terminal, or from an init that ends all of a service."""
+    async with process(tmp_path) as (it, _):
+        worker = await worker_of(it)
+        os.kill(worker, number)
+        it.send_signal(number)
+        async with asyncio.timeout(20):
+            assert it.stderr is not None
+            said = await it.stderr.read()
+            assert await it.wait() == 0
+    assert b"the manager has ended" in said
+    assert b"failed" not in said
+    assert not Path(f"/proc/{worker}").exists()
+
+
+async def worker_of(server: asyncio.subprocess.Process) -> int:
+    """Its process, once it is at work: signals are ignored from then on."""
+    async with asyncio.timeout(20):
+        while True:
+            for one in Path(f"/proc/{server.pid}/task").glob("*/children"):
+                for pid in one.read_text().split():
+                    ignored = re.search(r"^SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+                    assert ignored is not None
+                    if int(ignored[1], 16) & 1 << signal.SIGTERM - 1:
+                        return int(pid)
+            await asyncio.sleep(0.02)
+
+
 async def test_a_second_manager_on_one_file_does_not_start_and_other_commands_do(tmp_path: Path) -> None:
     async with process(tmp_path) as (it, url):
         link = tmp_path / "link"

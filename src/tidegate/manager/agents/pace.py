@@ -7,7 +7,7 @@ that everybody else, who needs many turns, waits for seconds. How long the loop 
 import asyncio
 
 _SHORTEST_S, _LONGEST_S = 0.005, 0.01
-_LATE_S = 0.01
+_LATE_S = 0.005
 """The loop has more to do than it should: a person's request needs a dozen turns."""
 _BEHIND_S = 0.2
 """So much of what the pauses were too long by is made up for: with the longest, all are answered in time."""

@@ -12,20 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from tidegate.manager.api.models import DIGEST, LABEL_NAME, LINE, NAME_OF_RULE
+from tidegate.manager.api.models import TAKES
 from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Fault, Problem, response
-from tidegate.manager.people.names import NAME, NAME_TAKES
 from tidegate.manager.store.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 _PHRASES = {"missing": "it is missing", "extra_forbidden": "it is not known"}
-_TAKES = {
-    NAME: NAME_TAKES,
-    LABEL_NAME: "a label's name: 1 to 63 letters, digits, and . _ / -, beginning with a letter or digit",
-    NAME_OF_RULE: "a line of text without control characters, with no space at either end",
-    LINE: "a line of text without control characters",
-    DIGEST: "a digest in full: sha256: and 64 hexadecimal digits",
-}
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -54,8 +46,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
 def _fault(one: Any) -> Fault:
     message = _PHRASES.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
     pattern = one.get("ctx", {}).get("pattern")
-    if pattern in _TAKES:
-        message = f"it takes {_TAKES[pattern]}"
+    if pattern in TAKES:
+        message = f"it takes {TAKES[pattern]}"
     return Fault(".".join(str(part) for part in one["loc"]), message)
 
 

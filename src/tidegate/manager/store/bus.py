@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tidegate.manager.store.postgres import connect
 from tidegate.manager.store.topics import TOPICS
 
 _CHANNEL = "tidegate"
@@ -122,7 +123,7 @@ class Bus:
         attempt = 0
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+                async with await connect(dsn, autocommit=True) as conn:
                     await conn.execute(f"LISTEN {_CHANNEL}")
                     attempt = 0
                     self.deliver([(topic, ()) for topic in TOPICS])  # while nobody listened

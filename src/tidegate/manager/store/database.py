@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from tidegate.manager.store import sqlite
 from tidegate.manager.store.bus import Bus, told
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
+from tidegate.manager.store.postgres import connect
 
 _BUSY_MS = 5000
 _POOL = 10
 _POOL_WAIT_S = 5.0
-_CONNECT_S = 5.0
 _WRITES = "tidegate_writes"
 _FULL_RETRY_S = 30
 _AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
@@ -130,17 +130,8 @@ def _engine(url: URL) -> AsyncEngine:
         max_overflow=_POOL,
         pool_timeout=_POOL_WAIT_S,
         pool_pre_ping=True,
-        connect_args={"async_creator_fn": _connect, "client_encoding": "utf8"},
+        connect_args={"async_creator_fn": connect, "client_encoding": "utf8"},
     )
-
-
-async def _connect(*args: Any, **kwargs: Any) -> psycopg.AsyncConnection[Any]:
-    """Connect within a limit. The driver's own does not count how long the host's name takes to be looked up."""
-    try:
-        async with asyncio.timeout(_CONNECT_S):
-            return await psycopg.AsyncConnection.connect(*args, **kwargs)
-    except TimeoutError as error:
-        raise psycopg.errors.ConnectionTimeout(f"no connection within {_CONNECT_S:g} s") from error
 
 
 def _opener(url: URL) -> Callable[..., Awaitable[sqlite.Connection]]:

@@ -14,7 +14,8 @@ from tidegate.manager.worker.turns import Lender
 
 COMMAND = ["-P", "-m", "tidegate.manager.worker"]
 """What Python runs there. It has this process's environment, and so its settings."""
-_ENDS_S = 10.0
+_ENDS_S = 2.0
+"""More is not waited for: what it was about to write is written by the next one."""
 
 
 class EndedError(Exception):

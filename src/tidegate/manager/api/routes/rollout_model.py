@@ -7,10 +7,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from tidegate.domain.channel_policy import read_channel_policy
 from tidegate.domain.rollout import Kind, Progress, State
+from tidegate.manager.api.models import NO_NUL, TARGET_NAME, Digest
 
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f]+$")]
-Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=TARGET_NAME)]
+Reason = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
 
 
 class ChannelShort(BaseModel):
