@@ -5,6 +5,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -12,7 +13,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.support import databases
 
-from tidegate.manager.store import database, schema
+from tidegate.manager.store import postgres, schema, topics
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance, current
 from tidegate.manager.store.database import Database
@@ -217,12 +218,34 @@ async def test_a_host_whose_name_is_not_looked_up_in_time_is_told_as_a_database_
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hangs)
-    monkeypatch.setattr(database, "_CONNECT_S", 0.1)
+    monkeypatch.setattr(postgres, "_CONNECT_S", 0.1)
     one = Database.at("postgresql://tidegate@postgres/tidegate")
     with pytest.raises(StoreUnavailableError, match=r"no connection within 0\.1 s"):
         async with asyncio.timeout(20), one.read():
             pass
     await one.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_who_follows_the_replicas_tries_again_where_a_name_is_not_looked_up(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, heard = list[object](), asyncio.Event()
+
+    async def hangs_at_first(*args: object, **more: object) -> psycopg.AsyncConnection[object]:
+        tries.append(args)
+        if len(tries) == 1:
+            await asyncio.Event().wait()
+        return await connect(*args, **more)  # type: ignore[arg-type]
+
+    connect = psycopg.AsyncConnection.connect
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", hangs_at_first)
+    monkeypatch.setattr(postgres, "_CONNECT_S", 0.1)
+    with db.bus.listening(topics.FEED, lambda _: heard.set()):
+        db.follow()
+        async with asyncio.timeout(20):
+            await heard.wait()
+    assert len(tries) == 2
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:

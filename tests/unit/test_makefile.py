@@ -18,6 +18,8 @@ MANAGER = (
     "tests/manager",
     "tests/cli",
     "tests/engine/test_managed_fleet.py",
+    "tests/engine/test_managed_interrupted.py",
+    "tests/engine/test_agent_managed.py",
     "tests/engine/test_manager_quick_start.py",
 )
 WITHOUT = " ".join(f"--ignore={path}" for path in MANAGER)
