@@ -112,6 +112,7 @@ class _Course:
     async def run(self, setup: str) -> dict[str, Any]:
         """Everything, in an order in which the one needs the other."""
         found: dict[str, Any] = {}
+        await asyncio.sleep(3)  # the worker begins
         empty = self._rss_mib()
         parts = (
             ("enrol", self._enrol),

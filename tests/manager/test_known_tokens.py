@@ -21,7 +21,7 @@ from tidegate.manager.people.known_tokens import KnownTokens, tell_revoked
 from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import TokenRefusedError, find
 from tidegate.manager.settings import load_manager_settings
-from tidegate.manager.store import schema
+from tidegate.manager.store import schema, topics
 from tidegate.manager.store.database import Database
 
 
@@ -100,7 +100,7 @@ async def test_what_is_revoked_at_another_replica_is_refused(
     with databases.postgres_database(postgres_server, postgres_template) as url:
         async with replica(url, tmp_path, follows=True) as here, replica(url, tmp_path) as there:
             text, heard = await made(there.db), list[str]()
-            with here.db.bus.listening(known_tokens.TOPIC, heard.extend):
+            with here.db.bus.listening(topics.TOKENS, heard.extend):
                 async with asyncio.timeout(10):
                     while "2" not in heard:  # until it follows
                         await say(there.db, 2)

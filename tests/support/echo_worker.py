@@ -9,13 +9,14 @@ import asyncio
 import os
 import signal
 
-from tidegate.manager.parts import Parts, Service
+from tidegate.manager.parts import Service
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance
 from tidegate.manager.store.database import Database
 from tidegate.manager.worker import __main__ as worker
 
-DIE, DIE_WRITING, MANY = "die", "die while it writes", "write many times"
+DIE, DIE_WRITING, HANG_WRITING, MANY = "die", "die while it writes", "hang while it writes", "write many times"
+_HOW = {DIE_WRITING: signal.SIGKILL, HANG_WRITING: signal.SIGSTOP}
 TIMES = 50
 
 
@@ -39,21 +40,22 @@ class Echo:
         for _ in range(TIMES if what == MANY else 0):
             async with self._db.write() as conn:
                 await advance(conn, "world")
-        await self._write(dies=what == DIE_WRITING)
+        await self._write(_HOW.get(what))
 
-    async def _write(self, *, dies: bool = False) -> None:
+    async def _write(self, end: signal.Signals | None = None) -> None:
         async with self._db.write() as conn:
             number = await advance(conn, "world")
             publish(conn, "answer", str(number))
-            if dies:
-                os.kill(os.getpid(), signal.SIGKILL)
+            publish(conn, "pid", str(os.getpid()))
+            if end is not None:
+                os.kill(os.getpid(), end)
 
 
-def services(parts: Parts) -> list[Service]:
+def services(db: Database, *_: object) -> list[Service]:
     """In place of what decides rollouts."""
-    return [Echo(parts.db)]
+    return [Echo(db)]
 
 
 if __name__ == "__main__":
-    worker.in_worker = services  # type: ignore[attr-defined]
+    worker.deciding = services  # type: ignore[attr-defined, assignment]
     worker.main()

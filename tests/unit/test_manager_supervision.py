@@ -53,3 +53,19 @@ async def test_what_has_ended_by_itself_is_not_begun_again() -> None:
     it = Once()
     await keep_going(it)
     assert it.times == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("as it ended"), StoreUnavailableError("as it ended")])
+async def test_what_fails_as_it_is_told_to_end_is_not_begun_again(error: Exception) -> None:
+    class FailsToEnd(Failing):
+        async def run(self) -> None:
+            try:
+                await super().run()
+            except asyncio.CancelledError:
+                raise error from None
+
+    it = FailsToEnd()
+    async with asyncio.timeout(10):
+        async with at_work([it]):
+            await it.working.wait()
+    assert it.ended

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import math
 import os
 import resource
@@ -10,7 +9,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import structlog
 import uvicorn
@@ -18,6 +16,7 @@ import uvicorn
 from tidegate import __version__
 from tidegate.manager.api.app import create_app
 from tidegate.manager.garbage import collect_rarely
+from tidegate.manager.library_logs import log_libraries
 from tidegate.manager.parts import Parts, Service, make_parts
 from tidegate.manager.services import in_server, services
 from tidegate.manager.settings import ManagerSettings
@@ -40,7 +39,7 @@ class ListenError(Exception):
 
 async def serve(settings: ManagerSettings) -> None:
     """Run until a signal. Raises `StoreError`, `KeysError` and `ListenError` where it cannot begin."""
-    _tell_libraries_logs()
+    log_libraries()
     _take_many_connections()
     sys.setswitchinterval(_SWITCH_S)
     collect_rarely()
@@ -148,20 +147,3 @@ def _take_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-class _ToOurLog(logging.Handler):
-    """Hands on what libraries log."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
-        about: dict[str, Any] = {"of": record.name}
-        if record.exc_info:
-            about["exc_info"] = record.exc_info
-        _log.log(record.levelno, record.getMessage(), **about)
-
-
-def _tell_libraries_logs() -> None:
-    root = logging.getLogger()
-    root.handlers = [_ToOurLog(logging.WARNING)]
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

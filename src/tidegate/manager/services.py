@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
 from tidegate.manager.people.known_tokens import KnownTokens
 from tidegate.manager.people.uses import TokenUses
 from tidegate.manager.releases.service import Releases
-from tidegate.manager.rollouts.service import in_worker
+from tidegate.manager.rollouts.service import deciding
 from tidegate.manager.telling.parts import alerter, deliverer, feed_pruner, hub
 
 IN_SERVER: tuple[Callable[[Parts], Service], ...] = (
@@ -32,4 +33,5 @@ def in_server(parts: Parts) -> list[Service]:
 
 def services(parts: Parts) -> list[Service]:
     """All of it, and what a worker does where there is one."""
-    return in_server(parts) + in_worker(parts)
+    keys = KeyFile(parts.settings.signing_key_file)
+    return [*in_server(parts), *deciding(parts.db, keys, parts.clock)]

@@ -35,14 +35,23 @@ async def keep_going(service: Service, delays_s: tuple[float, ...] = _RETRY_S) -
         try:
             await service.run()
         except StoreUnavailableError as error:
+            raise_if_cancelled()
             _log.warning("background work waits for the database", service=name, reason=str(error))
         except Exception:  # noqa: BLE001 - whatever it is, the others go on, and so does this one
+            raise_if_cancelled()
             _log.exception("background work failed and is begun again", service=name)
         else:
             return
         failures = 0 if loop.time() - began > _WELL_S else failures
         await asyncio.sleep(delays_s[min(failures, len(delays_s) - 1)])
         failures += 1
+
+
+def raise_if_cancelled() -> None:
+    """Raise `CancelledError` where this task was told to end, and what it did then has raised something else."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def name_of(service: Service) -> str:

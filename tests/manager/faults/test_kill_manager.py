@@ -38,7 +38,7 @@ POINTS = [
         "AgentLink.flush@2",
         "AgentLink._wake_rollouts@1",
         "AgentLink._wake_rollouts@3",
-        "enrol@7",
+        "LettingIn.__call__@1",
     )
 ]
 

@@ -10,9 +10,8 @@ from tidegate.manager.parts import Parts
 from tidegate.manager.people.secrets import PERSON, Presented, read_token
 from tidegate.manager.people.tokens import Known, Who, check, find
 from tidegate.manager.store.bus import publish
+from tidegate.manager.store.topics import TOKENS
 
-TOPIC = "tokens.revoked"
-"""Keys: numbers of tokens."""
 _KEPT_S = 2.0
 """After which a token is read again, should what was said of it have been lost."""
 _MOST = 1000
@@ -53,7 +52,7 @@ class KnownTokens:
 
     async def run(self) -> None:
         """Hear of what is revoked, until cancelled."""
-        with self._parts.db.bus.listening(TOPIC, self._forget):
+        with self._parts.db.bus.listening(TOKENS, self._forget):
             self._hears = True
             try:
                 await asyncio.Event().wait()
@@ -68,4 +67,4 @@ class KnownTokens:
 
 def tell_revoked(conn: AsyncConnection, id_: int) -> None:
     """Have every replica forget this token once the transaction is committed."""
-    publish(conn, TOPIC, str(id_))
+    publish(conn, TOKENS, str(id_))

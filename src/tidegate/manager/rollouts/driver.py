@@ -13,6 +13,7 @@ from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import rollouts
 from tidegate.manager.store.topics import ROLLOUTS
+from tidegate.manager.supervision import raise_if_cancelled
 
 _LOOK_S = 5.0
 """How often what is due is looked for though nothing was told."""
@@ -55,6 +56,7 @@ class Driver:
         except StoreUnavailableError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, it is told, and the others go on
+            raise_if_cancelled()
             _log.exception("a rollout could not be decided; it is tried again", rollout=id_)
             self._rest[id_] = time.monotonic() + _LONGEST_REST_S
             return

@@ -7,11 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.outbox import send
-from tidegate.manager.parts import Parts, Service
+from tidegate.manager.parts import Clock, Parts, Service
 from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects, Sending
 from tidegate.manager.rollouts.planner import Planner
 from tidegate.manager.rollouts.step import Steps
+from tidegate.manager.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,13 @@ class _Outbox:
 
 def steps(parts: Parts) -> Steps:
     """How steps of rollouts are taken."""
-    return Steps(parts.db, Effects(_Outbox(KeyFile(parts.settings.signing_key_file))), parts.clock)
+    return _steps(parts.db, KeyFile(parts.settings.signing_key_file), parts.clock)
 
 
-def in_worker(parts: Parts) -> list[Service]:
+def deciding(db: Database, keys: KeyFile, clock: Clock) -> list[Service]:
     """What decides rollouts and sends releases out. It computes for seconds where the fleet is large."""
-    return [Driver(steps(parts)), Planner(parts.db, parts.clock)]
+    return [Driver(_steps(db, keys, clock)), Planner(db, clock)]
+
+
+def _steps(db: Database, keys: KeyFile, clock: Clock) -> Steps:
+    return Steps(db, Effects(_Outbox(keys)), clock)

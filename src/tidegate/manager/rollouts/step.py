@@ -31,7 +31,7 @@ from tidegate.manager.store.schema import reports
 
 _TRIES = 10
 _LARGE = 300
-"""Targets of a rollout that is decided in a thread, so that requests are answered meanwhile."""
+"""Targets of a rollout that is left to the worker, and decided in a thread there: it hears the server meanwhile."""
 _CHECK = timedelta(minutes=1)
 """A rollout that is under way is looked at that often, whatever it waits for."""
 _TAKEN = "a target was taken by another rollout meanwhile"

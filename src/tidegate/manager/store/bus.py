@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import psycopg
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -84,6 +83,10 @@ class Bus:
             if relay != source:
                 relay(messages)
 
+    def deliver_anything(self) -> None:
+        """There may be something for anybody: what was told may have been lost."""
+        self.deliver([(topic, ()) for topic in TOPICS])
+
     def _hand_on(self, messages: Sequence[Message]) -> None:
         for topic, keys in messages:
             for callback in list(self._listening.get(topic, ())):
@@ -126,10 +129,10 @@ class Bus:
                 async with await connect(dsn, autocommit=True) as conn:
                     await conn.execute(f"LISTEN {_CHANNEL}")
                     attempt = 0
-                    self.deliver([(topic, ()) for topic in TOPICS])  # while nobody listened
+                    self.deliver_anything()  # that was told while nobody listened
                     async for one in conn.notifies():
                         self._take(one.payload)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, to hear nobody any more is worse
                 _log.warning("replicas cannot be heard; trying again", reason=_one_line(error))
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1

@@ -22,6 +22,8 @@ from tidegate.manager.store.postgres import connect
 _BUSY_MS = 5000
 _POOL = 10
 _POOL_WAIT_S = 5.0
+_TURN_S = 20.0
+"""For who writes to SQLite, behind those that came before; the largest rollout is written within a few seconds."""
 _WRITES = "tidegate_writes"
 _FULL_RETRY_S = 30
 _AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
@@ -91,7 +93,11 @@ class Database:
     async def _take_turn(self, stack: contextlib.AsyncExitStack) -> None:
         """Wait for the others. If one of them finds the database locked meanwhile, we have waited for that, too."""
         before = self._locked
-        await stack.enter_async_context(self.turn)
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await stack.enter_async_context(self.turn)
+        except TimeoutError as error:
+            raise StoreUnavailableError("the database has more to do than it can; nothing was changed") from error
         if self._locked != before:
             raise StoreUnavailableError("the database does not answer (it is locked); nothing was changed")
 

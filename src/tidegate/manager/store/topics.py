@@ -17,5 +17,7 @@ FEED = "feed"
 """The feed has more to tell."""
 DELIVERIES = "deliveries"
 """There is an alert to be sent."""
+TOKENS = "tokens.revoked"
+"""Tokens were revoked. Keys: their numbers."""
 
-TOPICS = AGENTS, REVOKED, ROLLOUTS, RELEASES, POLLS, FEED, DELIVERIES
+TOPICS = TOKENS, AGENTS, REVOKED, ROLLOUTS, RELEASES, POLLS, FEED, DELIVERIES

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from tidegate.manager.store.bus import Message
 
-BUS = "bus"
-"""First of all: the id that the bus of both goes by."""
+BEGIN = "begin"
+"""First of all, with an `Order`."""
 TOLD = "told"
 """Messages of the bus."""
 ASK, YOURS, OVER = "ask", "yours", "over"
@@ -31,7 +31,8 @@ class Line:
 
     def say(self, *words: Any) -> None:
         """Say something; to who is gone that is nothing."""
-        self._writer.write(json.dumps(words).encode() + b"\n")
+        if not self._writer.is_closing():  # uvloop raises where asyncio does nothing
+            self._writer.write(json.dumps(words).encode() + b"\n")
 
     def relay(self, messages: Sequence[Message]) -> None:
         """Say what the bus has told."""
@@ -40,7 +41,7 @@ class Line:
     async def heard(self) -> AsyncIterator[list[Any]]:
         """What the other one says, until it is gone."""
         try:
-            while line := await self._reader.readline():
+            while (line := await self._reader.readline()).endswith(b"\n"):  # else it died amid it
                 yield json.loads(line)
         except ConnectionError:
             return

@@ -7,15 +7,18 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 
+import structlog
+
 from tidegate.manager.parts import Parts
-from tidegate.manager.store.database import Database
-from tidegate.manager.worker.line import ASK, BUS, OVER, TOLD, Line, messages
-from tidegate.manager.worker.turns import Lender
+from tidegate.manager.worker.line import ASK, BEGIN, OVER, TOLD, Line, messages
+from tidegate.manager.worker.order import Order
+from tidegate.manager.worker.turns import LONGEST_S, Lender
 
 COMMAND = ["-P", "-m", "tidegate.manager.worker"]
-"""What Python runs there. It has this process's environment, and so its settings."""
+"""What Python runs there."""
 _ENDS_S = 2.0
 """More is not waited for: what it was about to write is written by the next one."""
+_log = structlog.get_logger(__name__)
 
 
 class EndedError(Exception):
@@ -28,25 +31,35 @@ class Worker:
     name = "worker"
 
     def __init__(self, parts: Parts) -> None:
-        self._db: Database = parts.db
+        self._parts, self._db = parts, parts.db
 
     async def run(self) -> None:
-        """Have it run until cancelled. Raises `EndedError`."""
+        """Have it run until cancelled, or until the manager is about to end. Raises `EndedError`."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             async with _program(theirs) as process:
                 theirs.close()
-                line = await Line.over(ours)
-                try:
-                    await self._talk(line)
-                finally:
-                    line.close()
-                status = await process.wait()
-        raise EndedError(f"the worker has ended ({_in_words(status)})")
+                await self._over(await Line.over(ours), process)
+        if not self._parts.stopping.is_set():
+            raise EndedError(f"the worker has ended ({_in_words(process.returncode)})")
 
-    async def _talk(self, line: Line) -> None:
-        lender = Lender(self._db.turn, line)
-        line.say(BUS, self._db.bus.id)
+    async def _over(self, line: Line, process: asyncio.subprocess.Process) -> None:
+        ending = asyncio.create_task(self._end_in_time(line), name="the worker's end")
+        try:
+            await self._talk(line, process)
+            await process.wait()
+        finally:
+            ending.cancel()
+            line.close()
+
+    async def _end_in_time(self, line: Line) -> None:
+        """It ends while the last requests are answered."""
+        await self._parts.stopping.wait()
+        line.close()
+
+    async def _talk(self, line: Line, process: asyncio.subprocess.Process) -> None:
+        lender = Lender(self._db.turn, line, lambda: _stalled(process), LONGEST_S)
+        line.say(BEGIN, Order.of(self._parts).words())
         try:
             with self._db.bus.relayed(line.relay):
                 async for words in line.heard():
@@ -59,6 +72,7 @@ class Worker:
                             lender.over(words[1])
         finally:
             await lender.close()
+            self._db.bus.deliver_anything()  # what it was about to tell when it ended
 
 
 @contextlib.asynccontextmanager
@@ -70,17 +84,27 @@ async def _program(theirs: socket.socket) -> AsyncIterator[asyncio.subprocess.Pr
         str(theirs.fileno()),
         pass_fds=[theirs.fileno()],
         stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # a terminal's Ctrl-C is for the server, which has it end
     )
+    ended = asyncio.ensure_future(process.wait())
     try:
         yield process
     finally:
-        try:
-            async with asyncio.timeout(_ENDS_S):
-                await process.wait()
-        except TimeoutError:
+        await asyncio.wait([ended], timeout=_ENDS_S)
+        _kill(process)
+        await ended
+
+
+def _stalled(process: asyncio.subprocess.Process) -> None:
+    _log.error("the worker has had its turn to write for too long, and is killed", seconds=LONGEST_S)
+    _kill(process)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
             process.kill()
-            await process.wait()
 
 
-def _in_words(status: int) -> str:
-    return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+def _in_words(status: int | None) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status is not None and status < 0 else f"exit status {status}"

@@ -2,17 +2,24 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 
 from tidegate.manager.store.database import Turn
 from tidegate.manager.worker.line import ASK, OVER, YOURS, Line
 
+LONGEST_S = 60.0
+"""A turn; who writes ten thousand rows has done it in a few."""
+
 
 class Lender:
-    """The side that has the turns: to it the other process is one more who waits."""
+    """The side that has the turns: to it the other process is one more who waits.
 
-    def __init__(self, turn: Turn, line: Line) -> None:
-        self._turn, self._line = turn, line
+    `stalled` is called where a turn is not given back in time: it has to end the other process.
+    """
+
+    def __init__(self, turn: Turn, line: Line, stalled: Callable[[], None], longest_s: float) -> None:
+        self._turn, self._line, self._stalled, self._longest_s = turn, line, stalled, longest_s
         self._lent: dict[int, asyncio.Task[None]] = {}
 
     def ask(self, number: int) -> None:
@@ -33,7 +40,9 @@ class Lender:
         with contextlib.suppress(asyncio.CancelledError):
             async with self._turn:
                 self._line.say(YOURS, number)
-                await asyncio.get_running_loop().create_future()  # until it is cancelled
+                await asyncio.sleep(self._longest_s)
+                self._stalled()
+                await asyncio.get_running_loop().create_future()  # until it is gone
 
 
 class Borrower:
@@ -49,8 +58,8 @@ class Borrower:
         await self._mine.acquire()
         self._number += 1
         self._come.clear()
-        self._line.say(ASK, self._number)
         try:
+            self._line.say(ASK, self._number)
             await self._come.wait()
         except BaseException:
             self._give_back()
@@ -67,5 +76,7 @@ class Borrower:
             self._come.set()
 
     def _give_back(self) -> None:
-        self._line.say(OVER, self._number)
-        self._mine.release()
+        try:
+            self._line.say(OVER, self._number)
+        finally:
+            self._mine.release()

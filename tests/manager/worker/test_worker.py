@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from tests.support import echo_worker
-from tests.support.echo_worker import DIE, DIE_WRITING, MANY, TIMES
+from tests.support.echo_worker import DIE, DIE_WRITING, HANG_WRITING, MANY, TIMES
 
 from tidegate.manager.parts import Parts, make_parts
 from tidegate.manager.settings import load_manager_settings
@@ -18,15 +21,14 @@ from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.schema import counters
-from tidegate.manager.worker import process
+from tidegate.manager.worker import order, process
 from tidegate.manager.worker.process import EndedError, Worker
 
 
 @pytest.fixture
 async def parts(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Parts]:
     environ = {"TIDEGATE_DATA": str(tmp_path), "TIDEGATE_DATABASE_URL": database_url}
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TIDEGATE_DATABASE_URL", "nothing that the worker goes by")
     monkeypatch.setattr(process, "COMMAND", ["-m", echo_worker.__name__])
     it = make_parts(load_manager_settings(environ))
     yield it
@@ -73,10 +75,13 @@ async def test_what_is_published_on_either_side_is_heard_on_both(parts: Parts) -
 
 async def test_each_message_is_heard_once(parts: Parts) -> None:
     parts.db.follow()
-    async with at_work(parts) as (_, answers):
+    async with at_work(parts) as (task, answers):
         for number in range(1, 6):
             await ask(parts.db)
             assert int(await answers.get()) == 1 + number
+        await ask(parts.db, DIE)
+        with pytest.raises(EndedError):
+            await task
         assert answers.empty()
 
 
@@ -120,10 +125,66 @@ async def test_it_waits_for_its_turn(parts: Parts) -> None:
         await answers.get()
 
 
+async def test_it_ends_when_the_manager_is_about_to(parts: Parts) -> None:
+    async with at_work(parts) as (task, _):
+        parts.stopping.set()
+        await task
+    assert not children()
+
+
 async def test_it_is_gone_when_the_service_ends(parts: Parts) -> None:
-    children = Path("/proc/self/task").glob("*/children")
-    before = {pid for file in children for pid in file.read_text().split()}
     async with at_work(parts):
-        pass
-    children = Path("/proc/self/task").glob("*/children")
-    assert {pid for file in children for pid in file.read_text().split()} <= before
+        assert len(children()) == 1
+    assert not children()
+
+
+async def test_one_that_hangs_is_killed_when_the_service_ends(parts: Parts) -> None:
+    async with at_work(parts):
+        [pid] = children()
+        os.kill(pid, signal.SIGSTOP)
+    assert not children()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_one_that_hangs_with_its_turn_is_killed_and_the_turn_is_free(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LONGEST_S", 0.2)
+    async with at_work(parts) as (task, _):
+        await ask(parts.db, HANG_WRITING)
+        with pytest.raises(EndedError, match="killed by SIGKILL"):
+            await task
+        async with parts.db.write() as conn:
+            await advance(conn, "world")
+
+
+async def test_one_that_is_not_of_the_servers_version_does_nothing(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(order, "__version__", "0.0.1")
+    with pytest.raises(EndedError, match="exit status 1"):
+        await Worker(parts).run()
+    assert "the server is of version 0.0.1, and what is installed by now is" in capfd.readouterr().err
+    assert await world(parts.db) == 0
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.005, 0.01, 0.02, 0.04])
+async def test_it_ends_with_a_server_that_dies_while_it_writes(
+    database_url: str, tmp_path: Path, after_s: float
+) -> None:
+    environ = {**os.environ, "TIDEGATE_DATA": str(tmp_path), "TIDEGATE_DATABASE_URL": database_url}
+    program = (sys.executable, "-m", "tests.support.echo_server", str(after_s))
+    server = await asyncio.create_subprocess_exec(*program, env=environ, stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    async with asyncio.timeout(30):
+        worker = int(await server.stdout.readline())
+        await server.wait()
+        await server.stdout.read()  # the worker has it, too, until it ends
+        while Path(f"/proc/{worker}").exists():
+            await asyncio.sleep(0.01)
+
+
+def children() -> list[int]:
+    """Processes that this one has started, but for those that are no worker."""
+    found = [file.read_text().split() for file in Path("/proc/self/task").glob("*/children")]
+    return [int(pid) for pids in found for pid in pids if b"echo_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
