@@ -248,6 +248,16 @@ async def test_who_follows_the_replicas_tries_again_where_a_name_is_not_looked_u
     assert len(tries) == 2
 
 
+async def test_what_is_read_is_of_one_moment(db: Database) -> None:
+    async with db.read() as reading:
+        before = await current(reading, "world")
+        async with db.write() as conn:
+            assert await advance(conn, "world") == before + 1
+        assert await current(reading, "world") == before
+    async with db.read() as reading:
+        assert await current(reading, "world") == before + 1
+
+
 async def test_a_database_of_a_newer_version_is_left_alone(db: Database) -> None:
     async with db.write() as conn:
         await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))

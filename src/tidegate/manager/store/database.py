@@ -25,6 +25,8 @@ _POOL_WAIT_S = 5.0
 _TURN_S = 20.0
 """For who writes to SQLite, behind those that came before; the largest rollout is written within a few seconds."""
 _WRITES = "tidegate_writes"
+_ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""Else each statement would see what was committed before it."""
 _FULL_RETRY_S = 30
 _AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
 """What SQLite says where it is the file, and not the statement, that is the matter."""
@@ -48,6 +50,7 @@ class Database:
         self.turn = turn or asyncio.Lock()
         self.is_postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(**{_WRITES: True})
+        self._reading = engine.execution_options(**_ONE_MOMENT) if self.is_postgres else engine
         self._locked = 0
 
     @classmethod
@@ -69,7 +72,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A view of one moment. Raises `StoreUnavailableError`."""
         with _faults():
-            async with self.engine.begin() as conn:
+            async with self._reading.begin() as conn:
                 yield conn
 
     @contextlib.asynccontextmanager
