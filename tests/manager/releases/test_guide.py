@@ -25,7 +25,7 @@ SECRET = "tide"
 async def test_the_commands_of_the_page_are_answered(
     block: Block, db: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidegate.manager.services.SERVICES", ())  # no registry is asked
+    monkeypatch.setattr("tidegate.manager.serve.services", lambda _: [])  # no registry is asked
     async with db.write() as conn:
         shown = await token(conn, Role.VIEWER)
         row = {"name": "ghcr.io/acme/web:live", "repository": "ghcr.io/acme/web", "tag": "live", "created_at": NOON}

@@ -108,7 +108,7 @@ async def sender(
     db: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Sender]:
     """To a manager without its background work, so that no registry is really asked."""
-    monkeypatch.setattr("tidegate.manager.services.SERVICES", ())
+    monkeypatch.setattr("tidegate.manager.serve.services", lambda _: [])
     with serving(database_url, tmp_path / "data", **SECRETS) as one:
         async with sending(one.url, db) as found:
             yield found
