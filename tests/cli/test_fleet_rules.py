@@ -83,6 +83,30 @@ def test_a_freeze_lasts_to_the_end_of_its_last_day_in_its_zone(run: Run) -> None
     assert one["scope"] == {"channels": [], "clusters": [], "labels": {"ring": "early"}}
 
 
+@pytest.mark.parametrize("length", [("--to", "2026-12-20T06:00"), ("--for", "6h")])
+def test_a_freeze_is_of_the_zone_that_is_named_whatever_that_is_called(run: Run, length: tuple[str, str]) -> None:
+    assert run("freeze", "add", "sale", "--from", "2026-12-20T00:00", *length, "--zone", "Japan").code == 0
+    (one,) = json.loads(run("freeze", "list", "--json").out)
+    assert (one["starts_at"], one["ends_at"]) == ("2026-12-19T15:00:00Z", "2026-12-19T21:00:00Z")
+    ended = run("freeze", "add", "typo", "--from", "2026-12-20T00:00", *length, "--zone", "Nope")
+    assert ended.code == 2
+    assert "Nope" in ended.err
+
+
+def test_what_is_the_id_of_one_and_the_name_of_another_is_taken_for_neither(run: Run) -> None:
+    def add(name: str) -> str:
+        return str(json.loads(run("window", "add", name, "0 2 * * * 4h UTC", "--json").out)["id"])
+
+    nights = add("nights")
+    other = add(nights)
+    ended = run("window", "remove", nights)
+    assert ended.code == 2
+    assert f"{nights} (nights)" in ended.err
+    assert f"{other} ({nights})" in ended.err
+    assert run("window", "remove", "nights").code == 0
+    assert run("window", "remove", nights).code == 0
+
+
 def test_a_freeze_that_is_over_already_is_told(run: Run) -> None:
     ended = run("freeze", "add", "typo", "--from", "2020-12-20", "--to", "2021-01-03", "--reason", "holidays")
     assert ended.code == 0

@@ -248,6 +248,36 @@ async def test_what_is_named_goes_back_to_what_ran_before(
     assert made["counts"]["offered"] == many
 
 
+@pytest.mark.parametrize("path", ["/channels/{channel}/rollback", "/clusters/shop@host0/rollback"])
+async def test_what_never_ran_does_not_come_by_a_rollback_past_its_approval(
+    fleet: ManagerFleet, people: People, path: str
+) -> None:
+    """Nor what ran on the canary alone: the others have it only by their waves."""
+    await updated(fleet)
+    await fleet.release(NEWER)
+    answer = await people.operator.post(path.format(channel=fleet.channel), {"to": NEWER})
+    assert (answer.status, answer.json["code"]) == (409, "not-to-be-made")
+    assert "`tidegate rollout start` sends it out, by the channel's policy" in answer.json["detail"]
+    async with fleet.db.write() as conn:
+        which = {"target_id": fleet.targets["shop@host1/web"], "digest": NEWER, "since": fleet.now + timedelta(hours=1)}
+        await conn.execute(insert(schema.runs), which)
+    answer = await people.operator.post("/clusters/shop@host0/rollback", {"to": NEWER})
+    assert answer.status == 409
+
+
+async def test_what_ran_on_the_channel_before_is_gone_back_to_where_it_never_ran(
+    fleet: ManagerFleet, people: People
+) -> None:
+    await updated(fleet)
+    async with fleet.db.write() as conn:
+        which = {"target_id": fleet.targets["shop@host1/web"], "digest": NEWER, "since": fleet.now - timedelta(days=9)}
+        await conn.execute(insert(schema.runs), which)
+        await conn.execute(update(schema.targets).values(digest_since=fleet.now))
+    answer = await people.operator.post("/clusters/shop@host0/rollback", {"to": NEWER})
+    assert answer.status == 200, answer.text
+    assert [one["digest"] for one in answer.json["items"]] == [NEWER]
+
+
 async def test_a_rollback_to_what_runs_makes_nothing(fleet: ManagerFleet, people: People) -> None:
     await updated(fleet)
     answer = await people.operator.post(f"/channels/{fleet.channel}/rollback", {"to": NEW})

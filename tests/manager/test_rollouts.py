@@ -294,7 +294,7 @@ async def test_to_go_back_to_what_runs_is_nothing_to_do(fleet: ManagerFleet) -> 
 
 async def test_where_nothing_ran_before_it_says_so(fleet: ManagerFleet) -> None:
     await fleet.settle(2)
-    async with fleet.db.read() as conn:
+    async with fleet.db.write() as conn:
         going = await rollback.of_channel(conn, fleet.channel, None)
         with pytest.raises(CreateRefusedError, match="shop@host0/web and 1 more"):
             await rollback.go_back(conn, going, ANN, T0)

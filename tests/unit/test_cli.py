@@ -113,6 +113,15 @@ def test_a_row_of_a_table_is_one_line_where_there_is_room_and_a_list_where_there
     assert all(len(line) <= int(columns) for line in lines)
 
 
+@pytest.mark.parametrize("columns", ["0", "1", "-5", "abc"])
+def test_something_is_shown_however_narrow_the_terminal_says_it_is(
+    cli: Cli, commands: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    commands.plan = answers([PLAN])
+    assert "web [1]" in " ".join(cli("agent", "plan")[1].split())
+
+
 @pytest.mark.parametrize(
     ("flags", "variable", "coloured"),
     [([], "", True), (["--no-color"], "", False), ([], "1", False), ([], "false", True)],

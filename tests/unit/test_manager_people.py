@@ -57,7 +57,15 @@ def test_what_has_not_the_form_of_a_token_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "good"), [("anna", True), ("a.b-c@d+e", True), ("tidegate", False), ("agent x", False)]
+    ("name", "good"),
+    [
+        ("anna", True),
+        ("a.b-c@d+e", True),
+        ("tidegate", False),
+        ("agent x", False),
+        ("tg_1_abc", False),
+        ("te_1_abc", False),
+    ],
 )
 def test_nobody_can_be_called_what_the_manager_or_an_agent_is(name: str, good: bool) -> None:
     assert is_user_name(name) is good

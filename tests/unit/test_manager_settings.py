@@ -88,3 +88,9 @@ def test_sizes(text: str, size: int) -> None:
 @pytest.mark.parametrize(("text", "rate"), [("50/s", 50), ("300/m", 5), ("7", 7)])
 def test_rates(text: str, rate: float) -> None:
     assert load_manager_settings({"TIDEGATE_RATE": text}).rate == rate
+
+
+def test_an_agent_that_is_well_is_not_taken_for_one_that_is_gone() -> None:
+    with pytest.raises(ManagerSettingsError, match=r"OFFLINE_AFTER is 30 s; it takes 90 s or more"):
+        load_manager_settings({"TIDEGATE_OFFLINE_AFTER": "30s"})
+    assert load_manager_settings({"TIDEGATE_OFFLINE_AFTER": "90s"}).offline_s == 90

@@ -114,6 +114,13 @@ def test_a_freeze_may_name_its_zone_before_its_reason() -> None:
     assert freeze.reason == "big sale"
 
 
+@pytest.mark.parametrize("zone", ["Japan", "CET", "EST5EDT"])
+def test_a_freeze_may_name_a_zone_of_one_word(zone: str) -> None:
+    freeze = parse_freeze(f"2026-12-20T18:00/2026-12-21T06:00 {zone} big sale")
+    assert freeze.start == at("2026-12-20T18:00", zone)
+    assert freeze.reason == "big sale"
+
+
 def test_a_freeze_may_carry_offsets() -> None:
     freeze = parse_freeze("2026-12-20T18:00+01:00/2026-12-21T06:00Z")
     assert freeze.start.astimezone(UTC) == utc("2026-12-20T17:00")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _HEX_SHOWN = 12
+_LEAST_WIDTH = 20
 _WIDTH_OF_A_FILE = 200
 _LEAST_PROSE = 40
 _STYLES = {
@@ -153,7 +154,10 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color:
     `no_color` None: as the environment's NO_COLOR says.
     """
     console = Console(no_color=no_color)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) < _LEAST_WIDTH:
+        console.width = _LEAST_WIDTH  # of none at all nothing would be shown
+    elif not console.is_terminal and not said.isdecimal():
         console.width = _WIDTH_OF_A_FILE
     cells = [[_text(cell) for cell in row] for row in rows]
     if not cells:

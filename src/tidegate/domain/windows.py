@@ -8,7 +8,7 @@ every window. Without a window, updates may begin at any time that is not frozen
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from tidegate.domain.cronfields import complaint
 from tidegate.domain.durations import format_duration, parse_duration
@@ -84,7 +84,7 @@ def parse_freeze(text: str, *, default_zone: str = "UTC") -> Freeze:
     """`FROM/TO [ZONE] [REASON]`: dates (TO included to its end) or times. Raises `WindowError`."""
     span, _, rest = text.strip().partition(" ")
     word, _, after = rest.strip().partition(" ")
-    named = "/" in word or word == "UTC"
+    named = "/" in word or word in available_timezones()
     zone = _zone(word if named else default_zone, f"The freeze {text!r}")
     first, slash, last = span.partition("/")
     if not slash:

@@ -14,6 +14,9 @@ from tidegate.manager.settings_table import SETTINGS, Setting
 _ELSEWHERE = {"TIDEGATE_MANAGER_URL", "TIDEGATE_TOKEN", "TIDEGATE_TOKEN_FILE"} | {e for one in AGENTS for e in one.envs}
 """Variables of the command line's other parts, which may stand beside ours."""
 
+_POLLED_WITHIN_S = 90
+"""Polls are held for a minute at most, and it is their beginning that is heard."""
+
 
 class ManagerSettingsError(Exception):
     """Settings that cannot be used; one sentence a line, and none shows a secret."""
@@ -103,6 +106,11 @@ def _check_together(values: Mapping[str, Any], faults: list[str]) -> None:
         _check_tls(cert, key, faults)
     if (values["repo_user"] is None) != (values["repo_pass"] is None):
         faults.append("REPO_USER and REPO_PASS belong together: set both or none.")
+    if values["offline_s"] is not None and values["offline_s"] < _POLLED_WITHIN_S:
+        faults.append(
+            f"TIDEGATE_OFFLINE_AFTER is {values['offline_s']:g} s; it takes {_POLLED_WITHIN_S} s or more: "
+            "an agent that is well is heard once a minute."
+        )
     if values["smtp_url"] and not (values["mail_from"] and values["mail_to"]):
         faults.append("TIDEGATE_SMTP needs TIDEGATE_MAIL_FROM and TIDEGATE_MAIL_TO beside it.")
 

@@ -108,6 +108,11 @@ async def test_the_database_is_stopped_and_started(
     await right_end(fleet, GOOD)
 
 
+async def readiness(program: ManagerProgram) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{program.url}/readyz") as answer:
+        return answer.status
+
+
 @pytest.mark.parametrize("database_url", ["file"], indirect=True)
 async def test_somebody_else_has_locked_the_database(
     program: ManagerProgram, gather: Gather, tmp_path: Path, person: str
@@ -117,8 +122,10 @@ async def test_somebody_else_has_locked_the_database(
         other.execute("BEGIN IMMEDIATE")
         await turned_away(fleet)
         assert (await asked(program, person))[0] == 200  # what is read is not held up
+        assert await readiness(program) == 503
         other.execute("ROLLBACK")
     await right_end(fleet, GOOD)
+    assert await readiness(program) == 200
 
 
 @pytest.mark.parametrize("database_url", ["small"], indirect=True)

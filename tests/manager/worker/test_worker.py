@@ -22,6 +22,7 @@ from tidegate.manager.store.counters import advance
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.schema import counters
 from tidegate.manager.worker import order, process
+from tidegate.manager.worker.line import PING, Line
 from tidegate.manager.worker.process import EndedError, Worker
 
 
@@ -156,6 +157,36 @@ async def test_one_that_hangs_with_its_turn_is_killed_and_the_turn_is_free(
             await task
         async with parts.db.write() as conn:
             await advance(conn, "world")
+
+
+async def test_one_that_hangs_is_noticed_and_killed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_PING_S", 0.05)
+    async with at_work(parts) as (task, answers):
+        await ask(parts.db)
+        await answers.get()
+        monkeypatch.setattr(process, "_ANSWERS_S", 0.2)
+        os.kill(children()[0], signal.SIGSTOP)
+        monkeypatch.setattr(process, "_PING_S", 3600.0)
+        with pytest.raises(EndedError, match="killed by SIGKILL"):
+            await task
+
+
+async def test_one_that_is_well_is_asked_again_and_again_and_left_alone(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings, say = asyncio.Queue[None](), Line.say
+
+    def count(line: Line, *words: object) -> None:
+        if words[0] == PING:
+            pings.put_nowait(None)
+        say(line, *words)
+
+    monkeypatch.setattr(Line, "say", count)
+    monkeypatch.setattr(process, "_PING_S", 0.0)
+    async with at_work(parts) as (task, _):
+        for _ in range(20):
+            await pings.get()
+        assert not task.done()
 
 
 async def test_one_that_is_not_of_the_servers_version_does_nothing(

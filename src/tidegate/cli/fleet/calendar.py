@@ -153,9 +153,9 @@ def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: 
     first = start or now.isoformat()
     try:
         if end is not None:
-            found = parse_freeze(f"{first}/{end} {zone}")
+            found = parse_freeze(f"{first}/{end}", default_zone=zone)
             return found.start, found.end
-        begin = parse_freeze(f"{first}/9000-01-01 {zone}").start
+        begin = parse_freeze(f"{first}/9000-01-01", default_zone=zone).start
         return begin, begin + timedelta(seconds=parse_duration(lasts or ""))
     except (WindowError, ValueError) as error:
         raise UsageError(str(error)) from error

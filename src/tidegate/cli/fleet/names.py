@@ -68,7 +68,10 @@ def find_quarantined(word: str, entries: Sequence[Quarantined]) -> Quarantined:
 
 
 def find_named(kind: str, word: str, things: Sequence[T], id_of: Spelling[T], name_of: Spelling[T]) -> T:
-    """Something that has an id and a name, by either."""
+    """Something that has an id and a name, by either. Raises `AmbiguousNameError` where the two mean different ones."""
+    meant = [one for one in things if word in {id_of(one), name_of(one)}]
+    if len(meant) > 1:
+        raise AmbiguousNameError(kind, word, [f"{id_of(one)} ({name_of(one)})" for one in meant])
     return _find(kind, word, things, id_of, name_of)
 
 

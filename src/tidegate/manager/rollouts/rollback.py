@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout import IN_FLIGHT, Kind, Progress, Rollout, State, TargetProgress
@@ -15,7 +16,7 @@ from tidegate.manager.rollouts.rows import load, save
 from tidegate.manager.rollouts.runs import earlier
 from tidegate.manager.rollouts.verbs import Order, carry_out
 from tidegate.manager.store.counters import current
-from tidegate.manager.store.schema import agents, clusters, quarantine, releases, rollout_targets, rollouts, targets
+from tidegate.manager.store.schema import agents, clusters, quarantine, rollout_targets, rollouts, runs, targets
 
 _LIVE = (State.AWAITING_APPROVAL, State.SCHEDULED, State.RUNNING, State.PAUSED, State.ROLLING_BACK)
 
@@ -50,9 +51,9 @@ async def of_target(conn: AsyncConnection, target_id: int, to: str | None) -> li
     return await _going(conn, _there().where(targets.c.id == target_id), to)
 
 
-def _there() -> Select[tuple[int, str, int, str]]:
+def _there() -> Select[Any]:
     return (
-        select(targets.c.id, targets.c.name, targets.c.channel_id, targets.c.digest)
+        select(targets.c.id, targets.c.name, targets.c.channel_id, targets.c.digest, targets.c.digest_since)
         .join(clusters, clusters.c.id == targets.c.cluster_id)
         .join(agents, agents.c.id == clusters.c.agent_id)
         .where(targets.c.channel_id.is_not(None), targets.c.gone_at.is_(None), agents.c.revoked_at.is_(None))
@@ -60,7 +61,7 @@ def _there() -> Select[tuple[int, str, int, str]]:
     )
 
 
-async def _going(conn: AsyncConnection, some: Select[tuple[int, str, int, str]], to: str | None) -> list[Going]:
+async def _going(conn: AsyncConnection, some: Select[Any], to: str | None) -> list[Going]:
     rows = (await conn.execute(some)).all()
     if not rows:
         raise CreateRefusedError("there is no target that follows a channel here: nothing can go back")
@@ -80,23 +81,41 @@ def _before(ran: Sequence[str], running: str, held: set[str]) -> str:
 
 
 async def _all_to(
-    conn: AsyncConnection, rows: Sequence[object], ran: Mapping[int, Sequence[str]], to: str, held: set[str]
+    conn: AsyncConnection, rows: Sequence[Row[Any]], ran: Mapping[int, Sequence[str]], to: str, held: set[str]
 ) -> list[Going]:
-    """One release for all of them: it is one that ran there, or was seen on their channel."""
-    known: dict[int, set[str]] = {}
-    seen = await conn.execute(select(releases.c.channel_id, releases.c.digest).where(releases.c.digest == to))
-    for one in seen:
-        known.setdefault(one.channel_id, set()).add(one.digest)
+    """One release for all of them: each that it ran on, or whose channel it ran on before what runs there now.
+
+    Not any that was seen: to bring one forward takes an update, with the approvals, windows and waves of its policy.
+    """
     if to in held:
         raise CreateRefusedError(f"{to[:19]} is in quarantine; release it first, if it is to run again")
-    going = []
-    for row in rows:
-        fits = to in ran.get(row.id, ()) or to in known.get(row.channel_id, ())  # type: ignore[attr-defined]
-        if fits:
-            going.append(Going(row.id, row.name, row.channel_id, row.digest, to))  # type: ignore[attr-defined]
+    first = await _first_ran(conn, to)
+    going = [
+        Going(row.id, row.name, row.channel_id, row.digest, to)
+        for row in rows
+        if to == row.digest or to in ran.get(row.id, ()) or _is_before(first.get(row.channel_id), row.digest_since)
+    ]
     if not going:
-        raise CreateRefusedError(f"{to[:19]} never ran on any of these targets, and was not seen on their channels")
+        raise CreateRefusedError(
+            f"{to[:19]} never ran on any of these targets, nor on their channels before what runs there now: "
+            f"`tidegate rollout start` sends it out, by the channel's policy"
+        )
     return going
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+async def _first_ran(conn: AsyncConnection, digest: str) -> dict[int, datetime]:
+    """By channels' ids, since when a release has run on one of their targets."""
+    statement = (
+        select(targets.c.channel_id, func.min(runs.c.since))
+        .join(targets, targets.c.id == runs.c.target_id)
+        .where(runs.c.digest == digest, targets.c.channel_id.is_not(None))
+        .group_by(targets.c.channel_id)
+    )
+    return {row[0]: row[1] for row in await conn.execute(statement)}
 
 
 async def go_back(

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -40,8 +40,8 @@ Turn = contextlib.AbstractAsyncContextManager[None, None]
 class Database:
     """One database, and the transactions on it.
 
-    `bus` tells what was committed, `turn` is taken by who writes to SQLite. They are others' where another process of
-    this manager has the database, too.
+    `cannot_write`: why the last one that was to be written was not, until one is. `bus` tells what was committed,
+    `turn` is taken by who writes to SQLite; both are others' where another process of this manager has it, too.
     """
 
     def __init__(self, engine: AsyncEngine, *, turn: Turn | None = None, bus: Bus | None = None) -> None:
@@ -51,6 +51,7 @@ class Database:
         self.is_postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(**{_WRITES: True})
         self._reading = engine.execution_options(**_ONE_MOMENT) if self.is_postgres else engine
+        self.cannot_write: StoreUnavailableError | None = None
         self._locked = 0
 
     @classmethod
@@ -81,7 +82,7 @@ class Database:
 
         Raises `StoreUnavailableError`. With SQLite one is at work at a time.
         """
-        with _faults():
+        with self._noting_faults(), _faults():
             async with contextlib.AsyncExitStack() as stack:
                 if not self.is_postgres:
                     await self._take_turn(stack)
@@ -92,6 +93,20 @@ class Database:
                 if self.is_postgres:
                     await self.bus.notify(conn, messages)
         self.bus.deliver(messages)
+
+    async def try_to_write(self) -> None:
+        """See whether anything can be written. Raises `StoreUnavailableError`."""
+        async with self.write() as conn:
+            await conn.execute(text("UPDATE counters SET value = value WHERE name = 'world'"))
+
+    @contextlib.contextmanager
+    def _noting_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self.cannot_write = error if error.for_all else self.cannot_write
+            raise
+        self.cannot_write = None
 
     async def _take_turn(self, stack: contextlib.AsyncExitStack) -> None:
         """Wait for the others. If one of them finds the database locked meanwhile, we have waited for that, too."""

@@ -22,7 +22,7 @@ from tidegate.manager.rollouts.service import deciding
 from tidegate.manager.store.bus import Bus
 from tidegate.manager.store.database import Database
 from tidegate.manager.supervision import at_work
-from tidegate.manager.worker.line import BEGIN, TOLD, YOURS, Line, messages
+from tidegate.manager.worker.line import BEGIN, PING, PONG, TOLD, YOURS, Line, messages
 from tidegate.manager.worker.order import Order, OrderError
 from tidegate.manager.worker.turns import Borrower
 
@@ -64,6 +64,8 @@ async def _work(line: Line, order: Order) -> None:
                         db.bus.deliver(messages(words), source=line.relay)
                     elif words[0] == YOURS:
                         turn.yours(words[1])
+                    elif words[0] == PING:
+                        line.say(PONG)
                 asyncio.get_running_loop().call_later(_ENDS_S, _end)
     finally:
         await db.close()

@@ -14,6 +14,8 @@ TOLD = "told"
 """Messages of the bus."""
 ASK, YOURS, OVER = "ask", "yours", "over"
 """With a number each: a turn to write is asked for, it has come, and it is given back, or not wanted any more."""
+PING, PONG = "ping", "pong"
+"""Whether the worker hears, and that it does."""
 _LONGEST = 2**26
 """Bytes of a line: the ids of all agents."""
 

@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from tidegate.agent.within import within
 from tidegate.manager.parts import Parts
-from tidegate.manager.worker.line import ASK, BEGIN, OVER, TOLD, Line, messages
+from tidegate.manager.worker.line import ASK, BEGIN, OVER, PING, TOLD, Line, messages
 from tidegate.manager.worker.order import Order
 from tidegate.manager.worker.turns import LONGEST_S, Lender
 
 COMMAND = ["-P", "-m", "tidegate.manager.worker"]
 """What Python runs there."""
+_PING_S = 10.0
+_ANSWERS_S = 60.0
 _ENDS_S = 2.0
 """More is not waited for: what it was about to write is written by the next one."""
 _log = structlog.get_logger(__name__)
@@ -44,12 +47,17 @@ class Worker:
             raise EndedError(f"the worker has ended ({_in_words(process.returncode)})")
 
     async def _over(self, line: Line, process: asyncio.subprocess.Process) -> None:
-        ending = asyncio.create_task(self._end_in_time(line), name="the worker's end")
+        answered = asyncio.Event()
+        beside = [
+            asyncio.create_task(self._end_in_time(line), name="the worker's end"),
+            asyncio.create_task(_watch(line, answered, process), name="the worker's watch"),
+        ]
         try:
-            await self._talk(line, process)
+            await self._talk(line, answered, process)
             await process.wait()
         finally:
-            ending.cancel()
+            for task in beside:
+                task.cancel()
             line.close()
 
     async def _end_in_time(self, line: Line) -> None:
@@ -57,7 +65,7 @@ class Worker:
         await self._parts.stopping.wait()
         line.close()
 
-    async def _talk(self, line: Line, process: asyncio.subprocess.Process) -> None:
+    async def _talk(self, line: Line, answered: asyncio.Event, process: asyncio.subprocess.Process) -> None:
         lender = Lender(self._db.turn, line, lambda: _stalled(process), LONGEST_S)
         line.say(BEGIN, Order.of(self._parts).words())
         try:
@@ -70,6 +78,8 @@ class Worker:
                             lender.ask(words[1])
                         case str(kind) if kind == OVER:
                             lender.over(words[1])
+                        case _:
+                            answered.set()
         finally:
             await lender.close()
             self._db.bus.deliver_anything()  # what it was about to tell when it ended
@@ -93,6 +103,18 @@ async def _program(theirs: socket.socket) -> AsyncIterator[asyncio.subprocess.Pr
         await asyncio.wait([ended], timeout=_ENDS_S)
         _kill(process)
         await ended
+
+
+async def _watch(line: Line, answered: asyncio.Event, process: asyncio.subprocess.Process) -> None:
+    """One that hangs decides nothing, and nobody would notice."""
+    while True:
+        answered.clear()
+        line.say(PING)
+        if not await within(answered, _ANSWERS_S):
+            _log.error("the worker does not answer, and is killed", seconds=_ANSWERS_S)
+            _kill(process)
+            return
+        await asyncio.sleep(_PING_S)
 
 
 def _stalled(process: asyncio.subprocess.Process) -> None:

@@ -37,6 +37,8 @@ async def readiness(parts: PartsHere) -> Health:
     """Whether requests can be answered: the database does, and the process is not about to end."""
     if parts.stopping.is_set():
         raise Problem(UNAVAILABLE, "stopping", "The manager is about to end.", headers={"Retry-After": "5"})
+    if parts.db.cannot_write is not None:
+        await parts.db.try_to_write()
     async with parts.db.read() as conn:
         await conn.execute(text("SELECT 1"))
     return Health(status="ok")
