@@ -167,6 +167,13 @@ def test_settings_that_cannot_be_used_are_all_told(tmp_path: Path) -> None:
     assert "secret" not in told.stderr
 
 
+def test_a_data_folder_that_is_none_is_told_with_what_it_has_to_be(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    ended = command(tmp_path, "create-token", "anna", "--role", "admin")
+    assert ended.returncode == 1
+    assert f"{tmp_path / 'data'} cannot be used: File exists; TIDEGATE_DATA is a folder" in ended.stderr
+
+
 def test_an_address_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -46,12 +46,24 @@ def ended(what: Callable[[Any, ManagerSettings], Coroutine[Any, Any, None]], env
     except (ManagerSettingsError, UsageError) as error:
         complain(str(error))
         return USAGE
-    except (StoreError, KeysError, ListenError, AppriseError, OSError) as error:
+    except (StoreError, KeysError, ListenError, AppriseError) as error:
         complain(" ".join(f"{error}.".split()))
+        return FAILED
+    except OSError as error:
+        complain(_of_a_file(error))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
+
+
+def _of_a_file(error: OSError) -> str:
+    if error.filename is None:
+        return f"{error.strerror or error}."
+    return (
+        f"{error.filename} cannot be used: {error.strerror}; TIDEGATE_DATA is a folder that belongs to the "
+        f"user who runs this, with all that is in it."
+    )
 
 
 async def serve(settings: ManagerSettings) -> None:
