@@ -93,3 +93,9 @@ def test_githubs_signature_is_that_of_the_whole_body() -> None:
     assert not is_signed(body, header.removeprefix("sha256="), secret)
     assert not is_signed(body, "sha256=" + hmac.new(b"", body, hashlib.sha256).hexdigest(), "")
     assert not is_signed(body, "sha256=é", secret)
+
+
+@pytest.mark.parametrize("document", [{}, {"image": None}, {"image": 7}])
+def test_an_image_that_is_missing_is_called_missing(document: dict[str, object]) -> None:
+    with pytest.raises(WebhookError, match=r'image is missing.*it takes \{"image": "REPOSITORY:TAG"'):
+        read_webhook(Kind.GENERIC, document)

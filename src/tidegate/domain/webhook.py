@@ -102,11 +102,17 @@ def _harbor(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
         yield _pushed((base if colon and "/" not in after else name,), one.get("tag"), one.get("digest"))
 
 
+_GENERIC_TAKES = 'it takes {"image": "REPOSITORY:TAG", "digest": "sha256:..."}'
+
+
 def _generic(document: Mapping[str, Any]) -> Iterator[Pushed | None]:
+    image = document.get("image")
+    if not isinstance(image, str):
+        raise WebhookError(f"image is missing, or is no text; {_GENERIC_TAKES}")
     try:
-        reference = parse_reference(str(document.get("image")))
+        reference = parse_reference(image)
     except InvalidReferenceError as error:
-        raise WebhookError(f'it takes {{"image": "REPOSITORY:TAG", "digest": "sha256:..."}}: {error}') from None
+        raise WebhookError(f"{_GENERIC_TAKES}: {error}") from None
     if not reference.tag:
         raise WebhookError(f"image is {reference.familiar}, which has no tag: releases are told of a tag")
     yield _pushed((reference.name,), reference.tag, document.get("digest") or reference.digest)
