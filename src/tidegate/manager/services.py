@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.api.idempotency import Forgetting
 from tidegate.manager.parts import Parts, Service
@@ -33,5 +32,4 @@ def in_server(parts: Parts) -> list[Service]:
 
 def services(parts: Parts) -> list[Service]:
     """All of it, and what a worker does where there is one."""
-    keys = KeyFile(parts.settings.signing_key_file)
-    return [*in_server(parts), *deciding(parts.db, keys, parts.clock)]
+    return [*in_server(parts), *deciding(parts.db, parts.one(AgentLink).keys, parts.clock)]

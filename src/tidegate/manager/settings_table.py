@@ -85,7 +85,13 @@ ALERTS = (
     _s("mail_from", own.ADDRESS, "", "The sender of mailed alerts."),
     _s("mail_to", own.ADDRESSES, "", "Who gets mailed alerts."),
     _s("apprise", own.WORDS, "", "Apprise's addresses for alerts; needs the `apprise` extra.", secret=True),
-    _s("offline_after", kinds.INTERVAL, "3m", "How long an agent is silent before it is offline.", field="offline_s"),
+    _s(
+        "offline_after",
+        kinds.INTERVAL,
+        "3m",
+        "How long an agent is silent before it is offline; 90s or more.",
+        field="offline_s",
+    ),
     _s("alert_ca", kinds.AUTHORITIES, "", "Certificates to trust where alerts are sent to, beside the system's."),
     _s(
         "alert_offline_after",

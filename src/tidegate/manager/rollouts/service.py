@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.keys import KeyFile
+from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.agents.outbox import send
 from tidegate.manager.parts import Clock, Parts, Service
 from tidegate.manager.rollouts.driver import Driver
@@ -25,7 +26,7 @@ class _Outbox:
 
 def steps(parts: Parts) -> Steps:
     """How steps of rollouts are taken."""
-    return _steps(parts.db, KeyFile(parts.settings.signing_key_file), parts.clock)
+    return _steps(parts.db, parts.one(AgentLink).keys, parts.clock)
 
 
 def deciding(db: Database, keys: KeyFile, clock: Clock) -> list[Service]:
