@@ -154,7 +154,7 @@ def test_a_manager_that_is_not_there_is_exit_code_3(run: Run, monkeypatch: pytes
     monkeypatch.setenv("TIDEGATE_MANAGER_URL", "http://127.0.0.1:1")
     ended = run("targets")
     assert ended.code == 3
-    assert "http://127.0.0.1:1 is not reachable" in ended.err
+    assert "http://127.0.0.1:1 is not reachable: Connection refused." in ended.err
 
 
 def test_a_manager_that_does_not_answer_is_waited_for_as_long_as_is_said(run: Run, manager: FakeManager) -> None:

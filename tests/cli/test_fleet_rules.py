@@ -166,6 +166,20 @@ def test_a_release_goes_into_quarantine_and_out_of_it(run: Run, world: World) ->
     assert run("quarantine").out == "Nothing is in quarantine.\n"
 
 
+def test_tokens_of_one_name_are_told_apart_where_one_is_revoked_by_it(run: Run) -> None:
+    for role in ("viewer", "approver"):
+        assert run("token", "create", "bob", role).code == 0
+    ended = run("token", "revoke", "bob")
+    assert ended.code == 2
+    assert re.search(r"\d+ \(bob of bob, viewer, never used\).*\d+ \(bob of bob, approver, never used\)", ended.err)
+
+
+def test_a_freeze_lasts_some_time(run: Run) -> None:
+    ended = run("freeze", "add", "now", "--for", "0s")
+    assert (ended.code, ended.out) == (2, "")
+    assert "--for 0s is no time at all; it takes a duration such as 2h or 1d." in ended.err
+
+
 def test_a_token_for_an_agent_is_the_only_line_of_the_output(run: Run) -> None:
     ended = run("agents", "enrol", "rome1", "--label", "ring=late", "--expires", "1h")
     assert re.fullmatch(r"t\w_\S+\n", ended.out)

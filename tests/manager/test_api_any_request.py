@@ -1,6 +1,7 @@
 """Whatever is asked, of every operation in the document: no fault of the manager, and only answers that it lists."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import Case, GenerationMode
+from schemathesis import Case, CheckContext, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
@@ -26,7 +27,18 @@ from tidegate.manager.store.database import Database
 # the manager's thread draws jitter while a strategy is drawn from, which Hypothesis takes for the strategy's doing
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
+LIBRARY_WORDS = re.compile(
+    r"Input should|should (?:have|match|be)|Field required|Extra inputs|valid (?:string|integer)"
+)
+
+
+def refused_in_our_words(_ctx: CheckContext, response: Response, _case: Case[Any]) -> None:
+    """No fault of a value is told in the words of the library that found it: they do not say what is accepted."""
+    assert not LIBRARY_WORDS.search(response.text), response.text
+
+
 CHECKS = [
+    refused_in_our_words,
     not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,

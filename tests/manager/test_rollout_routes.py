@@ -189,6 +189,23 @@ async def test_one_of_some_clusters_or_targets_only_is_not_one_of_the_whole_chan
     assert (sum(made["counts"].values()), made["whole"]) == (2, False)
 
 
+async def test_a_release_that_is_under_way_is_not_started_anew_over_its_approvals(
+    fleet: ManagerFleet, people: People
+) -> None:
+    made = await started(fleet, people, mode="approval", approvals=2)
+    assert (await people.approver.post(f"/rollouts/{made['id']}/approve")).status == 200
+    wish = {"channel": fleet.channel, "digest": NEW}
+    again = await people.operator.post("/rollouts", wish)
+    assert (again.status, again.json["detail"]) == (
+        409,
+        f"rollout {made['id']} of this release is awaiting approval: go on with that one, or abort it first.",
+    )
+    there = (await people.viewer.get(f"/rollouts/{made['id']}")).json
+    assert (there["state"], len(there["approvals"])) == ("awaiting_approval", 1)
+    assert (await people.operator.post(f"/rollouts/{made['id']}/abort")).status == 200
+    assert (await people.operator.post("/rollouts", wish)).status == 201
+
+
 async def test_a_quarantined_release_is_not_sent_out(fleet: ManagerFleet, people: People) -> None:
     await fleet.settle(1)
     async with fleet.db.write() as conn:

@@ -173,6 +173,30 @@ async def test_a_full_database_is_told_as_full_and_keeps_what_it_has(sqlite_temp
     await db.close()
 
 
+async def test_a_file_whose_folder_is_gone_is_told_with_what_is_the_matter(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    db = Database.at(f"sqlite:///{folder}/tidegate.db")
+    folder.rmdir()
+    with pytest.raises(StoreUnavailableError, match="cannot be opened: the folder of its file is gone"):
+        async with db.read():
+            pass
+    await db.close()
+
+
+async def test_a_file_that_may_only_be_read_is_told_as_that(sqlite_template: Path, tmp_path: Path) -> None:
+    db = Database.at(databases.sqlite_copy(sqlite_template, tmp_path))
+
+    async def write() -> None:
+        async with db.write() as conn:
+            await conn.execute(text("PRAGMA query_only = ON"))  # SQLite says then what it says of such a disk
+            await conn.execute(insert(schema.freezes).values(**FREEZE))
+
+    with pytest.raises(StoreUnavailableError, match="cannot be written: make its file") as caught:
+        await write()
+    assert caught.value.for_all
+    await db.close()
+
+
 async def test_a_server_that_is_gone_is_told_as_gone() -> None:
     db = Database.at("postgresql://tidegate@127.0.0.1:1/tidegate")
     with pytest.raises(StoreUnavailableError, match="does not answer"):

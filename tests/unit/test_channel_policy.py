@@ -124,7 +124,7 @@ def test_approval_asks_for_one_person_unless_it_says_more_and_the_others_for_non
         ("windows", "0 2 * * * 4h", "is not a list of texts"),
         ("windows", ["at night"], "a window is `CRON DURATION [ZONE]`"),
         ("freezes", ["2026-12-24/2026-12-20"], "ends before it begins"),
-        ("soaks", "5m", "it is not known. Did you mean soak?"),
+        ("soaks", "5m", "it is not known. Did you mean soak? Known are approval_expires, approvals, busy_then,"),
     ],
 )
 def test_a_fault_names_its_field_and_says_what_is_taken(name: str, value: Any, says: str) -> None:

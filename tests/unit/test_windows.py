@@ -135,6 +135,8 @@ def test_a_freeze_may_carry_offsets() -> None:
         ("2026-12-20/", "''"),
         ("2026-13-01/2026-13-02", "'2026-13-01'"),
         ("2027-01-03/2026-12-20", "ends before it begins"),
+        ("2026-03-29T02:30/2026-03-29T03:10 Europe/Berlin", "clocks are put forward over 2026-03-29 02:30"),
+        ("2026-03-29T02:30/2026-03-29T03:10 Europe/Berlin", "which is 03:30 there"),
         ("2026-12-20/2026-12-21 Mars/Crater", "'Mars/Crater'"),
         ("2026-12-20/9999-12-31", "the year of '9999-12-31' is not between 1970 and 9000"),
         ("2026-01-01T00:00/9999-12-31T23:59 America/New_York", "the year of '9999-12-31T23:59'"),

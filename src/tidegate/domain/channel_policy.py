@@ -17,7 +17,7 @@ from tidegate.domain.rollout_policy import (
     WaveRule,
     parse_share,
 )
-from tidegate.domain.values import near_miss
+from tidegate.domain.values import not_known
 from tidegate.domain.windows import Freeze, Window, WindowError, parse_freeze, parse_window
 
 _DAYS = timedelta(days=366)
@@ -135,7 +135,7 @@ class _Reader:
 
     def finish(self) -> None:
         for name in self._left:
-            self.faults[str(name)] = f"it is not known.{near_miss(str(name), self._known)}"
+            self.faults[str(name)] = not_known(str(name), sorted(self._known))
         if self.faults:
             raise ChannelPolicyError(self.faults)
 

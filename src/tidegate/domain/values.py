@@ -26,3 +26,10 @@ def near_miss(word: str, known: list[str]) -> str:
 
     close = get_close_matches(word, known, n=1, cutoff=0.75)
     return f" Did you mean {close[0]}?" if close else ""
+
+
+def not_known(word: str, known: list[str]) -> str:
+    """Why a name is refused that is none of these, with what is accepted; for a sentence's end."""
+    if not known:
+        return "it is not known; nothing is taken here."
+    return f"it is not known.{near_miss(word, known)} Known {'is' if len(known) == 1 else 'are'} {', '.join(known)}."

@@ -91,7 +91,9 @@ def parse_freeze(text: str, *, default_zone: str = "UTC") -> Freeze:
         raise WindowError(f"The freeze {text!r} cannot be read: {_FREEZE_FORM}.")
     start, end = _moment(first, zone, text), _moment(last, zone, text, end=True)
     if _utc(end) <= _utc(start):
-        raise WindowError(f"The freeze {text!r} ends before it begins: put the earlier date first.")
+        raise WindowError(
+            f"The freeze {text!r} ends before it begins: {_skipped(start) or 'put the earlier date first'}."
+        )
     return Freeze(start, end, (after if named else rest).strip())
 
 
@@ -203,6 +205,14 @@ def _moment(word: str, zone: ZoneInfo, text: str, *, end: bool = False) -> datet
     if end and not timed:
         moment += timedelta(days=1)
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def _skipped(moment: datetime) -> str:
+    """What to write in place of a time that clocks pass over; empty where they do not."""
+    there = _utc(moment).astimezone(moment.tzinfo)
+    if there.replace(tzinfo=None) == moment.replace(tzinfo=None):
+        return ""
+    return f"clocks are put forward over {moment:%Y-%m-%d %H:%M}, which is {there:%H:%M} there"
 
 
 def _utc(moment: datetime) -> datetime:

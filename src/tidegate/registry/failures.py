@@ -1,7 +1,6 @@
 """From what went wrong on the wire to an error that tells people what to do."""
 
 import json
-import os
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from tidegate.domain.reference import Reference
+from tidegate.os_words import os_words
 from tidegate.registry.backoff import parse_retry_after
 from tidegate.registry.errors import (
     ForbiddenError,
@@ -56,11 +56,9 @@ def connection_error(reference: Reference, url: URL, error: Exception, timeout_s
 
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:
-    """TLS and name resolution have words of their own; the rest is told by its number."""
+    """TLS has words of its own."""
     cause = error.os_error
-    if not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
-        return os.strerror(cause.errno or 0)
-    return str(getattr(cause, "reason", None) or cause.strerror or cause or type(cause).__name__)
+    return str(cause.reason or cause) if isinstance(cause, ssl.SSLError) else os_words(cause)
 
 
 def status_error(reference: Reference, url: URL, status: int, headers: Mapping[str, str], body: bytes) -> RegistryError:

@@ -156,7 +156,10 @@ def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: 
             found = parse_freeze(f"{first}/{end}", default_zone=zone)
             return found.start, found.end
         begin = parse_freeze(f"{first}/9000-01-01", default_zone=zone).start
-        return begin, begin + timedelta(seconds=parse_duration(lasts or ""))
+        lasting = timedelta(seconds=parse_duration(lasts or ""))
+        if not lasting:
+            raise UsageError(f"--for {lasts} is no time at all; it takes a duration such as 2h or 1d.")
+        return begin, begin + lasting
     except (WindowError, ValueError) as error:
         raise UsageError(str(error)) from error
 

@@ -25,6 +25,7 @@ from tidegate.cli.fleet.errors import (
 )
 from tidegate.cli.fleet.login import CA_VARIABLE, Login
 from tidegate.cli.fleet.sse import FeedEvent, read_events
+from tidegate.os_words import os_words
 from tidegate.registry.proxy import ProxyError, proxy_for
 
 _TRIES: Final = 3
@@ -219,7 +220,7 @@ class Manager:
         if isinstance(error, TimeoutError):
             return f"{self.url} did not answer within {self._timeout_s:g} s."
         inner = getattr(error, "os_error", None) or error
-        why = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+        why = os_words(inner) if isinstance(inner, OSError) else str(inner) or type(inner).__name__
         return f"{self.url} is not reachable: {why}."
 
     def _headers(self) -> dict[str, str]:

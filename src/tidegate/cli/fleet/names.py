@@ -67,11 +67,22 @@ def find_quarantined(word: str, entries: Sequence[Quarantined]) -> Quarantined:
     return _find("entry in quarantine", word, entries, lambda one: str(one.id))
 
 
-def find_named(kind: str, word: str, things: Sequence[T], id_of: Spelling[T], name_of: Spelling[T]) -> T:
-    """Something that has an id and a name, by either. Raises `AmbiguousNameError` where the two mean different ones."""
+def find_named(
+    kind: str,
+    word: str,
+    things: Sequence[T],
+    id_of: Spelling[T],
+    name_of: Spelling[T],
+    *,
+    about: Spelling[T] | None = None,
+) -> T:
+    """Something that has an id and a name, by either. Raises `AmbiguousNameError` where the two mean different ones.
+
+    `about`: what tells those apart that have one name.
+    """
     meant = [one for one in things if word in {id_of(one), name_of(one)}]
     if len(meant) > 1:
-        raise AmbiguousNameError(kind, word, [f"{id_of(one)} ({name_of(one)})" for one in meant])
+        raise AmbiguousNameError(kind, word, [f"{id_of(one)} ({(about or name_of)(one)})" for one in meant])
     return _find(kind, word, things, id_of, name_of)
 
 

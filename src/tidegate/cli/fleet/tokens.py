@@ -63,11 +63,16 @@ def token_revoke(
 
     async def work(manager: Manager) -> None:
         items = [one for one in await manager.every("tokens") if not one.get("revoked_at")]
-        one = find_named("token", which, items, lambda it: str(it["id"]), lambda it: str(it.get("name")))
+        one = find_named("token", which, items, lambda it: str(it["id"]), lambda it: str(it.get("name")), about=_about)
         document = (await manager.write("POST", "tokens", one["id"], "revoke", body={})).document
         print_json(document) if as_json else say(f"Token {one['id']} of {one['user']} is revoked.")
 
     finish(work, timeout_s)
+
+
+def _about(it: dict[str, Any]) -> str:
+    used = f"last used at {short_time(it['used_at'])}" if it.get("used_at") else "never used"
+    return f"{it.get('name')} of {it['user']}, {it['role']}, {used}"
 
 
 def _print(items: list[dict[str, Any]]) -> None:

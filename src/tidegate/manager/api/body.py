@@ -14,6 +14,7 @@ from tidegate.manager.api.problems import INVALID, Fault, Problem
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _WRONG_TEXT = re.compile("[\x00\ud800-\udfff]")
 _TOO_DEEP = 40
+_MOST_DIGITS = 40
 
 
 def check_address(request: Request) -> None:
@@ -29,19 +30,25 @@ def check_json(request: Request, body: bytes) -> None:
         detail = f"The body is {kind or 'of no type'}; it takes Content-Type: application/json."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
     try:
-        document = json.loads(body.decode(), parse_constant=_not_json)
+        document = json.loads(body.decode(), parse_constant=_not_json, parse_int=_whole)
     except RecursionError:
-        raise _wrong("body", "it is nested too deeply") from None
+        raise _wrong("body", f"it is nested deeper than {_TOO_DEEP} levels, the most that it takes") from None
     except ValueError as error:
-        raise _wrong("body", f"it is not JSON: {error}") from None
+        raise _wrong("body", f"it is not JSON that can be read: {error}") from None
     if _depth_exceeds(document, _TOO_DEEP):
-        raise _wrong("body", "it is nested too deeply")
+        raise _wrong("body", f"it is nested deeper than {_TOO_DEEP} levels, the most that it takes")
     if _SUSPICIOUS.search(body) and any(_WRONG_TEXT.search(text) for text in _texts(document)):
         raise _wrong("body", "it holds a NUL character or half a character")
 
 
 def _not_json(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits, more than the {_MOST_DIGITS} that are read")
+    return int(digits)
 
 
 def _depth_exceeds(value: Any, most: int) -> bool:

@@ -12,12 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from tidegate.manager.api.models import TAKES
-from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Fault, Problem, response
+from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Problem, response
+from tidegate.manager.api.refused import faults
 from tidegate.manager.store.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
-_PHRASES = {"missing": "it is missing", "extra_forbidden": "it is not known"}
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -38,17 +37,14 @@ async def _problem(_: Request, error: Exception) -> Response:
     return response(cast("Problem", error))
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    faults = [_fault(one) for one in cast("RequestValidationError", error).errors()]
-    return response(Problem(INVALID, "invalid", "; ".join(f"{f.field}: {f.message}" for f in faults), errors=faults))
+async def _invalid(request: Request, error: Exception) -> Response:
+    found = faults(cast("RequestValidationError", error).errors(), _body_type(request))
+    return response(Problem(INVALID, "invalid", "; ".join(f"{f.field}: {f.message}" for f in found), errors=found))
 
 
-def _fault(one: Any) -> Fault:
-    message = _PHRASES.get(one["type"]) or str(one["msg"]).removeprefix("Value error, ")
-    pattern = one.get("ctx", {}).get("pattern")
-    if pattern in TAKES:
-        message = f"it takes {TAKES[pattern]}"
-    return Fault(".".join(str(part) for part in one["loc"]), message)
+def _body_type(request: Request) -> Any:
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return field.field_info.annotation if field is not None else None
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ LARGEST_ID = 2**63 - 1
 LABEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
+MOMENT_TAKES = "a time with a time zone, such as 2026-12-20T18:00:00Z"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)")
 
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Its number.")]
@@ -26,7 +27,7 @@ class Body(BaseModel):
 
 def _only_text(value: Any) -> Any:
     if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
-        raise ValueError("it is not a time with a time zone, such as 2026-12-20T18:00:00Z")
+        raise ValueError(f"it is not {MOMENT_TAKES}")
     return value
 
 

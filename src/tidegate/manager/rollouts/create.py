@@ -9,13 +9,13 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.channel_policy import ChannelPolicy, read_channel_policy
-from tidegate.domain.rollout import Kind, Planned, Rollout, plan_rollout
+from tidegate.domain.rollout import ENDED, Kind, Planned, Rollout, plan_rollout
 from tidegate.manager.people.audit import Actor, record
 from tidegate.manager.rollouts.effects import wake_channel
 from tidegate.manager.rollouts.rows import add, counts
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import current
-from tidegate.manager.store.schema import agents, channels, clusters, quarantine, targets
+from tidegate.manager.store.schema import agents, channels, clusters, quarantine, rollouts, targets
 from tidegate.manager.store.topics import ROLLOUTS
 from tidegate.manager.telling.feed import tell
 
@@ -83,6 +83,8 @@ async def create(conn: AsyncConnection, wish: Wish, by: Actor, now: datetime) ->
     if wish.reason and not planned.reason:
         planned = replace(planned, reason=wish.reason)
     whole = len(chosen) == len(found) and not planned.ended
+    if whole and wish.kind is Kind.UPDATE:
+        await _refuse_under_way(conn, wish)
     made = await add(conn, planned, policy, {one.planned.id: one.id for one in chosen}, whole=whole, now=now)
     await _tell(conn, made, by, now)
     return made
@@ -106,6 +108,16 @@ async def _refuse_quarantined(conn: AsyncConnection, digest: str) -> None:
             f"{digest[:19]} is in quarantine ({row.reason or 'no reason was given'}): release entry {row.id} first, if "
             f"it is to go out all the same"
         )
+
+
+async def _refuse_under_way(conn: AsyncConnection, wish: Wish) -> None:
+    """A second one would take the place of the first, with what people have approved of it."""
+    same = rollouts.c.channel_id == wish.channel_id, rollouts.c.digest == wish.digest, rollouts.c.kind == wish.kind
+    statement = select(rollouts.c.id, rollouts.c.state).where(*same, rollouts.c.whole, rollouts.c.state.not_in(ENDED))
+    row = (await conn.execute(statement)).first()
+    if row is not None:
+        state = row.state.replace("_", " ")
+        raise CreateRefusedError(f"rollout {row.id} of this release is {state}: go on with that one, or abort it first")
 
 
 async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.link import AgentLink
 from tidegate.manager.agents.outbox import send
+from tidegate.manager.leader import Leader
 from tidegate.manager.parts import Clock, Parts, Service
 from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects, Sending
@@ -30,8 +31,9 @@ def steps(parts: Parts) -> Steps:
 
 
 def deciding(db: Database, keys: KeyFile, clock: Clock) -> list[Service]:
-    """What decides rollouts and sends releases out. It computes for seconds where the fleet is large."""
-    return [Driver(_steps(db, keys, clock)), Planner(db, clock)]
+    """What decides rollouts and sends releases out, in one replica; in large fleets it computes for seconds."""
+    both: list[Service] = [Driver(_steps(db, keys, clock)), Planner(db, clock)]
+    return [Leader(db.dsn, both)] if db.is_postgres else both
 
 
 def _steps(db: Database, keys: KeyFile, clock: Clock) -> Steps:

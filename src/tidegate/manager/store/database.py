@@ -18,6 +18,7 @@ from tidegate.manager.store import sqlite
 from tidegate.manager.store.bus import Bus, told
 from tidegate.manager.store.errors import StoreError, StoreUnavailableError
 from tidegate.manager.store.postgres import connect
+from tidegate.os_words import os_words
 
 _BUSY_MS = 5000
 _POOL = 10
@@ -28,6 +29,13 @@ _WRITES = "tidegate_writes"
 _ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """Else each statement would see what was committed before it."""
 _FULL_RETRY_S = 30
+_FULL = "is full: make room on its disk"
+_SQLITE_SIGNS = {
+    "full": _FULL,
+    "No space": _FULL,
+    "unable to open": "cannot be opened: the folder of its file is gone, or the manager may not enter it",
+    "readonly": "cannot be written: make its file, and the disk that it is on, writable for the manager",
+}
 _AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
 """What SQLite says where it is the file, and not the statement, that is the matter."""
 _AWAY_STATES = ("08", "53", "57", "58")
@@ -59,6 +67,11 @@ class Database:
         """The database with this address; nothing is connected yet. Raises `StoreError` where it is none of ours."""
         return cls(_engine(_address(url)), turn=turn, bus=bus)
 
+    @property
+    def dsn(self) -> str:
+        """Its address, for a connection of one's own; PostgreSQL's only."""
+        return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.bus.close()
@@ -67,7 +80,7 @@ class Database:
     def follow(self) -> None:
         """Listen to the other replicas, where there may be any."""
         if self.is_postgres:
-            self.bus.follow(_plain_dsn(self.engine.url))
+            self.bus.follow(self.dsn)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -115,7 +128,9 @@ class Database:
             async with asyncio.timeout(_TURN_S):
                 await stack.enter_async_context(self.turn)
         except TimeoutError as error:
-            raise StoreUnavailableError("the database has more to do than it can; nothing was changed") from error
+            raise StoreUnavailableError(
+                f"others wrote to the database for {_TURN_S:g} s; nothing was changed"
+            ) from error
         if self._locked != before:
             raise StoreUnavailableError("the database does not answer (it is locked); nothing was changed")
 
@@ -150,8 +165,8 @@ def _engine(url: URL) -> AsyncEngine:
         return engine
     return create_async_engine(
         url,
-        pool_size=_POOL,
-        max_overflow=_POOL,
+        pool_size=2 * _POOL,
+        max_overflow=0,  # who overflows connects anew each time
         pool_timeout=_POOL_WAIT_S,
         pool_pre_ping=True,
         connect_args={"async_creator_fn": connect, "client_encoding": "utf8"},
@@ -182,11 +197,13 @@ def _faults() -> Any:
     try:
         yield
     except PoolTimeoutError as error:
-        raise StoreUnavailableError("the database has more to do than it can; nothing was changed") from error
+        raise StoreUnavailableError(
+            f"every connection to the database was in use for {_POOL_WAIT_S:g} s; nothing was changed"
+        ) from error
     except (OperationalError, InterfaceError, InternalError) as error:
         raise _unavailable(error) from error
     except OSError as error:
-        raise StoreUnavailableError(f"the database cannot be reached: {error.strerror or error}") from error
+        raise StoreUnavailableError(f"the database cannot be reached: {os_words(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _unavailable(error) from error
@@ -201,7 +218,7 @@ def _unavailable(error: DBAPIError) -> StoreUnavailableError:
     """In words, and without the statement: it may hold what is nobody's business."""
     said = " ".join(str(error.orig).split())
     full = "full" in said or "No space" in said
-    what = "is full: make room on its disk" if full else "does not answer"
+    what = next((words for sign, words in _SQLITE_SIGNS.items() if sign in said), "does not answer")
     return StoreUnavailableError(
         f"the database {what} ({said}); nothing was changed",
         retry_after_s=_FULL_RETRY_S if full else 5,
@@ -214,7 +231,3 @@ def _is_away(error: DBAPIError, said: str) -> bool:
     if state is not None:
         return error.connection_invalidated or str(state).startswith(_AWAY_STATES)
     return isinstance(error.orig, psycopg.Error) or any(word in said for word in _AWAY)
-
-
-def _plain_dsn(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)

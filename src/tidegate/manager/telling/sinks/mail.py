@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from tidegate.manager.telling.delivery_rows import CLOSED, Delivery
 from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline
+from tidegate.os_words import os_words
 
 _WORDS = 300
 
@@ -72,7 +73,7 @@ class Mail:
         except smtplib.SMTPNotSupportedError:
             raise DeliveryError(f"{self._where()} does not offer STARTTLS or the log-in that is asked for") from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
+            why = os_words(error) if isinstance(error, OSError) and error.errno else type(error).__name__
             raise DeliveryError(f"{self._where()} cannot be used: {why}") from None
 
     def _where(self) -> str:

@@ -19,6 +19,7 @@ import aiohttp
 from tidegate import __version__
 from tidegate.manager.telling.delivery_rows import CLOSED, Delivery
 from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline
+from tidegate.os_words import os_words
 
 _LONGEST_WAIT_S = 3600
 
@@ -59,7 +60,7 @@ class Webhook:
         except TimeoutError:
             raise DeliveryError(f"it did not answer within {self._timeout.total:g} s") from None
         except aiohttp.ClientConnectorError as error:
-            raise DeliveryError(f"it cannot be reached: {error.strerror or type(error).__name__}") from None
+            raise DeliveryError(f"it cannot be reached: {os_words(error.os_error)}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # their words may hold the address
             raise DeliveryError(f"the request failed ({type(error).__name__})") from None
 
