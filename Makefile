@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 PARTS := .ground/parts.ready
+PEERS := .ground/watchtower.ready
 # exec: a signal that make passes on has to reach the ground, not a shell in between.
 GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
@@ -16,7 +17,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
 
-.PHONY: help setup lint test test-manager test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
+.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -37,27 +38,35 @@ $(PARTS): $(READY) requirements.txt requirements-manager.txt
 	PYTHONPATH=scripts $(BIN)/python -m groundwork.agent_image
 	touch $(PARTS)
 
+# The real Watchtower; where there is no Go, what needs it is left out, and says so.
+$(PEERS): $(READY) tests/peers/watchtower/go.mod tests/peers/watchtower/go.sum
+	PYTHONPATH=scripts $(BIN)/python -m groundwork.watchtower
+	touch $(PEERS)
+
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
-	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER),--ignore=$(path)) $(PYTEST_ARGS)
+	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
 
 test-manager: $(PARTS)  ## the tests of the manager, of its command line and of a whole fleet, on SQLite and PostgreSQL
 	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(PYTEST_ARGS)
 
-test-engines: lint $(PARTS)  ## everything of both, on both engines
+test-engines: lint $(PARTS) $(PEERS)  ## everything of both, on both engines
 	$(TESTS) --engine=bookworm $(PYTEST_ARGS)
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
-test-second-engine: $(PARTS)  ## only what needs an engine, on the newer one
+test-second-engine: $(PARTS) $(PEERS)  ## only what needs an engine, on the newer one
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
 test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
 	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
 	$(TESTS) --engine=trixie -m long $(PYTEST_ARGS)
+
+test-peers: $(PARTS) $(PEERS)  ## beside the real Watchtower, which Go builds; on one engine
+	$(TESTS) --engine=$(ENGINE) tests/peers $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)

@@ -23,6 +23,7 @@ OWN_LABELS = {
     "tidegate.private-for",
     "tidegate.helper",
     "tidegate.instance",
+    "tidegate.follows",
 }
 NO_LABELS = {"tidegate.local", "tidegate.db", "tidegate.db-wal"}  # a repository of the engine's; files of the manager
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))

@@ -60,6 +60,7 @@ class Bench:
         self.desk = Desk(self.log, lambda: self.now)
         self.desk.agent = AGENT
         parts: Any = SimpleNamespace(
+            watchtower=None,
             clock=lambda: self.now,
             own="shop-agent-1",
             successor=SimpleNamespace(hand_over=self._hand_over),

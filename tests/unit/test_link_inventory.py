@@ -49,6 +49,7 @@ async def told(*places: Place, healths: dict[str, Health] | None = None, assigne
         return SimpleNamespace(strategy="swap")
 
     parts: Any = SimpleNamespace(
+        watchtower=None,
         surveyor=lambda: SimpleNamespace(survey=survey),
         engine=SimpleNamespace(container=container, image=image),
         preparer=SimpleNamespace(around=around, choose=choose),

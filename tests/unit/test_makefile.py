@@ -32,6 +32,7 @@ WHAT_IS_SAID = {
     "test": (*SETUP, *LINT, f"{TESTS} --engine= {WITHOUT}"),
     "test ENGINE=bookworm": (*SETUP, *LINT, f"{TESTS} --engine=bookworm {WITHOUT}"),
     "test-manager": (*SETUP, f"{TESTS} --engine= {' '.join(MANAGER)}"),
+    "test-peers": (*SETUP, "-m groundwork.watchtower", f"{TESTS} --engine= tests/peers"),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
     "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
     "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),

@@ -289,3 +289,27 @@ def test_the_old_document_is_left_as_it_was() -> None:
     before = repr(old)
     remade(old, image(Env=["A=1"]))
     assert repr(old) == before
+
+
+# pinned
+
+
+PIN = f"ghcr.io/acme/shop@sha256:{'d' * 64}"
+FOLLOWS = "tidegate.follows"
+
+
+def test_a_pinned_container_is_made_by_digest_and_tells_what_it_follows() -> None:
+    body = remade(container({"Labels": {"own": "1"}}), pin=PIN).body
+    assert (body["Image"], body["Labels"]) == (PIN, {"own": "1", FOLLOWS: "shop:live"})
+
+
+def test_the_next_release_by_tag_follows_it_again_without_a_label() -> None:
+    pinned = container({"Image": PIN, "Labels": {FOLLOWS: "shop:live"}})
+    body = remade(pinned).body
+    assert (body["Image"], body["Labels"]) == ("shop:live", {})
+
+
+def test_the_way_back_of_a_pinned_container_is_pinned() -> None:
+    pinned = container({"Image": PIN, "Labels": {FOLLOWS: "shop:live"}})
+    body = incumbent_request(pinned, api="1.41", image="shop:live", pin=PIN).body
+    assert (body["Image"], body["Labels"]) == (PIN, {FOLLOWS: "shop:live"})

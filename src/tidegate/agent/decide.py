@@ -22,6 +22,9 @@ FOR_THE_MANAGER = "it is for the manager to say"
 class Decision:
     """One container's.
 
+    `pin` and `pin_back`: the new container, or the old one where it has to come back, is made by digest, so that who
+    follows the tag beside the agent leaves it alone.
+
     `new_image` is the id the new release will have on this engine, where it is known. `trouble`: a person should
     look. `held`: due, but not at this hour; `until` is when it may be, if ever. `quarantined`: the newest release is.
     `ran_here`: the release has run on this target before, and was let in then; its signature is not asked for.
@@ -39,6 +42,8 @@ class Decision:
     until: datetime | None = None
     quarantined: bool = False
     ran_here: bool = False
+    pin: bool = False
+    pin_back: bool = False
 
 
 class Gates(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.agent.policies import of_follower
 from tidegate.domain.policy import Policy
+from tidegate.domain.reference import parse_reference
 from tidegate.engine.model import Container
 
 
@@ -23,6 +24,29 @@ class Move:
     new_digest: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
+    pin: bool = False
+    pin_back: bool = False
+
+    @property
+    def pinned(self) -> str | None:
+        """The new image by digest, where the container is to be made by that."""
+        return _by_digest(self.reference, self.new_digest) if self.pin else None
+
+    @property
+    def pinned_back(self) -> str | None:
+        """The same of the old one; what is pinned stays pinned."""
+        if is_pinned(self.container.image) and self.container.image != self.reference:
+            return self.container.image
+        return _by_digest(self.reference, self.old_digest) if self.pin_back else None
+
+
+def _by_digest(reference: str, digest: str) -> str:
+    return parse_reference(reference).with_digest(digest).familiar
+
+
+def is_pinned(image: str) -> bool:
+    """Whether a container was made from an image that is named by digest."""
+    return "@" in image
 
 
 def with_riders(moves: Sequence[tuple[Move, Sequence[Container]]]) -> list[Move]:

@@ -42,11 +42,13 @@ class Notes:
         *,
         handover: bool,
         assignments: Sequence[str] = (),
+        delegated: bool = False,
     ) -> None:
         """Open the journal; `assignments` are the ids of what the manager wants done by it. Raises `StateError`."""
         record = {
             "kind": "begin",
             "handover": handover,
+            "delegated": delegated,
             "replacements": [it.record() for it in replacements],
             "hold": hold.record() if hold else None,
             "assignments": list(assignments),

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,7 +23,7 @@ from tidegate.agent.private import PrivateNetworks, networked
 from tidegate.agent.prove import HealthProver
 from tidegate.agent.pull_reporter import LoggedPulls, PullReporter
 from tidegate.agent.pulling import Puller
-from tidegate.agent.settings import Settings
+from tidegate.agent.settings import WATCHTOWER_ENGINE, Settings
 from tidegate.agent.settling import Settler
 from tidegate.agent.signatures import Signatures
 from tidegate.agent.state import State
@@ -37,6 +38,9 @@ from tidegate.engine.docker import DockerEngine
 from tidegate.engine.port import Engine
 from tidegate.registry.client import RegistryClient
 from tidegate.registry.credentials import ConfiguredCredentials, credentials_from
+
+if TYPE_CHECKING:
+    from tidegate.agent.watchtower.side import WatchtowerSide
 
 _ANOTHER_CLOCK_NS = 250_000_000
 """How far the clock of an engine that is reached over the network may be from this one's."""
@@ -65,6 +69,7 @@ class Parts:
     own: str | None
     clock: Clock = wall_clock
     link: Link | None = None
+    watchtower: "WatchtowerSide | None" = None
 
     def surveyor(self) -> Surveyor:
         """What looks at the engine's containers."""
@@ -79,6 +84,8 @@ class Parts:
         """Close every connection."""
         if self.link is not None:
             await self.link.close()
+        if self.watchtower is not None:
+            await self.watchtower.close()
         await self.hub.close()
         await self.registry.close()
         await self.engine.close()
@@ -133,6 +140,9 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
         successor=Successor(tools, preparer, updater, state),
         own=own,
     )
+    if settings.update_engine == WATCHTOWER_ENGINE:
+        parts.watchtower = _watchtower(parts)
+        updater.delegates = parts.watchtower.delegated
     if settings.managed:
         parts.link = updater.ends = _link(parts)
     return parts
@@ -143,6 +153,13 @@ def _link(parts: Parts) -> Link:
     from tidegate.agent.link.link import ManagerLink  # noqa: PLC0415 - as above
 
     return ManagerLink(parts)
+
+
+def _watchtower(parts: Parts) -> "WatchtowerSide":
+    """As above."""
+    from tidegate.agent.watchtower.side import WatchtowerSide  # noqa: PLC0415 - as above
+
+    return WatchtowerSide.of(parts)
 
 
 def _credentials(settings: Settings) -> ConfiguredCredentials:

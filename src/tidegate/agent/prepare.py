@@ -175,6 +175,13 @@ class Preparer:
             await self._pull(wanted.familiar, reference)
         return (await self._engine.image(wanted.familiar)).id
 
+    async def bring_back(self, reference: str, digest: str) -> None:
+        """Have an earlier release on the engine, where somebody has removed it. Raises `PullError`, `EngineError`."""
+        wanted = parse_reference(reference).with_digest(digest)
+        if not await self._has(wanted):
+            await self._room(reference)
+            await self._pull(wanted.familiar, reference)
+
     async def _has(self, image: Reference) -> bool:
         """Whether the engine has an image already."""
         try:
@@ -230,7 +237,14 @@ class Preparer:
         if policy is None:
             raise ValueError(f"{container.name} was selected without a policy")
         return Move(
-            container, policy, reference, new_image, decision.running_digest or "", decision.latest_digest or ""
+            container,
+            policy,
+            reference,
+            new_image,
+            decision.running_digest or "",
+            decision.latest_digest or "",
+            pin=decision.pin,
+            pin_back=decision.pin_back,
         )
 
     async def _sharers(self, move: Move) -> list[ContainerSummary]:
@@ -276,9 +290,16 @@ class Preparer:
         """The way forward and the way back, as create requests."""
         document, api = move.container.document, (await self._engine.version()).api_used
         forward = create_request(
-            document, old.document, new.document, image_reference=move.reference, api=api, names=move.names
+            document,
+            old.document,
+            new.document,
+            image_reference=move.reference,
+            api=api,
+            names=move.names,
+            pin=move.pinned,
         )
-        return forward, incumbent_request(document, api=api, image=move.reference, names=move.names)
+        back = incumbent_request(document, api=api, image=move.reference, names=move.names, pin=move.pinned_back)
+        return forward, back
 
 
 def _wanted(decision: Decision, reference: str) -> Reference:

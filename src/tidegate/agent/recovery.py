@@ -43,10 +43,7 @@ async def recover(
     """
     if unfinished.ended is not None:
         return unfinished.ended
-    transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies, stop=stop)
-    transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)
-    transaction.since_ns = dict(unfinished.since_ns)
-    transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
+    transaction = resumed(unfinished, tools, policies, stop)
     walking = unfinished.walking
     if unfinished.handover and walking is not None and own is not None and walking.candidate == own:
         return await _take_over(transaction, walking)
@@ -57,6 +54,15 @@ async def recover(
     if newer == len(unfinished.replacements) and not unfinished.reversing and not unfinished.gave_way:
         return await _bake_again(transaction)
     return await _go_back(unfinished, transaction)
+
+
+def resumed(unfinished: Unfinished, tools: Tools, policies: Mapping[str, Policy], stop: asyncio.Event) -> Transaction:
+    """The transaction as far as it had come."""
+    transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies, stop=stop)
+    transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)
+    transaction.since_ns = dict(unfinished.since_ns)
+    transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
+    return transaction
 
 
 async def _missed_events(unfinished: Unfinished, tools: Tools) -> list[Event]:

@@ -73,7 +73,16 @@ class Rollbacks:
     async def _move(self, survey: Survey, target: str, places: Sequence[Place], digest: str) -> CommandOutcome:
         why, image = "asked for by hand", self._image(places[0], digest)
         decisions = [
-            Decision(place, Action.UPDATE, why, _digests(survey, place)[0], digest, image, ran_here=image is not None)
+            Decision(
+                place,
+                Action.UPDATE,
+                why,
+                _digests(survey, place)[0],
+                digest,
+                image,
+                ran_here=image is not None,
+                pin=self._parts.watchtower is not None,  # it follows the tag, and would undo it
+            )
             for place in places
         ]
         running = [each for place in places for each in _digests(survey, place)]

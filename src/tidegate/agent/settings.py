@@ -19,6 +19,8 @@ from tidegate.domain.signature_policy import SignaturePolicy, SignaturePolicyErr
 from tidegate.domain.transaction import Strategy
 from tidegate.domain.windows import WindowError
 
+WATCHTOWER_ENGINE = "watchtower"
+
 
 class SettingsError(Exception):
     """Settings that cannot be used; `sentences` has one for each, and none shows a secret."""
@@ -91,6 +93,9 @@ class Settings:
     enrol_file: Path | None
     agent_name: str
     manager_ca: Path | None
+    update_engine: str
+    watchtower: str
+    watchtower_token: str | None = field(repr=False)
     state: Path
     log_format: str
     log_level: str
@@ -221,6 +226,7 @@ def _check_together(values: dict[str, Any], given: Iterable[str], found: Found) 
             _check_name(name, found)
     _check_schedule(values, found)
     _check_manager(values, given, found)
+    _check_watchtower(values, given, found)
 
 
 def _check_name(name: str, found: Found) -> None:
@@ -257,6 +263,22 @@ def _check_manager(values: dict[str, Any], given: Iterable[str], found: Found) -
         )
     if values["run_once"]:
         found.warnings.append("An agent that looks once carries out no assignments of its manager.")
+
+
+def _check_watchtower(values: dict[str, Any], given: Iterable[str], found: Found) -> None:
+    if values["update_engine"] != WATCHTOWER_ENGINE:
+        if {"watchtower", "watchtower_token"} & set(given):
+            found.warnings.append("TIDEGATE_UPDATE_ENGINE is not watchtower, so what is told of one has no effect.")
+        return
+    if values["manager"] is None:
+        found.errors.append(
+            "TIDEGATE_UPDATE_ENGINE is watchtower, and TIDEGATE_MANAGER is not set: without a manager Watchtower needs "
+            "no agent, and an agent no Watchtower."
+        )
+    if not values["watchtower_token"]:
+        found.errors.append(
+            "TIDEGATE_WATCHTOWER_TOKEN is empty: it has to be Watchtower's WATCHTOWER_HTTP_API_TOKEN, or a file's path."
+        )
 
 
 def _is_near(url: str) -> bool:

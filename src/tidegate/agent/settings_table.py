@@ -269,6 +269,25 @@ MANAGER = (
     _own("manager-ca", kinds.AUTHORITIES, "", "Certificates to trust for the manager, beside the system's."),
 )
 
+WATCHTOWER = (
+    _own(
+        "update-engine",
+        kinds.choice("tidegate", "watchtower"),
+        "tidegate",
+        "Who replaces containers where a manager is set: the agent itself, or a Watchtower beside it, on its behalf.",
+    ),
+    _own("watchtower", kinds.MANAGER, "http://watchtower:8080", "The address of that Watchtower's HTTP API."),
+    Setting(
+        "watchtower_token",
+        "",
+        ("TIDEGATE_WATCHTOWER_TOKEN",),
+        kinds.SECRET,
+        "",
+        "The token of that API: Watchtower's WATCHTOWER_HTTP_API_TOKEN.",
+        secret=True,
+    ),
+)
+
 GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("Engine", ENGINE),
     ("When to check", WHEN),
@@ -276,6 +295,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("How to update", HOW),
     ("Registries", REGISTRY),
     ("The manager", MANAGER),
+    ("Watchtower as the updater", WATCHTOWER),
     ("The process", PROCESS),
     ("Refused", REFUSED),
 )

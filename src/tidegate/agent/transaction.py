@@ -60,9 +60,14 @@ class Transaction:
         self.notes = Notes(self.tools.journal, self.id)
         self.steps = Steps(self.tools, self.policies, self.notes, self.stop)
 
-    def begin(self, *, handover: bool = False) -> None:
-        """Write down what is about to be done, before anything is. `handover`: by the agent's successor."""
-        self.notes.begin(self.replacements, self.hold, handover=handover, assignments=self.assignments)
+    def begin(self, *, handover: bool = False, delegated: bool = False) -> None:
+        """Write down what is about to be done, before anything is.
+
+        `handover`: by the agent's successor; `delegated`: by another updater, of which the agent takes over the proof.
+        """
+        self.notes.begin(
+            self.replacements, self.hold, handover=handover, assignments=self.assignments, delegated=delegated
+        )
 
     async def run(self) -> Result:
         """From first touch to commit or rollback. Raises `EngineUnavailableError`; recovery goes on from there.
@@ -73,10 +78,10 @@ class Transaction:
         for it in self.replacements:
             result = await self.forward(it)
             if result is not None:
-                return await self._undo(result)
+                return await self.undo(result)
         return await self.bake()
 
-    async def _undo(self, result: Result) -> Result:
+    async def undo(self, result: Result) -> Result:
         """Put back what was replaced already, newest first; what people did to it meanwhile stands."""
         for it, events in reversed(await self.missed()):
             if it.parent:
@@ -101,9 +106,10 @@ class Transaction:
         """After a way back: what lives in another's namespaces lives in those that it has now."""
         for it in self.replacements:
             if it.parent:
-                await bring_along(it, self.ends.get(it.name), self.tools.engine, self._remake)
+                await bring_along(it, self.ends.get(it.name), self.tools.engine, self.remake)
 
-    async def _remake(self, back: Replacement) -> None:
+    async def remake(self, back: Replacement) -> None:
+        """Walk the way back of one container, written down first."""
         self.notes.note("reverse", replacement=back.record())
         await self.reverse(back, self.policies[back.id.removesuffix(BACK)])
 
@@ -115,10 +121,10 @@ class Transaction:
         except Broken as verdict:
             acted = await self._acted_on()
             if acted:
-                return await self._undo(Result(Ending.GAVE_WAY, f"{verdict}; {acted}"))
+                return await self.undo(Result(Ending.GAVE_WAY, f"{verdict}; {acted}"))
             self.notes.verdict(str(verdict), verdict.container)
             result = Result(Ending.ROLLED_BACK, str(verdict), blame=True, culprit=verdict.container)
-            return await self._undo(result)
+            return await self.undo(result)
         for it in self.replaced:
             if it.private is not None:
                 await self.tools.private.release(it.private)
@@ -198,7 +204,7 @@ class Transaction:
         except NotFoundError:
             _log.info("nothing is put back: somebody removed it meanwhile", container=it.name)
             return
-        await self._remake(back)
+        await self.remake(back)
 
     async def reverse(self, back: Replacement, policy: Policy) -> None:
         """Walk a replacement whose candidate is the earlier release."""
@@ -220,6 +226,12 @@ class Transaction:
         """It runs the newer release as somebody else left it, and the others of the transaction go on."""
         self.notes.note("theirs", id=it.id, why=why)
         self.theirs[it.name] = why
+
+    def note_delegated(self, it: Replacement) -> None:
+        """Somebody else has put its candidate there on the agent's behalf, before now."""
+        self.notes.note("made", id=it.id, candidate=it.candidate)
+        self.steps.last_ns = time.time_ns()
+        self.note_replaced(it)
 
     def note_replaced(self, it: Replacement) -> None:
         """Its candidate serves, and the transaction may go on."""

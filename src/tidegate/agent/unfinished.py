@@ -27,7 +27,8 @@ class Unfinished:
     `since_ns` tells by a replaced one's id from when on what is done to its candidate has not been looked at.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
     broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
-    telling of it was cut off, and `booked` that it is in the history already. `hold` is what it leaves in the
+    telling of it was cut off, and `booked` that it is in the history already. `delegated`: another
+    updater replaces the containers. `hold` is what it leaves in the
     quarantine, and `assignments` are the ids of those of the manager that it carries out. `restart`: it is no update,
     but a restart, and `stops` counts how often its stop was begun.
     """
@@ -45,6 +46,7 @@ class Unfinished:
     reversed_ids: set[str] = field(default_factory=set)
     gave_way: bool = False
     handover: bool = False
+    delegated: bool = False
     hold: Hold | None = None
     assignments: tuple[str, ...] = ()
     restart: Restart | None = None
@@ -54,6 +56,12 @@ class Unfinished:
     ended: Result | None = None
     booked: bool = False
     last_ns: int | None = None
+
+    @property
+    def with_another(self) -> bool:
+        """Whether another updater was at it, or the proof of what that made; nothing of it is on its way back."""
+        back = self.reversing or self.verdict is not None or self.walking is not None
+        return self.delegated and self.ended is None and not back
 
     def was_stopping(self, it: Replacement) -> bool:
         """Whether the agent had begun to stop the incumbent of what was under way."""
@@ -83,6 +91,7 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
         case "begin":
             it.replacements = [Replacement.from_record(each) for each in record["replacements"]]
             it.handover = bool(record.get("handover"))
+            it.delegated = bool(record.get("delegated"))
             it.hold = Hold.from_record(record["hold"]) if record.get("hold") else None
             it.assignments = tuple(map(str, record.get("assignments") or ()))
             known.update({each.id: each for each in it.replacements})
@@ -91,8 +100,8 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
         case "step":
             it.walking, it.doing, it.abandoning = known[record["id"]], Step(record["doing"]), False
             it.walking.step_update(record)
-        case "second-opinion":
-            it.abandoning = True
+        case "made" | "second-opinion":
+            _of_candidate(it, known, record)
         case "settling":
             on_its_way_back = it.walking is not None and it.walking.reverse
             it.settling, it.gave_way = Settlement(record["end"]), bool(record["gave_way"]) and not on_its_way_back
@@ -105,6 +114,13 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
             known[back.id], it.reversing, it.walking = back, True, back
         case "end" | "booked":
             _ended(it, record)
+
+
+def _of_candidate(it: Unfinished, known: Mapping[str, Replacement], record: Mapping[str, Any]) -> None:
+    if record["kind"] == "made":
+        known[record["id"]].candidate = str(record["candidate"])
+    else:
+        it.abandoning = True
 
 
 def _restarting(it: Unfinished, record: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +19,8 @@ from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.plan_row import Action
 from tidegate.agent.policies import policies_of
 from tidegate.agent.prepare import Prepared, Preparer
-from tidegate.agent.recovery import recover
+from tidegate.agent.recovery import recover, resumed
+from tidegate.agent.replacement import Replacement
 from tidegate.agent.restarts import Restart, Restarts, start
 from tidegate.agent.retention import Retention
 from tidegate.agent.round import Round
@@ -33,12 +35,23 @@ from tidegate.agent.unfinished import Unfinished
 from tidegate.agent.unverified import Unverified
 from tidegate.agent.update_hooks import UpdateHooks
 from tidegate.domain.ordering import plan_units
-from tidegate.domain.policy import PolicyDefaults
+from tidegate.domain.policy import Policy, PolicyDefaults
 from tidegate.engine.errors import EngineError, EngineUnavailableError
 from tidegate.registry.errors import RegistryError
 
 Look = Callable[[], Awaitable[Survey]]
+Walk = Callable[[Transaction], Awaitable[Result]]
 _log = structlog.get_logger(__name__)
+
+
+class Delegates(Protocol):
+    """Who has another updater carry transactions out."""
+
+    async def go_on(self, transaction: Transaction) -> Result:
+        """End one that was cut off while the other updater was at it."""
+
+    async def earlier(self, replacements: Sequence[Replacement]) -> None:
+        """Have what the way back leads to on the engine. Raises `EngineError`."""
 
 
 class NotEndedError(EngineError):
@@ -76,6 +89,7 @@ class Updater:
         self.tell_unverified = self._unverified.tell
         self.ask_hooks = self._hooks.before
         self.ends: Ends | None = None
+        self.delegates: Delegates | None = None
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision], closed: Closed) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
@@ -143,11 +157,13 @@ class Updater:
         hold: Hold | None = None,
         *,
         assignments: Sequence[str] = (),
+        walk: Walk = Transaction.run,
     ) -> Result:
         """One transaction over these containers, and what a commit of it brings with it.
 
         Raises `EngineError` or `UnverifiedError` where it could not begin, and `NotEndedError`. `hold` is what a
-        rollback by hand leaves in the quarantine, `assignments` the ids of what the manager wants done by it.
+        rollback by hand leaves in the quarantine, `assignments` the ids of what the manager wants done by it. `walk`
+        takes its steps.
         """
         txid, began_ns = new_id(), time.time_ns()
         prepared = await self._preparer.prepare(txid, _followed(members))
@@ -163,12 +179,12 @@ class Updater:
             assignments=assignments,
             began_ns=began_ns,
         )
-        return await brought_to_rest(self._run(transaction, prepared, round_), transaction.stop)
+        return await brought_to_rest(self._run(transaction, prepared, round_, walk), transaction.stop)
 
-    async def _run(self, transaction: Transaction, prepared: Sequence[Prepared], round_: Round) -> Result:
+    async def _run(self, transaction: Transaction, prepared: Sequence[Prepared], round_: Round, walk: Walk) -> Result:
         began = datetime.now(UTC)
         try:
-            result = await transaction.run()
+            result = await walk(transaction)
             self._hooks.forget(prepared)
             self._unverified.forget(prepared)
             await self.conclude(
@@ -199,7 +215,7 @@ class Updater:
     async def _recover(self, unfinished: Unfinished, own: str | None, stop: asyncio.Event) -> None:
         began = datetime.now(UTC)
         policies = policies_of(unfinished.replacements, self._defaults)
-        result = await recover(unfinished, self._tools, policies, stop, own)
+        result = await self._ended(unfinished, policies, stop, own)
         prepared = [Prepared(it, policies[it.id]) for it in unfinished.replacements]
         if unfinished.booked:
             await self._bring_with_it(unfinished.txid, prepared)
@@ -212,6 +228,16 @@ class Updater:
                 hold=unfinished.hold,
                 assignments=unfinished.assignments,
             )
+
+    async def _ended(
+        self, unfinished: Unfinished, policies: Mapping[str, Policy], stop: asyncio.Event, own: str | None
+    ) -> Result:
+        delegates = self.delegates if unfinished.delegated and unfinished.ended is None else None
+        if delegates is not None and unfinished.with_another:
+            return await delegates.go_on(resumed(unfinished, self._tools, policies, stop))
+        if delegates is not None:
+            await delegates.earlier(unfinished.replacements)
+        return await recover(unfinished, self._tools, policies, stop, own)
 
     async def conclude(
         self,

@@ -13,7 +13,10 @@ WATCHTOWER = "com.centurylinklabs.watchtower"
 ORIGINAL_IMAGE = "com.centurylinklabs.zodiac.original-image"
 STOP_SIGNAL = f"{WATCHTOWER}.stop-signal"
 
-INTERNAL = frozenset({f"{OWN}{name}" for name in ("transaction", "private-for", "helper", "instance")})
+FOLLOWS = f"{OWN}follows"
+"""On a container that was pinned to a digest: the reference that it follows all the same."""
+
+INTERNAL = frozenset({FOLLOWS, *(f"{OWN}{name}" for name in ("transaction", "private-for", "helper", "instance"))})
 """Labels that Tidegate sets itself; people do not."""
 
 

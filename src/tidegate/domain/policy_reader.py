@@ -9,6 +9,7 @@ from tidegate.domain.durations import parse_duration
 from tidegate.domain.labels import (
     BY_FULL_NAME,
     BY_KEY,
+    FOLLOWS,
     INTERNAL,
     KNOWN_OWN,
     KNOWN_WATCHTOWER,
@@ -123,8 +124,14 @@ def read_policy(labels: LabelReader, defaults: PolicyDefaults) -> Policy:
         keep_images=_else(labels.own("keep-images", parse_count), defaults.keep_images),
         stop_signal=labels.full(STOP_SIGNAL, parse_signal, BY_FULL_NAME[STOP_SIGNAL].takes),
         stop_timeout_s=_whole(defaults.stop_timeout_s),
-        image=labels.full(ORIGINAL_IMAGE, _image, BY_FULL_NAME[ORIGINAL_IMAGE].takes),
+        image=_followed(labels),
     )
+
+
+def _followed(labels: LabelReader) -> str | None:
+    """What is followed in place of the container's own image, if anything."""
+    takes = BY_FULL_NAME[ORIGINAL_IMAGE].takes
+    return labels.full(FOLLOWS, _image, takes) or labels.full(ORIGINAL_IMAGE, _image, takes)
 
 
 def _whole(seconds: float | None) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.domain.labels import ORIGINAL_IMAGE
+from tidegate.domain.labels import FOLLOWS, ORIGINAL_IMAGE
 from tidegate.domain.recreate_config import COMPOSE_IMAGE, emptied_entrypoint, full_config, own_config
 from tidegate.domain.recreate_host import host_config
 from tidegate.domain.recreate_networks import endpoint_settings, endpoints_of, primary_network
@@ -44,11 +44,13 @@ def create_request(
     image_reference: str,
     api: str,
     names: Mapping[str, str] | None = None,
+    pin: str | None = None,
 ) -> CreateRequest:
     """The request that makes `old` again from another image. The three documents are what `inspect` says.
 
     `image_reference` is the image as the user wrote it, and must name the new image when the request is sent;
     `api` the version spoken with the engine; `names` the names of other containers by id, for `container:<id>` modes.
+    `pin` is the new image by digest, where the container is to be made by that: whoever else follows tags leaves it.
     """
     config = own_config(old, old_image)
     emptied = emptied_entrypoint(old, old_image)
@@ -56,9 +58,16 @@ def create_request(
         config["Entrypoint"] = emptied
     if COMPOSE_IMAGE in config["Labels"] and not _follows_another(old, image_reference):
         config["Labels"][COMPOSE_IMAGE] = str(new_image["Id"])
-    config["Image"] = image_reference
+    _name_image(config, image_reference, pin)
     config["HostConfig"] = host_config(old, names=names or {})
     return _with_networks(old, config, api)
+
+
+def _name_image(config: dict[str, Any], reference: str, pin: str | None) -> None:
+    """By its tag, or pinned, with a label that tells what is followed all the same."""
+    config["Image"] = pin or reference
+    labels = {name: value for name, value in (config.get("Labels") or {}).items() if name != FOLLOWS}
+    config["Labels"] = labels | ({FOLLOWS: reference} if pin else {})
 
 
 def _follows_another(old: Document, image_reference: str) -> bool:
@@ -75,18 +84,26 @@ def _follows_another(old: Document, image_reference: str) -> bool:
 
 
 def incumbent_request(
-    old: Document, *, api: str, image: str | None = None, names: Mapping[str, str] | None = None
+    old: Document,
+    *,
+    api: str,
+    image: str | None = None,
+    names: Mapping[str, str] | None = None,
+    pin: str | None = None,
 ) -> CreateRequest:
     """The request that makes `old` again as it was, from its own image.
 
     `image` is the image's id by default; give the reference that the container had where that names the old
-    image again, so that people see what they are used to.
+    image again, so that people see what they are used to. `pin` is as in `create_request`, of the old image.
     """
     config = full_config(old)
     if "Entrypoint" not in config:
         # harmless where the image has none either; where it has one, the container was told to have none
         config["Entrypoint"] = [""]
-    config["Image"] = image or old["Image"]
+    if pin is not None:
+        _name_image(config, image or str(old["Config"]["Image"]), pin)
+    else:
+        config["Image"] = image or old["Image"]
     config["HostConfig"] = host_config(old, names=names or {})
     return _with_networks(old, config, api)
 

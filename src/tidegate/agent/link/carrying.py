@@ -204,7 +204,15 @@ class Carrying:
         if any(one.place.id == self._parts.own for one in moving):
             await self._succeed(moving, ids)
             return
-        await self._parts.updater.update(moving, round_, assignments=ids)
+        await self._move(moving, round_, ids)
+
+    async def _move(self, moving: Sequence[Decision], round_: Round, ids: Sequence[str]) -> None:
+        if self._parts.watchtower is None:
+            await self._parts.updater.update(moving, round_, assignments=ids)
+            return
+        way = await self._parts.watchtower.engine.way(moving, round_.survey)
+        _log.info("moved by", targets=sorted({one.place.target for one in moving}), why=way.why)
+        await self._parts.updater.update(way.moving, round_, assignments=ids, walk=way.walk)
 
     async def _pulled(self, decision: Decision) -> Decision | None:
         """With its image on the engine; None where that is what runs already, by another digest."""

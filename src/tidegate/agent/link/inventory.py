@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tidegate.agent.detect import digests_of
 from tidegate.agent.guard import TRANSACTION
+from tidegate.agent.moves import is_pinned
 from tidegate.agent.parts import Parts
 from tidegate.agent.prepare import Around
 from tidegate.agent.replacement import NEXT, SECOND
@@ -60,8 +61,16 @@ class Stock:
             platform=await self._platform(first.image_id),
             strategy=self._strategies.get(first.id) or None,
             held=_held(places),
-            reason=_reason(places, digest),
+            reason=_reason(places, digest) or self._reason(places),
         )
+
+    def _reason(self, places: Sequence[Place]) -> str:
+        """What Watchtower, where it is the updater, leaves alone or has trouble with."""
+        if self._parts.watchtower is None:
+            return ""
+        if any(is_pinned(place.image) for place in places):
+            return "it is pinned to this release: Watchtower does not follow its tag until another one is assigned"
+        return self._parts.watchtower.watch.trouble
 
     def _digest(self, target: str, places: Sequence[Place], survey: Survey) -> str | None:
         """By what the image is known that all of them run; where it has several names, the one it was assigned by."""

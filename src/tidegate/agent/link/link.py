@@ -66,6 +66,8 @@ class ManagerLink:
         """Begin to talk to the manager."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(wake), name="manager-link")
+        if self._parts.watchtower is not None:
+            self._parts.watchtower.watch.start()
 
     async def close(self) -> None:
         """End it; what is queued stays on disk."""
@@ -125,6 +127,7 @@ class ManagerLink:
             ),
             ("tidegate_manager_events_queued", "gauge", "Events the manager does not have yet", self._log.queued),
             ("tidegate_manager_events_oldest_seconds", "gauge", "The age of the oldest of them", int(age_s)),
+            *(self._parts.watchtower.watch.samples() if self._parts.watchtower is not None else ()),
         ]
 
     def _sighting(self, decision: Decision) -> Sighting | None:

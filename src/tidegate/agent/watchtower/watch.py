@@ -1,0 +1,106 @@
+"""Keeps an eye on Watchtower: whether it answers, what it counts, and whether it moves containers by itself."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+
+from tidegate.agent.metrics import Sample
+from tidegate.agent.watchtower.client import Counts, WatchtowerClient, WatchtowerError
+from tidegate.domain.labels import WATCHTOWER
+from tidegate.domain.values import parse_bool
+from tidegate.engine.errors import EngineError
+from tidegate.engine.model import Container
+from tidegate.engine.port import Engine
+
+_LOOK_S = 30.0
+_UPDATE, _POLLS = "http-api-update", "http-api-periodic-polls"
+_log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """What is known of Watchtower. `trouble` is empty while all is well."""
+
+    def __init__(self, client: WatchtowerClient, engine: Engine, *, look_s: float = _LOOK_S) -> None:
+        self._client = client
+        self._engine = engine
+        self._look_s = look_s
+        self._task: asyncio.Task[None] | None = None
+        self.counts: Counts | None = None
+        self.trouble = ""
+
+    def start(self) -> None:
+        """Begin to look, every half a minute."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="watchtower")
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def look(self) -> None:
+        """Look now."""
+        try:
+            self.counts = await self._client.counts()
+            said = self._failures(self.counts) or await self._by_itself()
+        except WatchtowerError as error:
+            self.counts, said = None, str(error)
+        except EngineError:
+            return
+        if said != self.trouble:
+            (_log.warning if said else _log.info)("Watchtower", state=said or "it answers, and waits to be told")
+        self.trouble = said
+
+    def samples(self) -> Sequence[Sample]:
+        """For the agent's metrics."""
+        counts = self.counts
+        found = [("tidegate_watchtower_up", "gauge", "1 while Watchtower answers", int(counts is not None))]
+        if counts is not None:
+            about = "in Watchtower's last scan"
+            found += [
+                ("tidegate_watchtower_containers_scanned", "gauge", f"Containers looked at {about}", counts.scanned),
+                ("tidegate_watchtower_containers_updated", "gauge", f"Containers updated {about}", counts.updated),
+                ("tidegate_watchtower_containers_failed", "gauge", f"Containers that failed {about}", counts.failed),
+            ]
+        return found
+
+    @staticmethod
+    def _failures(counts: Counts) -> str:
+        return f"Watchtower counts {counts.failed} failed in its last scan; its log says why" if counts.failed else ""
+
+    async def _by_itself(self) -> str:
+        for row in await self._engine.containers(running_only=True, labels={WATCHTOWER: ""}):
+            container = await self._engine.container(row.id)
+            if _polls(container):
+                return (
+                    f"{container.name} polls by itself, whatever the manager says: set WATCHTOWER_HTTP_API_UPDATE to "
+                    f"true and WATCHTOWER_HTTP_API_PERIODIC_POLLS to false there"
+                )
+        return ""
+
+    async def _run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(self._look_s)
+
+
+def _polls(container: Container) -> bool:
+    """Whether that Watchtower updates without being asked: it does unless its API has taken the place of polling."""
+    return not _is_set(container, _UPDATE) or _is_set(container, _POLLS)
+
+
+def _is_set(container: Container, flag: str) -> bool:
+    config = container.document["Config"]
+    variable = f"WATCHTOWER_{flag.upper().replace('-', '_')}="
+    said = [text.removeprefix(variable) for text in config.get("Env") or () if text.startswith(variable)]
+    said += ["true" for word in config.get("Cmd") or () if word == f"--{flag}"]
+    said += [word.partition("=")[2] for word in config.get("Cmd") or () if word.startswith(f"--{flag}=")]
+    try:
+        return bool(said) and parse_bool(said[-1])
+    except ValueError:
+        return False

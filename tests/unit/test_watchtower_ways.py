@@ -1,0 +1,181 @@
+"""Where Watchtower is the updater: what it is told to do, and what the agent does itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tidegate.agent.decide import Decision
+from tidegate.agent.detect import Finding
+from tidegate.agent.plan_row import Action
+from tidegate.agent.settings import SettingsError, load_settings
+from tidegate.agent.survey import Place, Survey
+from tidegate.agent.transaction import Transaction
+from tidegate.agent.watchtower import engine as ways
+from tidegate.agent.watchtower.client import Counts, WatchtowerError, image_key
+from tidegate.agent.watchtower.engine import WatchtowerEngine, Way
+from tidegate.agent.watchtower.watch import Watch
+from tidegate.domain.policy import PolicyDefaults, resolve_policy
+from tidegate.domain.selection import Selection
+
+OLD, NEW, OTHER = (f"sha256:{digit * 64}" for digit in "abc")
+TAG = "ghcr.io/acme/web:live"
+PINNED = f"ghcr.io/acme/web@{OLD}"
+
+
+def place(name: str = "web", image: str = TAG, image_id: str = "old", **labels: str) -> Place:
+    chosen = Selection(name, True, "", resolve_policy(labels, PolicyDefaults()))
+    return Place(name, name, image, image_id, "running", labels, chosen)
+
+
+async def way(
+    moving: Place,
+    to: str = NEW,
+    *others: Place,
+    named: str | None = NEW,
+    running: str = OLD,
+    injected: bytes = b"",
+    monkeypatch: pytest.MonkeyPatch,
+) -> Way:
+    """How one is moved, where every tag names `named`, and `old` is known by OLD."""
+
+    async def look(references: Iterable[str], *, patient: bool) -> dict[str, Finding]:
+        assert not patient
+        return {one: Finding(one, digest=named) for one in references}
+
+    async def taken_from(*_: object) -> bytes:
+        return injected
+
+    monkeypatch.setattr(ways, "taken_from", taken_from)
+    detector: Any = SimpleNamespace(look=look)
+    delegated: Any = SimpleNamespace()
+    images: Any = {one: SimpleNamespace(repo_digests=(f"ghcr.io/acme/web@{OLD}",)) for one in ("old",)}
+    it = WatchtowerEngine(SimpleNamespace(), detector, delegated, own="agent")
+    decision = Decision(moving, Action.UPDATE, "assigned", running, to)
+    return await it.way([decision], Survey((moving, *others), images))
+
+
+def by_the_agent(found: Way) -> bool:
+    return found.walk is Transaction.run
+
+
+async def test_what_the_tag_names_is_watchtowers_and_the_way_back_is_by_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await way(place(), monkeypatch=monkeypatch)
+    assert not by_the_agent(found)
+    assert [(one.pin, one.pin_back) for one in found.moving] == [(False, True)]
+
+
+@pytest.mark.parametrize(
+    ("moving", "how", "pins", "why"),
+    [
+        (place(), {"named": OTHER}, (True, True), "names another release now"),
+        (place(), {"named": None}, (True, True), "names another release now"),
+        (place(), {"named": OLD}, (True, False), "names another release now"),
+        (place(image=PINNED, **{"tidegate.follows": TAG}), {}, (False, True), "is pinned"),
+        (place("agent"), {}, (False, True), "is the agent itself"),
+        (place(image_id=OLD), {}, (False, False), "is in no registry"),
+        (place(**{"tidegate.no-pull": "true"}), {}, (False, True), "takes what the engine has"),
+        (place(), {"injected": b"tar"}, (False, True), "would lose what Compose has copied"),
+    ],
+)
+async def test_the_rest_is_the_agents_and_pinned_where_the_tag_names_something_else(
+    moving: Place, how: dict[str, Any], pins: tuple[bool, bool], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await way(moving, monkeypatch=monkeypatch, **how)
+    assert (by_the_agent(found), [(one.pin, one.pin_back) for one in found.moving]) == (True, [pins])
+    assert why in found.why
+
+
+async def test_nothing_moves_along_that_nobody_assigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watchtower compares what stands before the first colon of an image."""
+    other = place("other", "ghcr.io/acme/web:beta")
+    found = await way(place(), NEW, other, monkeypatch=monkeypatch)
+    assert (by_the_agent(found), "would move other as well" in found.why) == (True, True)
+    apart = (place("other", "ghcr.io/acme/api:live"), place("pinned", PINNED, **{"tidegate.follows": TAG}))
+    assert not by_the_agent(await way(place(), NEW, *apart, monkeypatch=monkeypatch))
+    elsewhere = place("other", "ghcr.io/acme/web:beta", image_id="newer")
+    assert by_the_agent(await way(place(), NEW, elsewhere, monkeypatch=monkeypatch))
+
+
+def test_images_go_by_what_watchtower_compares() -> None:
+    assert image_key("ghcr.io/acme/web:live") == image_key("ghcr.io/acme/web") == "ghcr.io/acme/web"
+    assert image_key("localhost:5000/web:live") == "localhost"
+
+
+# what is known of it
+
+
+def container(env: list[str], command: list[str]) -> Any:
+    document = {"Config": {"Env": env, "Cmd": command}}
+    return SimpleNamespace(name="watchtower", document=document)
+
+
+async def watched(counts: Counts | WatchtowerError, env: list[str], command: list[str]) -> Watch:
+    async def counted() -> Counts:
+        if isinstance(counts, WatchtowerError):
+            raise counts
+        return counts
+
+    async def containers(**_: object) -> list[Any]:
+        return [SimpleNamespace(id="w")]
+
+    async def inspect(_: str) -> Any:
+        return container(env, command)
+
+    client: Any = SimpleNamespace(counts=counted)
+    engine: Any = SimpleNamespace(containers=containers, container=inspect)
+    watch = Watch(client, engine)
+    await watch.look()
+    return watch
+
+
+UPDATE, POLLS = "WATCHTOWER_HTTP_API_UPDATE", "WATCHTOWER_HTTP_API_PERIODIC_POLLS"
+
+
+@pytest.mark.parametrize(
+    ("env", "command", "by_itself"),
+    [
+        ([f"{UPDATE}=true"], [], False),
+        ([], ["--http-api-update"], False),
+        ([f"{UPDATE}=true", f"{POLLS}=false"], [], False),
+        ([f"{UPDATE}=1"], ["--http-api-periodic-polls=false"], False),
+        ([f"{UPDATE}=true", f"{POLLS}=true"], [], True),
+        ([f"{UPDATE}=true"], ["--http-api-periodic-polls"], True),
+        ([], [], True),
+        ([f"{UPDATE}=maybe"], [], True),
+    ],
+)
+async def test_one_that_polls_by_itself_is_told_of(env: list[str], command: list[str], by_itself: bool) -> None:
+    found = await watched(Counts(1, 0, 0), env, command)
+    assert ("polls by itself" in found.trouble) is by_itself
+
+
+async def test_failures_and_silence_are_told_of_and_counted() -> None:
+    failed = await watched(Counts(3, 1, 2), [f"{UPDATE}=true"], [])
+    assert "counts 2 failed" in failed.trouble
+    assert [value for *_, value in failed.samples()] == [1, 3, 1, 2]
+    silent = await watched(WatchtowerError("it is away"), [], [])
+    assert (silent.trouble, [value for *_, value in silent.samples()]) == ("it is away", [0])
+
+
+# settings
+
+
+def load(**environ: str) -> Any:
+    return load_settings([], {f"TIDEGATE_{name}": value for name, value in environ.items()})
+
+
+def test_it_takes_a_manager_and_a_token() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(UPDATE_ENGINE="watchtower")
+    assert "TIDEGATE_MANAGER is not set" in str(caught.value)
+    assert "TIDEGATE_WATCHTOWER_TOKEN is empty" in str(caught.value)
+    found = load(UPDATE_ENGINE="watchtower", MANAGER="https://x", WATCHTOWER_TOKEN="secret")
+    assert (found.watchtower, "secret" in repr(found)) == ("http://watchtower:8080", False)
+
+
+def test_what_is_told_of_a_watchtower_that_is_no_updater_has_no_effect_and_is_told_of() -> None:
+    assert any("no effect" in one for one in load(WATCHTOWER="http://w:8080", MANAGER="https://x").warnings)
