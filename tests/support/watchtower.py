@@ -24,7 +24,7 @@ TOKEN = "watchtower-token"
 SCOPE = "com.centurylinklabs.watchtower.scope"
 ENABLE = "com.centurylinklabs.watchtower.enable"
 PLANNED_SCOPE = "autonomy-cluster"
-FILES = ("docker-compose.yml", "docker-compose.watchtower.yml")
+FILES = ("docker-compose.yml", "docker-compose.watchtower.yml", "docker-compose.watchtower-managed.yml")
 EXAMPLE = ROOT / "examples" / "autonomy"
 
 
@@ -64,7 +64,7 @@ def service(of: Pushed, scope: str, **environment: str) -> dict[str, Any]:
 
 @functools.cache
 def example() -> dict[str, Any]:
-    """What Compose makes of the two files of the example."""
+    """What Compose makes of the files of the example, with a manager."""
     files = [word for name in FILES for word in ("-f", str(EXAMPLE / name))]
     environment = {**os.environ, "TIDEGATE_MANAGER": "http://manager", "TIDEGATE_AGENT_NAME": "berlin1"}
     command = ["docker", "compose", *files, "config", "--format", "json"]
