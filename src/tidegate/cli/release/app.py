@@ -20,7 +20,8 @@ from tidegate.domain.publication import PublicationRefusedError
 from tidegate.domain.reference import InvalidReferenceError, Reference, parse_reference
 from tidegate.domain.release_labels import CREATED, REVISION, SOURCE, VERSION
 from tidegate.domain.release_tags import ReleaseTags, TagsError, release_tags
-from tidegate.registry.errors import RegistryError, RegistryUnavailableError
+from tidegate.registry.errors import RegistryError
+from tidegate.registry.failures import LATER
 from tidegate.registry.transport import CaFileError
 
 release = typer.Typer(
@@ -151,9 +152,7 @@ def _finish(work: Callable[[], Awaitable[None]]) -> NoReturn:
 
 def _told(error: RegistryError) -> str:
     """Nobody asks later by himself here, as an agent does."""
-    remedy = error.remedy
-    if isinstance(error, RegistryUnavailableError):
-        remedy = "repeat the command later: what is done already stays so"
+    remedy = error.remedy.replace(LATER, "repeat the command later, what is done already stays so")
     return f"{error.reference.familiar}: {error.what}; {remedy}."
 
 
