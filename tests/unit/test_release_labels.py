@@ -34,7 +34,7 @@ def test_an_image_that_says_all_has_no_faults() -> None:
 
 @pytest.mark.parametrize("key", REQUIRED)
 def test_what_one_platform_does_not_say_is_missing(key: str) -> None:
-    faults = label_faults([image(), image("linux/arm64", **{key.rpartition(".")[2]: ""})], {})
+    faults = label_faults([image(), image("linux/arm64", None, **{key.rpartition(".")[2]: ""})], {})
     assert faults == (f"{key} is missing for linux/arm64",)
 
 
