@@ -30,7 +30,7 @@ def port() -> int:
 
 @pytest.fixture
 def running(port: int) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, APP], env=environ(port), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, str(APP)], env=environ(port), stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == f"version 7 serves on {port}\n"
     yield process
@@ -40,7 +40,7 @@ def running(port: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def health(port: int) -> int:
-    words = [sys.executable, APP, "health"]
+    words = [sys.executable, str(APP), "health"]
     return subprocess.run(words, env=environ(port), stdout=subprocess.DEVNULL, check=False).returncode
 
 

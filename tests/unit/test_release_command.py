@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.pages import ROOT
 from tests.support.releasing import run
 
+from tidegate import __version__
 from tidegate.cli.fleet.errors import FleetError, UsageError
 from tidegate.cli.release.labels import source_url
 from tidegate.cli.release.settings import read_settings
@@ -152,3 +155,19 @@ def test_half_an_account_is_refused(name: str) -> None:
 def test_a_setting_that_cannot_be_used_is_refused_by_name(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is '/a b'; it takes"):
         read_settings({name: "/a b"})
+
+
+def version(tag: str, output: Path) -> subprocess.CompletedProcess[str]:
+    """The pipeline's check of a tag of Tidegate's own."""
+    environ = {"PATH": os.environ["PATH"], "TAG": tag, "GITHUB_OUTPUT": str(output)}
+    program = [str(ROOT / "scripts" / "pipeline" / "version")]
+    return subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_a_tag_releases_the_version_of_the_sources_and_no_other(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    refused = version("v99.0.0", output)
+    assert (refused.returncode, refused.stdout, output.exists()) == (1, "", False)
+    assert f"says {__version__}" in refused.stderr
+    done = version(f"v{__version__}", output)
+    assert (done.returncode, done.stdout, output.read_text()) == (0, f"{__version__}\n", f"version={__version__}\n")

@@ -169,11 +169,10 @@ def test_secrets_are_given_to_the_step_that_needs_them_alone() -> None:
 def test_no_command_prints_a_secret_or_has_one_among_its_words() -> None:
     texts = [command for _, command in runs()]
     texts += [file.read_text(encoding="utf-8") for file in (ROOT / "scripts" / "pipeline").iterdir()]
+    login = 'printf %s "$REGISTRY_PASSWORD" | docker login --username "$REGISTRY_USER" --password-stdin'
     named = re.compile(r"^(?!\s*#).*\$\{?(REGISTRY_PASSWORD|TIDEGATE_WEBHOOK_SECRET).*$", re.MULTILINE)
     lines = [found[0] for text in texts for found in named.finditer(text)]
-    assert lines == [
-        'printf %s "$REGISTRY_PASSWORD" | docker login --username "$REGISTRY_USER" --password-stdin "${IMAGE%%/*}"'
-    ]
+    assert lines == [f'{login} "${{IMAGE%%/*}}"']
     assert not any(re.search(r"set -\w*x|xtrace", text) for text in texts)
 
 
@@ -194,7 +193,7 @@ def test_every_target_of_make_that_a_workflow_names_is_there() -> None:
 
 
 def test_a_push_that_changes_the_image_makes_a_release() -> None:
-    workflow = document(FOLDER / AUTONOMY)
+    workflow: dict[Any, Any] = document(FOLDER / AUTONOMY)
     paths = workflow[True]["push"]["paths"]  # YAML reads `on` as true
     (build,) = [step for step in workflow["jobs"]["build"]["steps"] if step.get("id") == "build"]
     assert f"{build['env']['CONTEXT']}/**" in paths
