@@ -17,7 +17,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
 
-.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean
+.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package
 .DELETE_ON_ERROR:
 
 help:
@@ -50,6 +50,13 @@ lint: $(READY)  ## ruff and mypy
 
 test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
 	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
+
+test-unit: $(READY)  ## the tests that need neither engine nor registry, on this Python
+	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
+
+package: $(READY)  ## the Python package, in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
 
 test-manager: $(PARTS)  ## the tests of the manager, of its command line and of a whole fleet, on SQLite and PostgreSQL
 	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(PYTEST_ARGS)

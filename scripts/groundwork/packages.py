@@ -51,6 +51,7 @@ POSTGRES_TOOLS = {
 # Shells in which names are completed; bash is everywhere.
 SHELLS = {"zsh": "/usr/bin/zsh", "fish": "/usr/bin/fish"}
 COMPILER = ["gcc", "libc6-dev"]
+GO = {"golang-go": "/usr/bin/go"}
 _PT_INTERP = 3
 
 
@@ -98,6 +99,12 @@ def _install_shells() -> None:
     """Have the shells, where that needs nobody's help; only the tests of completion need them."""
     if is_debian() and os.geteuid() == 0:
         _install_tools(SHELLS)
+
+
+def install_go() -> None:
+    """Have a Go to build with; only the linter of workflows needs it."""
+    with _one_at_a_time():
+        _install_tools(GO)
 
 
 def _unpack_cosign() -> None:

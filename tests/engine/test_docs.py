@@ -32,6 +32,7 @@ PLAYED = {
     "manager.md",
     "manager-operations.md",
     "manager-quick-start.md",
+    "pipeline.md",
     "releases.md",
 }  # each by a test of its own
 EXECUTED = re.findall(r"^(?:docker .* |\.venv/bin/)tidegate agent (.+)$", "\n".join(commands()), re.MULTILINE)

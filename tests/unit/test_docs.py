@@ -13,6 +13,7 @@ from tidegate.agent.outcome import Ending
 from tidegate.agent.settings_parse import ALIASES
 from tidegate.agent.settings_table import SETTINGS
 from tidegate.cli.fleet.login import VARIABLES as CLI_VARIABLES
+from tidegate.cli.release.settings import VARIABLES as RELEASE_VARIABLES
 from tidegate.domain.labels import LABELS
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.signature_policy_reader import FIELDS, TOP_FIELDS, read_signature_policy
@@ -50,7 +51,7 @@ def test_every_label_that_is_named_exists() -> None:
 
 
 def test_every_variable_that_is_named_exists() -> None:
-    known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES}
+    known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES, *RELEASE_VARIABLES}
     known |= {setting.env for setting in MANAGER_SETTINGS}
     for file in (ROOT / "deploy").rglob("*.yml"):  # what a Compose file asks for itself
         known.update(re.findall(r"\$\{([A-Z_]+)", file.read_text(encoding="utf-8")))

@@ -31,6 +31,8 @@ WHAT_IS_SAID = {
     "setup": SETUP,
     "test": (*SETUP, *LINT, f"{TESTS} --engine= {WITHOUT}"),
     "test ENGINE=bookworm": (*SETUP, *LINT, f"{TESTS} --engine=bookworm {WITHOUT}"),
+    "test-unit": (*SETUP, ".venv/bin/pytest tests/unit -n auto"),
+    "package": (*SETUP, ".venv/bin/python -m hatchling build -d dist"),
     "test-manager": (*SETUP, f"{TESTS} --engine= {' '.join(MANAGER)}"),
     "test-peers": (*SETUP, "-m groundwork.watchtower", f"{TESTS} --engine= tests/peers"),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),

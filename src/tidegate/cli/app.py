@@ -15,6 +15,7 @@ from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
 from tidegate.cli.fleet.commands import add_fleet_commands
 from tidegate.cli.manager.app import manager
+from tidegate.cli.release.app import release
 from tidegate.cli.run import prepare, pulls_shown, run_agent
 
 # Flags of `agent run` (--host, --scope, ...) hold for every command; they are read by `load_settings`, as there.
@@ -30,6 +31,7 @@ agent = typer.Typer(no_args_is_help=True, help="The agent beside a cluster.")
 quarantine = typer.Typer(no_args_is_help=True, help="Releases that failed and are not tried again.")
 app.add_typer(agent, name="agent")
 app.add_typer(manager, name="manager")
+app.add_typer(release, name="release")
 agent.add_typer(quarantine, name="quarantine")
 add_fleet_commands(app)
 

@@ -46,8 +46,12 @@ def is_signed(body: bytes, header: str, secret: str) -> bool:
 
     Without a secret nothing is signed.
     """
-    expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return bool(secret) and hmac.compare_digest(expected.encode(), header.encode(errors="replace"))
+    return bool(secret) and hmac.compare_digest(sign(body, secret).encode(), header.encode(errors="replace"))
+
+
+def sign(body: bytes, secret: str) -> str:
+    """The `X-Hub-Signature-256` of a body."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def read_webhook(kind: Kind, document: Any) -> tuple[Pushed, ...]:

@@ -75,7 +75,7 @@ RELEASES = (
     _secret("webhook_distribution", "The bearer token that the distribution registry sends."),
     _secret("webhook_dockerhub", "The token of Docker Hub's webhooks."),
     _secret("webhook_harbor", "The Authorization header that Harbor sends."),
-    _secret("webhook_generic", "The bearer token of plain webhooks."),
+    _secret("webhook_generic", "The secret of plain webhooks: a bearer token, or what they are signed with."),
 )
 
 ALERTS = (

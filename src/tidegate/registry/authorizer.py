@@ -8,6 +8,7 @@ from typing import Any, Final
 from yarl import URL
 
 from tidegate.domain.reference import Reference
+from tidegate.registry.access import Access
 from tidegate.registry.challenge import Challenge, Scheme
 from tidegate.registry.credential import Credential, CredentialsUnusableError, basic_header
 from tidegate.registry.credentials import CredentialsProvider
@@ -47,11 +48,13 @@ class Authorizer:
         *,
         insecure: Collection[str],
         clock: Callable[[], float],
+        access: Access = Access.READ,
     ) -> None:
         self._transport = transport
         self._provider = provider
         self._insecure = insecure
         self._clock = clock
+        self._access = access
         self._known: Shared[tuple[str, str], Authorization] = Shared(lambda kept: kept.expires_at > clock())
 
     async def authorize(self, reference: Reference, base: URL, challenge: Challenge) -> Authorization:
@@ -65,6 +68,25 @@ class Authorizer:
     def reject(self, reference: Reference, challenge: Challenge, used: Authorization) -> None:
         """The registry did not take it: the next one is asked for anew."""
         self._known.drop(_key(reference, challenge), used)
+
+    def refused(self, reference: Reference, used: Authorization | None) -> RegistryError:
+        """A 401 to what was shown, if anything was: whose it was, or why there was none."""
+        if used is not None and used.trouble is not None:
+            return CredentialsError(reference, used.trouble.what, used.trouble.remedy, _UNAUTHORIZED)
+        source = used.source if used is not None else ""
+        if source:
+            return UnauthorizedError(
+                reference,
+                f"{reference.registry} did not accept the credentials from {source} for {reference.repository} (401)",
+                f"renew them, or give the account {self._access.right}",
+                _UNAUTHORIZED,
+            )
+        return UnauthorizedError(
+            reference,
+            f"{reference.registry} wants credentials for {reference.repository}, or it does not exist (401)",
+            f"run `docker login {reference.registry}` and mount Docker's config.json, or set REPO_USER and REPO_PASS",
+            _UNAUTHORIZED,
+        )
 
     async def close(self) -> None:
         """Forget everything."""
@@ -89,16 +111,33 @@ class Authorizer:
         credential, trouble = await self._credential(reference)
         realm = self._realm(reference, base, challenge)
         asked_at = self._clock()
-        answer = await self._transport.send(reference, _token_request(reference, realm, challenge, credential))
+        answer = await self._transport.send(reference, self._token_request(reference, realm, challenge, credential))
         nobody = Authorization(None, asked_at, credential.source if credential else "", trouble)
         if answer.status == _UNAUTHORIZED:
-            raise refused(reference, nobody)
+            raise self.refused(reference, nobody)
         if answer.status == _NOT_FOUND:
             raise malformed(reference, f"the token service {answer.url.authority} is not there (404)", _NOT_FOUND)
         if answer.status != _OK:
-            raise status_error(reference, answer.url, answer.status, answer.headers, answer.body)
+            raise status_error(reference, answer.url, answer.status, answer.headers, answer.body, access=self._access)
         token, life_s = _read_token(reference, answer)
         return replace(nobody, header=f"Bearer {token}", expires_at=asked_at + life_s)
+
+    def _token_request(
+        self, reference: Reference, realm: URL, challenge: Challenge, credential: Credential | None
+    ) -> Request:
+        """An identity token is traded by POST (OAuth 2); a password, or nobody, asks by GET."""
+        asked = {"service": challenge.service, "scope": f"repository:{reference.repository}:{self._access.actions}"}
+        if credential is not None and credential.identity_token:
+            form = {
+                **asked,
+                "grant_type": "refresh_token",
+                "client_id": "tidegate",
+                "refresh_token": credential.identity_token,
+            }
+            return Request("POST", realm, "tokens", Redirects.STAY, _TOKEN_LIMIT, form=form)
+        url = realm.update_query(asked)
+        authorization = None if credential is None else basic_header(credential.username, credential.password)
+        return Request("GET", url, "tokens", Redirects.STAY, _TOKEN_LIMIT, authorization=authorization)
 
     def _realm(self, reference: Reference, base: URL, challenge: Challenge) -> URL:
         try:
@@ -111,45 +150,9 @@ class Authorizer:
             ) from error
 
 
-def refused(reference: Reference, used: Authorization | None) -> RegistryError:
-    """A 401 to what was shown, if anything was: whose it was, or why there was none."""
-    if used is not None and used.trouble is not None:
-        return CredentialsError(reference, used.trouble.what, used.trouble.remedy, _UNAUTHORIZED)
-    source = used.source if used is not None else ""
-    if source:
-        return UnauthorizedError(
-            reference,
-            f"{reference.registry} did not accept the credentials from {source} for {reference.repository} (401)",
-            "renew them, or give the account read access",
-            _UNAUTHORIZED,
-        )
-    return UnauthorizedError(
-        reference,
-        f"{reference.registry} wants credentials for {reference.repository}, or it does not exist (401)",
-        f"run `docker login {reference.registry}` and mount Docker's config.json, or set REPO_USER and REPO_PASS",
-        _UNAUTHORIZED,
-    )
-
-
 def _key(reference: Reference, challenge: Challenge) -> tuple[str, str]:
     """A password is for the whole registry, a token for one repository."""
     return reference.registry, "" if challenge.scheme is Scheme.BASIC else reference.repository
-
-
-def _token_request(reference: Reference, realm: URL, challenge: Challenge, credential: Credential | None) -> Request:
-    """An identity token is traded by POST (OAuth 2); a password, or nobody, asks by GET."""
-    asked = {"service": challenge.service, "scope": f"repository:{reference.repository}:pull"}
-    if credential is not None and credential.identity_token:
-        form = {
-            **asked,
-            "grant_type": "refresh_token",
-            "client_id": "tidegate",
-            "refresh_token": credential.identity_token,
-        }
-        return Request("POST", realm, "tokens", Redirects.STAY, _TOKEN_LIMIT, form=form)
-    url = realm.update_query(asked)
-    authorization = None if credential is None else basic_header(credential.username, credential.password)
-    return Request("GET", url, "tokens", Redirects.STAY, _TOKEN_LIMIT, authorization=authorization)
 
 
 def _read_token(reference: Reference, answer: Answer) -> tuple[str, float]:

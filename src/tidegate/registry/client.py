@@ -1,4 +1,4 @@
-"""The registry client: what is behind a tag, asked politely and believed only if the digest is right."""
+"""The registry client: what is behind a tag, asked politely and believed only if the digest is right; and tags set."""
 
 import random as chance
 import time
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidegate.domain.reference import Reference
+from tidegate.registry.access import Access
 from tidegate.registry.authorizer import Authorizer
-from tidegate.registry.conversation import Conversation, check
+from tidegate.registry.conversation import Content, Conversation, check
 from tidegate.registry.counters import Counters
 from tidegate.registry.credentials import CredentialsProvider, NoCredentials
 from tidegate.registry.failures import malformed
@@ -26,18 +27,20 @@ from tidegate.registry.verify import (
 
 _MANIFEST_LIMIT: Final = 4 << 20
 _CONFIG_LIMIT: Final = 8 << 20
+_ANSWER_LIMIT: Final = 1 << 20
 # An index may list indexes; one that lists nothing but indexes is nonsense.
 _INDEX_DEPTH: Final = 3
 _NO_HEAD: Final = frozenset({405, 501})
 _DIGEST: Final = "Docker-Content-Digest"
+_CREATED: Final = 201
 
 
 class RegistryClient:
-    """Asks registries about images; pulls nothing. Every method may raise `RegistryError`.
+    """Asks registries about images, and sets tags; pulls nothing. Every method may raise `RegistryError`.
 
     `insecure` names registries that may be spoken to without TLS (loopback always may). `ca_file` is one more
     certificate authority to trust; `CaFileError` if it cannot be used. Concurrent calls share challenges and
-    tokens; `counters` tells what was asked.
+    tokens; `counters` tells what was asked. `access` is asked of token services: `put_tag` needs `Access.WRITE`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class RegistryClient:
         *,
         insecure: Collection[str] = (),
         ca_file: Path | None = None,
+        access: Access = Access.READ,
         timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = real_sleep,
@@ -61,7 +65,7 @@ class RegistryClient:
             random=random,
         )
         provider = credentials or NoCredentials()
-        self._authorizer = Authorizer(self._transport, provider, insecure=insecure, clock=clock)
+        self._authorizer = Authorizer(self._transport, provider, insecure=insecure, clock=clock, access=access)
         self._conversation = Conversation(self._transport, self._authorizer, insecure=insecure)
 
     async def head(self, reference: Reference) -> Head:
@@ -111,6 +115,15 @@ class RegistryClient:
         answer = await self._conversation.ask(reference, "GET", f"blobs/{digest}", _CONFIG_LIMIT)
         check(reference, answer)
         return verified(reference, answer.url.authority, answer.body, digest)
+
+    async def put_tag(self, reference: Reference, manifest: Manifest) -> None:
+        """Let a tag name a manifest or index that the repository has: the same bytes are put again under the tag."""
+        content = Content(manifest.media_type, manifest.raw)
+        answer = await self._conversation.ask(reference, "PUT", f"manifests/{reference.tag}", _ANSWER_LIMIT, content)
+        check(reference, answer, expected=_CREATED, access=Access.WRITE)
+        told = answer.headers.get(_DIGEST, manifest.digest)
+        if told != manifest.digest:
+            raise malformed(reference, f"{answer.url.authority} took {manifest.digest} for {told}")
 
     async def close(self) -> None:
         """Close the connections and forget tokens."""

@@ -1,13 +1,14 @@
 """Questions to a registry: find it, show what it wants to see, ask."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from yarl import URL
 
 from tidegate.domain.reference import Reference
-from tidegate.registry.authorizer import Authorization, Authorizer, refused
+from tidegate.registry.access import Access
+from tidegate.registry.authorizer import Authorization, Authorizer
 from tidegate.registry.challenge import Challenge, ChallengeError, parse_challenge
 from tidegate.registry.endpoint import base_urls, same_origin
 from tidegate.registry.errors import (
@@ -34,6 +35,14 @@ class _Endpoint:
     challenge: Challenge | None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is sent with a PUT."""
+
+    media_type: str
+    body: bytes = field(repr=False)
+
+
 class Conversation:
     """Asks about repositories. `/v2/` is asked once per registry, however many repositories it has."""
 
@@ -43,13 +52,15 @@ class Conversation:
         self._insecure = insecure
         self._endpoints: Shared[str, _Endpoint] = Shared()
 
-    async def ask(self, reference: Reference, method: str, path: str, limit: int) -> Answer:
-        """The answer to HEAD or GET of `path` (`manifests/...`, `blobs/...`), never a 401.
+    async def ask(
+        self, reference: Reference, method: str, path: str, limit: int, content: Content | None = None
+    ) -> Answer:
+        """The answer to HEAD, GET or PUT of `path` (`manifests/...`, `blobs/...`), never a 401.
 
         Credentials that were taken once and no longer are get renewed once. Raises `RegistryError`.
         """
         endpoint = await self._endpoint(reference)
-        question = _question(reference, endpoint.base, method, path, limit)
+        question = _question(reference, endpoint.base, method, path, limit, content=content)
         used = await self._authorization(reference, endpoint)
         answer = await self._ask_once(reference, endpoint, question, used)
         if answer.status != _UNAUTHORIZED:
@@ -57,10 +68,10 @@ class Conversation:
         self._take_challenge(reference, endpoint, answer, used)
         renewed = await self._authorization(reference, endpoint)
         if _shown(renewed) is None and _shown(used) is None:
-            raise refused(reference, renewed)
+            raise self._authorizer.refused(reference, renewed)
         answer = await self._ask_once(reference, endpoint, question, renewed)
         if answer.status == _UNAUTHORIZED:
-            raise refused(reference, renewed)
+            raise self._authorizer.refused(reference, renewed)
         return answer
 
     async def close(self) -> None:
@@ -137,16 +148,21 @@ def _shown(authorization: Authorization | None) -> str | None:
     return authorization.header if authorization is not None else None
 
 
-def check(reference: Reference, answer: Answer) -> None:
-    """Raises the `RegistryError` that the status means, unless it is 200."""
-    if answer.status != _OK:
-        raise status_error(reference, answer.url, answer.status, answer.headers, answer.body)
+def check(reference: Reference, answer: Answer, *, expected: int = _OK, access: Access = Access.READ) -> None:
+    """Raises the `RegistryError` that the status means, unless it is `expected`."""
+    if answer.status != expected:
+        raise status_error(reference, answer.url, answer.status, answer.headers, answer.body, access=access)
 
 
-def _question(reference: Reference, base: URL, method: str, path: str, limit: int) -> Request:
-    """Redirects may leave: registries keep blobs, and some their manifests, in other places."""
+def _question(
+    reference: Reference, base: URL, method: str, path: str, limit: int, *, content: Content | None = None
+) -> Request:
+    """Redirects of what is read may leave: registries keep blobs, and some their manifests, in other places."""
     url = base.joinpath("v2", *reference.repository.split("/"), *path.split("/"))
     headers = {"Accept": ACCEPTED} if path.startswith("manifests/") else {}
+    if content is not None:
+        sent = {"Content-Type": content.media_type}
+        return Request(method, url, "puts", Redirects.STAY, limit, sent, body=content.body)
     kind = "heads" if method == "HEAD" else "gets"
     return Request(method, url, kind, Redirects.LEAVE, limit, headers)
 

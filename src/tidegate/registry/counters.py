@@ -9,6 +9,7 @@ class Counters:
 
     heads: int = 0
     gets: int = 0
+    puts: int = 0
     tokens: int = 0
     pings: int = 0
     bytes: int = 0

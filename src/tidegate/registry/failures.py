@@ -10,6 +10,7 @@ from yarl import URL
 
 from tidegate.domain.reference import Reference
 from tidegate.os_words import os_words
+from tidegate.registry.access import Access
 from tidegate.registry.backoff import parse_retry_after
 from tidegate.registry.errors import (
     ForbiddenError,
@@ -61,7 +62,15 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
     return str(cause.reason or cause) if isinstance(cause, ssl.SSLError) else os_words(cause)
 
 
-def status_error(reference: Reference, url: URL, status: int, headers: Mapping[str, str], body: bytes) -> RegistryError:
+def status_error(
+    reference: Reference,
+    url: URL,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    access: Access = Access.READ,
+) -> RegistryError:
     """What a status other than success and 401 means."""
     host = url.authority
     retry_after_s = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
@@ -73,8 +82,8 @@ def status_error(reference: Reference, url: URL, status: int, headers: Mapping[s
         what = f"{host} has a failure of its own ({status}{said(body)})"
         return RegistryUnavailableError(reference, what, LATER, status, retry_after_s)
     if status == _FORBIDDEN:
-        what = f"{host} does not allow reading {reference.repository} (403{said(body)})"
-        return ForbiddenError(reference, what, "give the account read access to it, or use another one", status)
+        what = f"{host} does not allow {access.doing} {reference.repository} (403{said(body)})"
+        return ForbiddenError(reference, what, f"give the account {access.right} to it, or use another one", status)
     if status == _NOT_FOUND:
         what = f"{host} has no {reference.version} of {reference.repository} (404)"
         return ManifestNotFoundError(

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from tidegate.domain.reference import Reference
+from tidegate.domain.release_labels import PREFIX, read_moment
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPTED = f"{DOCKER_MANIFEST}, {DOCKER_LIST}, {OCI_MANIFEST}, {OCI_INDEX}"
-_ANNOTATION = "org.opencontainers.image."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def with_config(release: Release, config: Mapping[str, Any]) -> Release:
     """The release with what its image config tells: labels as annotations, where no annotation says otherwise."""
     settings = config.get("config")
     labels = text_map(settings.get("Labels")) if isinstance(settings, Mapping) else {}
-    own = {key: value for key, value in labels.items() if key.startswith(_ANNOTATION)}
+    own = {key: value for key, value in labels.items() if key.startswith(PREFIX)}
     return _described(release, {**own, **release.annotations}, created=parse_time(config.get("created")))
 
 
@@ -78,20 +78,15 @@ def _described(release: Release, annotations: Mapping[str, str], *, created: dat
     return replace(
         release,
         annotations=annotations,
-        created=parse_time(annotations.get(_ANNOTATION + "created")) or created,
-        version=annotations.get(_ANNOTATION + "version") or None,
-        revision=annotations.get(_ANNOTATION + "revision") or None,
+        created=parse_time(annotations.get(PREFIX + "created")) or created,
+        version=annotations.get(PREFIX + "version") or None,
+        revision=annotations.get(PREFIX + "revision") or None,
     )
 
 
 def parse_time(text: Any) -> datetime | None:
     """An RFC 3339 time; None for anything else, and for the zero time that reproducible builds write."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment if moment.year > 1 else None
+    return read_moment(text) if isinstance(text, str) else None
 
 
 def text_map(value: Any) -> dict[str, str]:

@@ -51,6 +51,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     authorization: str | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Transport:
             request.method,
             url,
             headers=headers,
-            data=request.form,
+            data=request.body if request.form is None else request.form,
             allow_redirects=False,
             proxy=proxy,
             proxy_headers=proxy_headers,

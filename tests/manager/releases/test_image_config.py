@@ -88,9 +88,9 @@ async def test_letters_that_a_database_does_not_take_are_replaced(db: Database) 
 
 @given(st.text(), st.text())
 def test_a_handful_of_tags_is_asked_for_at_most(version: str, revision: str) -> None:
-    assert len(candidates(version, revision)) <= 6
+    assert len(candidates(version, revision, "live")) <= 7
 
 
 @pytest.mark.parametrize("version", ["main", "latest", "7", "live", ""])
 def test_a_version_that_moves_is_no_fixed_tag(version: str) -> None:
-    assert candidates(version, "") == ()
+    assert candidates(version, "", "live") == ()

@@ -14,12 +14,13 @@ SIGNATURE = "x-hub-signature-256"
 def is_authentic(kind: Kind, headers: Mapping[str, str], body: bytes, secret: str | None) -> bool:
     """Whether the request shows the secret: GitHub by a signature of the body, the others in Authorization.
 
-    `headers` are by lower-case names. The header may be the secret itself, `Bearer SECRET`, or `Basic` with the
-    secret as the password. A wrong one takes as long as the right one.
+    A generic one may be signed as GitHub's are; one that is signed wrong is not looked at further. `headers` are by
+    lower-case names. The header may be the secret itself, `Bearer SECRET`, or `Basic` with the secret as the password.
+    A wrong one takes as long as the right one.
     """
     if not secret:
         return False
-    if kind is Kind.GITHUB:
+    if kind is Kind.GITHUB or (kind is Kind.GENERIC and SIGNATURE in headers):
         return is_signed(body, headers.get(SIGNATURE, ""), secret)
     shown = list(_shown(headers.get("authorization", "").strip()))
     return any([_same(one, secret) for one in shown])  # noqa: C419 - all of them are compared, whichever is right

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from tidegate.domain.reference import InvalidReferenceError, Reference, parse_reference
+from tidegate.domain.release_tags import fixed_tag as tag_of_commit
 from tidegate.registry.errors import RegistryError
 from tidegate.registry.model import Head
 
 _HEX = re.compile(r"[0-9a-f]{12,64}")
 _NUMBERED = re.compile(r"v?\d+(\.\d+)+.*")
 """`7.2.1`, and not `7` or `main`, which move."""
-_MOST = 6
+_MOST = 7
 
 
 class Tags(Protocol):
@@ -23,7 +24,7 @@ class Tags(Protocol):
 
 async def fixed_tag(registry: Tags, reference: Reference, *, tag: str, version: str, revision: str) -> str:
     """A tag made of version or revision that names the digest of `reference` now; empty where none is found."""
-    for candidate in candidates(version, revision):
+    for candidate in candidates(version, revision, tag):
         if candidate == tag:
             continue
         try:
@@ -35,9 +36,9 @@ async def fixed_tag(registry: Tags, reference: Reference, *, tag: str, version: 
     return ""
 
 
-def candidates(version: str, revision: str) -> tuple[str, ...]:
-    """The tags that builders commonly give beside a moving one, the likeliest first; a handful at most."""
-    return tuple(dict.fromkeys([*_versions(version), *_revisions(revision)]))[:_MOST]
+def candidates(version: str, revision: str, tag: str) -> tuple[str, ...]:
+    """The tags that builders commonly give beside a moving `tag`, the likeliest first; a handful at most."""
+    return tuple(dict.fromkeys([*_versions(version), *_revisions(revision, tag)]))[:_MOST]
 
 
 def _versions(version: str) -> Iterator[str]:
@@ -46,8 +47,9 @@ def _versions(version: str) -> Iterator[str]:
         yield version[1:] if version.startswith("v") else f"v{version}"
 
 
-def _revisions(revision: str) -> Iterator[str]:
+def _revisions(revision: str, tag: str) -> Iterator[str]:
     if _HEX.fullmatch(revision):
+        yield tag_of_commit(tag, revision)
         yield f"sha-{revision[:7]}"
         yield f"sha-{revision}"
         yield revision

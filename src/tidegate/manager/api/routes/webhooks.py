@@ -48,7 +48,8 @@ async def webhook(
     """Take a registry's word for it that a tag was pushed: the registry of a channel that is followed is asked now.
 
     `github` is signed (`X-Hub-Signature-256`); the others show their secret as `Authorization: Bearer SECRET`, as the
-    password of `Basic`, or as the whole header. `generic` takes `{"image": "REPOSITORY:TAG"}`.
+    password of `Basic`, or as the whole header. `generic` may be signed as well; it takes
+    `{"image": "REPOSITORY:TAG"}`.
     """
     parts.one(Door).slow_down(request)
     body = await request.body()

@@ -1,0 +1,1 @@
+"""What a pipeline runs to make a release of an image that it has pushed."""
