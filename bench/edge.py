@@ -53,10 +53,10 @@ class Edge:
 
 
 @contextmanager
-def edge(replicas: int, *, strategy: str = "", **variables: str) -> Iterator[Edge]:
+def edge(replicas: int, labels: Mapping[str, str] | None = None, **variables: str) -> Iterator[Edge]:
     """The example's orchestrators and proxy up with version 0, and nothing else of it; gone when the block ends.
 
-    `variables`: of its `.env.example`. `strategy`: a label, unless it is empty.
+    `labels`: more of them, for the orchestrator. `variables`: of its `.env.example`.
     """
     registry = Registry(os.environ["GROUND_REGISTRY"])
     name = f"tidegate-bench-{secrets.token_hex(4)}"
@@ -76,7 +76,7 @@ def edge(replicas: int, *, strategy: str = "", **variables: str) -> Iterator[Edg
             "EDGE_PORT": one.address,
             "BAKE": "1s",
         }
-        one.compose.write(_document(one, {"tidegate.strategy": strategy} if strategy else {}, settings | variables))
+        one.compose.write(_document(one, labels or {}, settings | variables))
         try:
             docker("pull", "-q", first.reference)
             one.compose.up("proxy")

@@ -1,7 +1,7 @@
 """An open-loop load on one address: each request has a time at which it is due, whatever became of those before it.
 
 bench/load.py HOST:PORT [--rate 250] is a process of its own, so that nobody else's work delays what it measures. It
-says `begun`, goes on until its standard input is closed, waits for the last answers, and prints a line for each of all.
+says `begun`, goes on until its standard input is closed, waits for the last answers, and prints a line for each.
 """
 
 from __future__ import annotations
