@@ -28,22 +28,28 @@ CMD ["-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 """
 
 
+def program() -> Path:
+    """HAProxy itself. Raises `GroundError` where it is not to be had."""
+    found = unpacked("haproxy") / "usr/sbin/haproxy"
+    if not found.exists():
+        raise GroundError("HAProxy is not here: `make test` on Debian bookworm fetches it.")
+    return found
+
+
 def ensure() -> str:
     """Have the image on the engine; its tag. Raises `GroundError` where HAProxy is not to be had."""
     if docker("image", "inspect", "--format", "{{.Id}}", TAG, check=False):
         return TAG
-    program = unpacked("haproxy") / "usr/sbin/haproxy"
-    if not program.exists():
-        raise GroundError("HAProxy is not here: `make test` on Debian bookworm fetches it.")
     with tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch)
-        shutil.copy(program, context)
-        copy_libraries([program], context / "libraries", _environment())
+        shutil.copy(program(), context)
+        copy_libraries([program()], context / "libraries", environment())
         (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base.ensure()), encoding="utf-8")
         docker("build", "-q", "-t", TAG, str(context), timeout_s=180)
     return TAG
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The variables it needs to run here."""
     libraries = sorted((unpacked("haproxy") / "usr/lib").glob("*-linux-*"))
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))}
