@@ -68,6 +68,12 @@ class Load:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         await asyncio.gather(*self._under_way)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for _, writer in self._kept:
+            writer.close()
 
     async def _send(self, kind: Kind, due: float) -> None:
         failure = None
