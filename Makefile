@@ -17,7 +17,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
 
-.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package
+.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime
 .DELETE_ON_ERROR:
 
 help:
@@ -83,6 +83,9 @@ test-manager-kills: $(PARTS)  ## of these, kills of the manager at every point a
 
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
+
+bench-downtime: $(PARTS)  ## requests that fail while containers are replaced, behind a proxy and without one; takes half an hour
+	$(ON_GROUND) $(BIN)/python bench/downtime.py
 
 bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents
 	$(ON_GROUND) $(BIN)/python bench/manager.py

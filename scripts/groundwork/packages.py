@@ -25,6 +25,7 @@ REGISTRY = ["docker-registry"]
 BUSYBOX = ["busybox-static"]
 COSIGN = ["cosign"]
 POSTGRES = ["postgresql-15", "postgresql-client-15", "libpq5"]
+HAPROXY = ["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"]
 UNPACKED = {
     "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
     "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],
@@ -65,6 +66,7 @@ def install(releases: list[str]) -> None:
             _unpack(release, UNPACKED[release], release=release)
         _unpack_cosign()
         _unpack_postgres()
+        _unpack_haproxy()
         _install_shells()
         _compile_app()
 
@@ -84,6 +86,7 @@ def install_for_existing_engine() -> None:
         if is_debian() and not find("usr/bin/cosign"):
             _unpack_cosign()
         _unpack_postgres()
+        _unpack_haproxy()
         _install_shells()
         _compile_app()
 
@@ -93,6 +96,12 @@ def _unpack_postgres() -> None:
     if is_debian() and _codename() == "bookworm" and (os.geteuid() == 0 or not _missing(POSTGRES_TOOLS)):
         _install_tools(POSTGRES_TOOLS)
         _unpack("postgres", POSTGRES)
+
+
+def _unpack_haproxy() -> None:
+    """Unpack bookworm's HAProxy; only the tests and the benchmark of a proxy need it."""
+    if is_debian() and _codename() == "bookworm":
+        _unpack("haproxy", HAPROXY)
 
 
 def _install_shells() -> None:

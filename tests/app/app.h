@@ -16,7 +16,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* health.c */
 bool is_sick(void);
 bool is_busy(void);
-void set_mark(const char *name, bool present); /* "busy" or "sick": a file in STATE_DIR, so that it outlives the process */
+bool is_draining(void);
+void set_mark(const char *name, bool present); /* "busy", "draining" or "sick": a file in STATE_DIR, so that it outlives the process */
 
 /* db.c */
 int serve_db(const char *port);    /* the echo server; returns only on failure */

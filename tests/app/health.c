@@ -56,6 +56,10 @@ bool is_busy(void) {
     return has_mark("busy");
 }
 
+bool is_draining(void) {
+    return has_mark("draining");
+}
+
 bool is_sick(void) {
     static double started;
     if (!started)

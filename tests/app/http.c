@@ -14,7 +14,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 512 };
+enum { BACKLOG = 512, KEEP_S = 30 };
 
 extern char **environ;
 
@@ -74,7 +74,7 @@ static int describe_environment(char *out, size_t size) {
 static int answer(const char *method, const char *path, char *body, size_t size, int *length) {
     *length = snprintf(body, size, "ok\n");
     if (strcmp(method, "POST") == 0) {
-        if (strcmp(path, "/busy") == 0 || strcmp(path, "/sick") == 0)
+        if (strcmp(path, "/busy") == 0 || strcmp(path, "/sick") == 0 || strcmp(path, "/draining") == 0)
             set_mark(path + 1, true);
         else if (strcmp(path, "/idle") == 0)
             set_mark("busy", false);
@@ -90,6 +90,8 @@ static int answer(const char *method, const char *path, char *body, size_t size,
         *length = describe(body, size);
     else if (strcmp(path, "/healthz") == 0)
         return is_sick() ? 503 : 200;
+    else if (strcmp(path, "/ready") == 0)
+        return is_sick() || is_draining() ? 503 : 200;
     else if (strcmp(path, "/db") == 0)
         *length = describe_db(body, size);
     else if (strcmp(path, "/env") == 0)
@@ -116,16 +118,34 @@ static bool read_head(int peer, char *request, size_t size) {
     return false;
 }
 
+/* Whether a connection that was kept has another request; once it is told to stop, one that has come by then. */
+static bool another_comes(int peer) {
+    struct pollfd wait = {.fd = peer, .events = POLLIN};
+    double limit = now_s() + KEEP_S;
+    do {
+        if (poll(&wait, 1, 20) != 0)
+            return true;
+    } while (now_s() < limit && !stopping);
+    return false;
+}
+
+/* Answer one request; whether the connection is kept, which is done for who asks for it in so many words. */
+static bool converse_once(int peer) {
+    char request[8192], method[16], path[512], head[256], body[65536];
+    if (!read_head(peer, request, sizeof request) || sscanf(request, "%15s %511s", method, path) != 2)
+        return false;
+    int length, status = answer(method, path, body, sizeof body, &length);
+    bool keep = strcasestr(request, "\r\nConnection: keep-alive\r\n") && !stopping;
+    int size = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n", status,
+                        length, keep ? "keep-alive" : "close");
+    return send(peer, head, (size_t)size, MSG_NOSIGNAL | MSG_MORE) > 0 &&
+           send(peer, body, (size_t)length, MSG_NOSIGNAL) >= 0 && keep;
+}
+
 static void *converse(void *argument) {
     int peer = (int)(long)argument;
-    char request[8192], method[16], path[512], head[256], body[65536];
     limit_waiting(peer);
-    if (read_head(peer, request, sizeof request) && sscanf(request, "%15s %511s", method, path) == 2) {
-        int length, status = answer(method, path, body, sizeof body, &length);
-        int size = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", status,
-                            length);
-        if (send(peer, head, (size_t)size, MSG_NOSIGNAL | MSG_MORE) > 0)
-            send(peer, body, (size_t)length, MSG_NOSIGNAL);
+    while (converse_once(peer) && another_comes(peer)) {
     }
     shutdown(peer, SHUT_WR);
     close(peer);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import Push
@@ -93,6 +95,27 @@ def test_the_compose_files_of_a_fleet_fit_together_and_say_what_has_to_be_given(
 
 
 @pytest.mark.usefixtures("engine_url")
+def test_the_example_behind_a_proxy_says_of_the_orchestrator_what_the_page_does(tmp_path: Path) -> None:
+    (block,) = [block for block in COMPOSE if block.page == "zero-downtime.md"]
+    (tmp_path / "page.yaml").write_text(block.text, encoding="utf-8")
+    folder = ROOT / "examples" / "autonomy"
+    shown = _orchestrator(tmp_path / "page.yaml")
+    whole = _orchestrator(folder / "docker-compose.yml", folder / "docker-compose.edge.yml")
+    assert shown["labels"].items() <= whole["labels"].items()
+    assert [shown[key] for key in ("image", "stop_grace_period")] == [
+        whole[key] for key in ("image", "stop_grace_period")
+    ]
+
+
+def _orchestrator(*files: Path) -> Any:
+    """What Compose makes of that service."""
+    words = [word for file in files for word in ("-f", str(file))]
+    command = ["docker", "compose", "-p", "docs", *words, "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["services"]["orchestrator"]
+
+
+@pytest.mark.usefixtures("engine_url")
 @pytest.mark.parametrize("page", ["README.md", "quick-start.md"])
 def test_the_agents_compose_file_on_a_page_is_the_one_in_the_repository(tmp_path: Path, page: str) -> None:
     (block,) = [block for block in COMPOSE if block.page == page and "command: --label-enable" in block.text]
@@ -158,7 +181,9 @@ def test_every_command_that_is_mentioned_is_one(tmp_path: Path, line: str) -> No
 def test_a_shell_block_has_only_commands_that_are_checked() -> None:
     known = (
         r"make [a-z-]+",
-        r"python3 scripts/ground\.py run --engine bookworm -- \.venv/bin/python bench/agent\.py .*",
+        r"python3 scripts/ground\.py run --engine bookworm -- \.venv/bin/python bench/(agent|downtime)\.py .*",
+        r"cd examples/autonomy",
+        r"docker compose -f docker-compose\.yml -f docker-compose\.edge\.yml up -d( --scale orchestrator=2)?",
         r"docker build -f deploy/Dockerfile -t ghcr\.io/tidegate/agent:latest \.",
         r"docker build -f deploy/manager/Dockerfile -t ghcr\.io/tidegate/manager:latest \.",
         r"docker compose -f deploy/manager/docker-compose\.yml (up -d --wait|exec manager .*)",

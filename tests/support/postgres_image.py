@@ -7,11 +7,10 @@ on: the first start makes the database by a server that nobody but its own conta
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.support import postgres
+from tests.support import linked, postgres
 from tests.support.docker import docker
 
 from groundwork import base
@@ -64,20 +63,8 @@ def build(tag: str) -> None:
             programs.parent / "lib", context / "postgresql/15/lib", ignore=shutil.ignore_patterns("bitcode")
         )
         shutil.copytree(unpacked("postgres") / "usr/share/postgresql", context / "share")
-        _copy_libraries(programs, context / "libraries")
+        linked.copy_libraries((programs / name for name in _PROGRAMS), context / "libraries", postgres.environment())
         (context / "start").write_text(_START, encoding="utf-8")
         (context / "start").chmod(0o755)
         (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base.ensure()), encoding="utf-8")
         docker("build", "-q", "-t", tag, str(context), timeout_s=180)
-
-
-def _copy_libraries(programs: Path, folder: Path) -> None:
-    """What the programs are linked with here, which the base does not have; it has the C library."""
-    folder.mkdir()
-    for program in _PROGRAMS:
-        command = ["ldd", str(programs / program)]
-        told = subprocess.run(command, env=postgres.environment(), capture_output=True, text=True, check=True).stdout
-        for line in told.splitlines():
-            name, arrow, place = line.strip().partition(" => ")
-            if arrow and not name.startswith(("libc.", "libm.", "ld-")):
-                shutil.copy(place.split()[0], folder / name)

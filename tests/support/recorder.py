@@ -15,6 +15,40 @@ from tests.support.daemon import Daemon
 from tests.support.waiting import wait_for
 
 
+class Following:
+    """The engine's events that pass all filters, of those to come; `events` holds them as they are told."""
+
+    def __init__(self, *filters: str) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self._filters = filters
+        self.follow()
+
+    def follow(self) -> None:
+        """Follow from now on."""
+        filters = [word for one in self._filters for word in ("--filter", one)]
+        command = ["docker", "events", "--since", f"{time.time():.9f}", *filters, "--format", "{{json .}}"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._thread = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the engine has ended and told all of it."""
+        self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._process.terminate()
+        self.join()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.events.append(json.loads(line))
+
+
 class Recorder:
     """Follows a service's start and die events, from when it is made."""
 
@@ -22,8 +56,12 @@ class Recorder:
         self._compose = compose
         self._service = service
         self._before = _running(compose, service)
-        self._events: list[Mapping[str, Any]] = []
-        self._follow()
+        labels = [f"label={PROJECT}={compose.project}", f"label={SERVICE}={service}"]
+        self._following = Following("type=container", *labels)
+
+    @property
+    def _events(self) -> list[Mapping[str, Any]]:
+        return self._following.events
 
     def most_at_once(self) -> int:
         """How many containers ran at the same time at most, up to now."""
@@ -34,34 +72,14 @@ class Recorder:
     def restart(self, daemon: Daemon) -> None:
         """Kill the engine and start it; what ran is over: the engine ends it before it starts anything."""
         daemon.kill()
-        self._join()
-        self._events += [{"Action": "die", "id": one} for one in running_after(self._events, self._before)]
+        self._following.join()
+        self._events.extend({"Action": "die", "id": one} for one in running_after(self._events, self._before))
         daemon.start()
-        self._follow()
+        self._following.follow()
 
     def close(self) -> None:
         """Follow no more."""
-        self._process.terminate()
-        self._join()
-
-    def _follow(self) -> None:
-        labels = [f"label={PROJECT}={self._compose.project}", f"label={SERVICE}={self._service}"]
-        filters = [word for one in ("type=container", *labels) for word in ("--filter", one)]
-        command = ["docker", "events", "--since", f"{time.time():.9f}", *filters, "--format", "{{json .}}"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self._thread = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._thread.start()
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._events.append(json.loads(line))
-
-    def _join(self) -> None:
-        self._process.wait()
-        self._thread.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._following.close()
 
 
 @contextlib.contextmanager

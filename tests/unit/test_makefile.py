@@ -42,6 +42,7 @@ WHAT_IS_SAID = {
     "test-manager-kills": (*SETUP, f"{TESTS} --engine= -m long tests/manager/faults"),
     "bench": (*SETUP, f"{GROUND} {BENCH}"),
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
+    "bench-downtime": (*SETUP, f"{GROUND} -- .venv/bin/python bench/downtime.py"),
     "bench-manager": (*SETUP, f"{GROUND} -- .venv/bin/python bench/manager.py"),
     "lock": ("--generate-hashes",),
     "help": ("grep",),

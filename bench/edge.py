@@ -1,0 +1,96 @@
+"""The cluster of examples/autonomy behind its proxy, with so many orchestrators, whose image moves on."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.updaters import ByAgent
+from tests.support import haproxy_image
+from tests.support.compose import Compose
+from tests.support.docker import docker
+from tests.support.images import Pushed, build
+from tests.support.registry import Registry
+from tests.support.waiting import status, wait_for
+
+from groundwork.registry import free_port
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "autonomy"
+AGENT = ByAgent(("--label-enable", "--scope", "autonomy-cluster"))
+"""With what the example's agent has on its command line."""
+
+
+@dataclass
+class Edge:
+    """The project, the proxy's address on loopback, and where the orchestrator's releases come from."""
+
+    compose: Compose
+    folder: Path
+    address: str
+    registry: Registry
+    tag: str
+    service: str = "orchestrator"
+
+    @property
+    def network(self) -> str:
+        """The network between proxy and orchestrators."""
+        return f"{self.compose.project}_edge"
+
+    def push(self, version: str) -> Pushed:
+        """Push a release."""
+        return build(self.registry, self.tag, version=version)
+
+    def names(self) -> list[str]:
+        """Of the orchestrators."""
+        return sorted(one["Name"].removeprefix("/") for one in self.compose.containers(self.service))
+
+
+@contextmanager
+def edge(replicas: int, labels: Mapping[str, str] | None = None, **variables: str) -> Iterator[Edge]:
+    """The example's orchestrators and proxy up with version 0, and nothing else of it; gone when the block ends.
+
+    `labels`: more of them, for the orchestrator. `variables`: of its `.env.example`.
+    """
+    registry = Registry(os.environ["GROUND_REGISTRY"])
+    name = f"tidegate-bench-{secrets.token_hex(4)}"
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        one = Edge(
+            Compose(Path(folder), name),
+            Path(folder),
+            f"127.0.0.1:{free_port()}",
+            registry,
+            f"{name}/orchestrator:autonomy-latest",
+        )
+        first = one.push("0")
+        settings = {
+            "ORCHESTRATOR_IMAGE": first.reference,
+            "ORCHESTRATOR_REPLICAS": f"{replicas}",
+            "EDGE_IMAGE": haproxy_image.ensure(),
+            "EDGE_PORT": one.address,
+            "BAKE": "1s",
+        }
+        one.compose.write(_document(one, labels or {}, settings | variables))
+        try:
+            docker("pull", "-q", first.reference)
+            one.compose.up("proxy")
+            wait_for(lambda: status(one.address) == 200, "the proxy has found the orchestrators")
+            yield one
+        finally:
+            one.compose.clean()
+
+
+def _document(one: Edge, labels: Mapping[str, str], variables: Mapping[str, str]) -> str:
+    """The example's two files as one, with their variables filled in, and more labels for the orchestrator."""
+    more = one.folder / "more.json"
+    more.write_text(json.dumps({"services": {one.service: {"labels": labels}}}), encoding="utf-8")
+    files = [EXAMPLE / "docker-compose.yml", EXAMPLE / "docker-compose.edge.yml", more]
+    words = ["-p", one.compose.project, *(word for file in files for word in ("-f", str(file))), "config"]
+    command, env = ["docker", "compose", *words], {**os.environ, **variables}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
