@@ -717,20 +717,24 @@ compare_services() {
     fi
 }
 
+# bring_up_in_turn SERVICES-FILE MORE...: what is to be replaced, then whatever does not run. Not in one go: Compose
+# would replace the containers of services that depend on one that is replaced, too.
+bring_up_in_turn() {
+    local services=()
+    mapfile -t services <"$1"
+    find_up_files
+    if ((${#services[@]})); then bring_up "${services[@]}" || return; fi
+    bring_up --no-recreate "${@:2}"
+}
+
 # Puts the new files in place and the cluster on them. Whatever ends this before its end has `put_back` run.
 change() {
-    local services=()
-    mapfile -t services <"$stage/services"
     ran=$(containers)
     make_checkpoint
     begin_change "$checkpoint"
     switch_files
-    find_up_files
-    if ((${#services[@]})); then
-        say "bringing up ${services[*]}, healthy within ${given[deadline]} s"
-        bring_up --no-deps "${services[@]}" || exit "$FAILED"
-    fi
-    bring_up --no-recreate ${gone:+--remove-orphans} || exit "$FAILED"
+    say "bringing up $(paste -sd ' ' "$stage/services"), healthy within ${given[deadline]} s"
+    bring_up_in_turn "$stage/services" ${gone:+--remove-orphans} || exit "$FAILED"
     say "$project" >"$dir/.tidegate/project"
     end_change
 }
@@ -745,8 +749,8 @@ put_back() {
         switch_files || return
     else
         switch_files || return
-        find_up_files
-        bring_up ${added:+--remove-orphans} || return
+        comm -12 "$stage/services" "$stage/names.old" >"$stage/services.old"
+        bring_up_in_turn "$stage/services.old" ${added:+--remove-orphans} || return
     fi
     end_change
     drop_checkpoint "$name"

@@ -136,12 +136,16 @@ class Deployment:
 
     def struck(self, *words: str, env: Mapping[str, str]) -> tuple[int, str]:
         """A run that gets the signal of `until`: its exit status (negative: killed) and what it printed."""
-        pid = self.aside / "pid"
-        line = f'echo $$ > {pid}; exec "$@"'
+        run = self.begin(*words, env=env)
+        told, _ = run.communicate(timeout=170)
+        assert (self.aside / "done").exists(), f"the signal was never sent: {told}"
+        return run.returncode, told
+
+    def begin(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+        """A run that is not waited for."""
+        line = f'echo $$ > {self.aside / "pid"}; exec "$@"'
         command = ["sh", "-c", line, "sh", str(SCRIPT), *words, "--dir", str(self.folder)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=170)
-        assert (self.aside / "done").exists(), f"the signal was never sent: {done.stdout}{done.stderr}"
-        return done.returncode, done.stdout + done.stderr
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def git(self, *words: str) -> str:
         """Run git in the folder."""
