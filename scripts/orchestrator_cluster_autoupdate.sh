@@ -376,11 +376,10 @@ how_to_build() {
 in_registry() { timeout 30 docker manifest inspect "$1" || timeout 30 docker manifest inspect --insecure "$1"; }
 
 check_manager() {
-    local url network volume
+    local url network
     url=$(env_value TIDEGATE_MANAGER "$stage/new/.env")
     [[ -n $url && $engine == tidegate ]] || return 0
-    volume=$(docker volume ls -q --filter "name=^${project}_state$" 2>/dev/null)
-    [[ -f $stage/new/$TOKEN || -n $volume ]] ||
+    [[ -f $stage/new/$TOKEN || $url == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]] ||  # it may have enrolled by now
         problem "a manager is named, but there is no token to enrol with: make one (tidegate agents enrol NAME) and give it with --enrolment-token-file"
     network=$(env_value TIDEGATE_NETWORK "$stage/new/.env")
     if [[ -n $network ]]; then
@@ -692,8 +691,8 @@ lock_down() {
 begin_change() {
     printf '%s\n%s\n' "$1" "$project" >"$stage/in-progress"
     sync "$stage/in-progress"
+    changing=$1  # before it is noted, or a signal right after would leave the note
     mv -fT "$stage/in-progress" "$dir/.tidegate/in-progress"
-    changing=$1
 }
 
 end_change() {

@@ -29,6 +29,7 @@ AGENTS = sorted(
 PLAYED = {
     "api.md",
     "cli.md",
+    "deployment-script.md",
     "manager.md",
     "manager-operations.md",
     "manager-quick-start.md",

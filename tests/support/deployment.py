@@ -10,13 +10,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.images import build
 from tests.support.pages import ROOT
 from tests.support.registry import Registry
+from tests.support.waiting import status, wait_for
 
 SCRIPT = ROOT / "scripts" / "orchestrator_cluster_autoupdate.sh"
 EXAMPLE = ROOT / "examples" / "autonomy"
@@ -43,15 +46,19 @@ class Deployment:
         self._name = name
         shutil.copytree(EXAMPLE, self.template)
         (self.template / WATCHTOWER).write_text(OVERRIDE, encoding="utf-8")
-        endless = {"Entrypoint": ["/bin/sh", "-c", "exec sleep 1000000"], "Cmd": [], "StopSignal": "SIGKILL"}
+        endless: dict[str, Any] = {
+            "Entrypoint": ["/bin/sh", "-c", "exec sleep 1000000"],
+            "Cmd": [],
+            "StopSignal": "SIGKILL",
+        }
         updaters = [build(registry, f"{name}/{one}:latest", version=one, **endless) for one in ("agent", "watchtower")]
         self.agent, self.watchtower = (one.reference for one in updaters)
         self.consumer = self.image("consumer")
         self.channel = self.image("autonomy-latest")
 
-    def image(self, tag: str, **options: object) -> str:
+    def image(self, tag: str, **options: Any) -> str:
         """An orchestrator's image under a tag of its own."""
-        return build(self._registry, f"{self._name}/orchestrator:{tag}", version=tag, **options).reference  # type: ignore[arg-type]
+        return build(self._registry, f"{self._name}/orchestrator:{tag}", version=tag, **options).reference
 
     @property
     def flags(self) -> list[str]:
@@ -109,8 +116,9 @@ class Deployment:
     def done_since(self, began: float) -> list[str]:
         """What the engine did to the project's containers since then: "ACTION SERVICE", without health checks."""
         label = f"label=com.docker.compose.project={self.compose.project}"
-        words = ["--since", f"{began:.9f}", "--until", f"{time.time():.9f}", "--filter", label, "--format", "{{json .}}"]
-        events = [json.loads(line) for line in docker("events", "--filter", "type=container", *words).splitlines()]
+        words = ["--since", f"{began:.9f}", "--until", f"{time.time():.9f}", "--filter", label]
+        lines = docker("events", "--filter", "type=container", *words, "--format", "{{json .}}").splitlines()
+        events = [json.loads(line) for line in lines]
         told = [(e["Action"], e["Actor"]["Attributes"]["com.docker.compose.service"]) for e in events]
         return [f"{action} {service}" for action, service in told if not action.startswith(_QUIET)]
 
@@ -146,6 +154,15 @@ class Deployment:
         line = f'echo $$ > {self.aside / "pid"}; exec "$@"'
         command = ["sh", "-c", line, "sh", str(SCRIPT), *words, "--dir", str(self.folder)]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def manager(self) -> str:
+        """Have the application answer as a manager's health check does, and return its address."""
+        name = f"{self.compose.project}-manager"
+        docker("run", "-d", "--name", name, "-p", "8000", self.consumer)
+        port = docker("port", name, "8000").splitlines()[0].rsplit(":", 1)[1]
+        address = f"{os.environ['GROUND_REGISTRY_LAN'].split(':')[0]}:{port}"
+        wait_for(lambda: status(address, "/healthz") == HTTPStatus.OK, "it answers")
+        return f"http://{address}"
 
     def git(self, *words: str) -> str:
         """Run git in the folder."""
