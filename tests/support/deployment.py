@@ -168,4 +168,4 @@ class Deployment:
         """Run git in the folder."""
         who = ["-c", "user.name=ann", "-c", "user.email=ann@example.com"]
         command = ["git", "-C", str(self.folder), *who, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
