@@ -31,6 +31,7 @@ AGENTS = sorted(
 PLAYED = {
     "api.md",
     "cli.md",
+    "deployment-script.md",
     "manager.md",
     "manager-operations.md",
     "manager-quick-start.md",

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.support.deployment import SCRIPT
 from tests.support.pages import PAGES, ROOT, blocks, commands, links, spans_of, words
 
 from tidegate.agent.outcome import Ending
@@ -55,6 +56,8 @@ def test_every_variable_that_is_named_exists() -> None:
     known |= {setting.env for setting in MANAGER_SETTINGS}
     for file in (ROOT / "deploy").rglob("*.yml"):  # what a Compose file asks for itself
         known.update(re.findall(r"\$\{([A-Z_]+)", file.read_text(encoding="utf-8")))
+    known.update(re.findall(r"\|([A-Z_]+)\|", SCRIPT.read_text(encoding="utf-8")))
+    known.add("TIDEGATE_ENROLMENT_TOKEN")  # of the script too, and no flag
     named = words(r"\b(?:TIDEGATE|WATCHTOWER|REPO)_[A-Z_]*[A-Z]\b")
     assert {(page, name) for page, name in named if name not in known} == set()
 

@@ -1,0 +1,997 @@
+#!/usr/bin/env bash
+# Makes, changes, restores and removes an autonomy cluster that updates itself. `--help` says how.
+set -euo pipefail
+
+readonly BASE=docker-compose.yml OVERRIDE=docker-compose.override.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
+readonly TOKEN=enrol-token UPDATER=watchtower ORCHESTRATOR=orchestrator
+readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MADE") PRIVATE_FILES=(.env "$TOKEN")
+readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
+readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
+readonly SECRET_NAME='PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
+
+# What programs that are started see of the environment: what .env says must not be overruled by a variable of the caller.
+readonly PASSED_ON=" PATH HOME USER LOGNAME LANG LC_ALL TERM TMPDIR XDG_RUNTIME_DIR XDG_CONFIG_HOME SSH_AUTH_SOCK
+ DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_API_VERSION TIDEGATE_ENROLMENT_TOKEN
+ HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR "
+
+# FLAG, or FLAG VALUE | variable | default | what it is
+readonly OPTIONS=(
+    'dir DIR|TIDEGATE_CLUSTER_DIR|./autonomy|the folder of the cluster; made if it is not there'
+    "from DIR|TIDEGATE_CLUSTER_FROM|examples/autonomy beside the script|where Compose files come from; named, it replaces those that the folder has"
+    'project NAME|TIDEGATE_CLUSTER_PROJECT|what the Compose file says|the name of the Compose project'
+    'engine ENGINE|TIDEGATE_UPDATE_ENGINE|tidegate|what updates the cluster: tidegate or watchtower'
+    'channel IMAGE|ORCHESTRATOR_IMAGE|ghcr.io/acme/orchestrator:autonomy-latest|the image that the orchestrator follows, with its tag'
+    'scope NAME|WATCHTOWER_SCOPE|autonomy-cluster|only containers with this scope are updated'
+    'interval TIME|WATCHTOWER_INTERVAL|300|time between two looks at the registry: seconds, or such as 90s, 5m, 1h'
+    'agent-image IMAGE|TIDEGATE_IMAGE|ghcr.io/tidegate/agent:latest|the image of the agent of this project'
+    'manager URL|TIDEGATE_MANAGER|none|the manager that says what is updated and when; none: the agent decides'
+    "agent-name NAME|TIDEGATE_AGENT_NAME|this host's name|what the manager calls the agent"
+    'manager-network NAME|TIDEGATE_NETWORK|none|the Docker network that a manager on this host is reached by'
+    'enrolment-token-file FILE|TIDEGATE_ENROLMENT_TOKEN_FILE|none|the file with the token that the agent enrols with; the token itself may be in TIDEGATE_ENROLMENT_TOKEN'
+    'set NAME=VALUE|TIDEGATE_CLUSTER_SET|none|one more line of .env, may be repeated (in the variable: a line each); not for secrets'
+    "deadline SECONDS|TIDEGATE_DEPLOY_DEADLINE|300|how long the cluster may take to be up and healthy"
+    'min-free MB|TIDEGATE_MIN_FREE_MB|1024|disk space that has to be free'
+    'dry-run|TIDEGATE_DRY_RUN|false|show what would change and be done, and touch nothing'
+    'volumes|TIDEGATE_REMOVE_VOLUMES|false|with remove: the volumes too'
+    "verbose|TIDEGATE_VERBOSE|false|show what Compose says"
+)
+
+declare -A given=()
+declare -a settings=() words=() problems=() secret_files=() up_files=()
+command=apply   # what is asked for
+dir='' from=''  # the cluster's folder, and where Compose files come from
+engine='' project=''
+stage=''        # where files are made before they are put in place
+child=''        # a program that is waited for
+changing=''     # the checkpoint to put back if this ends now
+deaf=''         # signals are not heard any more
+unknown=''      # nobody knows whether what runs is what the files say
+added='' gone='' ran=''  # services that the new files have more or less than the old ones; containers before the change
+
+# --- what is asked for ---
+
+usage() {
+    cat <<'TEXT'
+Usage: orchestrator_cluster_autoupdate.sh [COMMAND] [FLAGS]
+
+Makes an autonomy cluster that updates itself, or changes one; run again, it changes nothing that is as it is to be.
+
+Commands:
+  apply                 make or change the cluster (the default)
+  status                what is set, and what runs
+  list                  checkpoints of earlier files, the oldest first
+  restore [CHECKPOINT]  go back to one; without a name to the newest
+  remove                take the cluster down; volumes and files stay
+  help                  this text
+
+Flags, each with its variable (a flag wins; what is not given stays as .env has it):
+TEXT
+    local option flag variable default text
+    for option in "${OPTIONS[@]}"; do
+        IFS='|' read -r flag variable default text <<<"$option"
+        printf '  --%s\n      %s. Variable %s; default: %s.\n' "$flag" "$text" "$variable" "$default"
+    done
+    printf '  --help\n      this text.\n\n'
+    printf 'Ends with 0: as asked; 1: failed, and the cluster is as before; 2: refused, nothing was touched;\n'
+    printf '3: failed, and could not be put back; 75: another run is at work; 130, 143: interrupted, as before.\n'
+}
+
+say() { printf '%s\n' "$*"; }
+
+complain() { printf '%s\n' "$*" >&2; }
+
+refuse() {
+    complain "refused: $*"
+    exit "$REFUSED"
+}
+
+parse() {
+    read_variables
+    local word name
+    while (($#)); do
+        word=$1 && shift
+        case $word in
+            --help | -h) command=help ;;
+            --*=*) name=${word%%=*} && take "${name#--}" "${word#*=}" ;;
+            --dry-run | --volumes | --verbose) given[${word#--}]=true ;;
+            --*) (($#)) || refuse "$word needs a value; see --help" && take "${word#--}" "$1" && shift ;;
+            *) words+=("$word") ;;
+        esac
+    done
+    ((${#words[@]} == 0)) || [[ $command == help ]] || command=${words[0]}
+    case $command in apply | status | list | restore | remove | help) ;; *) refuse "there is no command $command; see --help" ;; esac
+    ((${#words[@]} < 2)) || [[ $command == restore && ${#words[@]} == 2 ]] || refuse "${words[-1]} is one word too many; see --help"
+}
+
+read_variables() {
+    local option flag variable
+    for option in "${OPTIONS[@]}"; do
+        IFS='|' read -r flag variable _ <<<"$option"
+        [[ -n ${!variable:-} ]] || continue
+        if [[ ${flag%% *} == set ]]; then mapfile -t settings <<<"${!variable}"; else given[${flag%% *}]=${!variable}; fi
+    done
+    for flag in dry-run volumes verbose; do
+        check "$flag" "${given[$flag]:=false}" 'true|false' 'true or false'
+    done
+}
+
+# take FLAG VALUE
+take() {
+    case $1 in dry-run | volumes | verbose) refuse "--$1 takes no value" ;; esac
+    [[ $(printf '%s\n' "${OPTIONS[@]}") =~ (^|$'\n')"$1 " ]] || refuse "there is no flag --$1; see --help"
+    if [[ $1 == set ]]; then settings+=("$2"); else given[$1]=$2; fi
+}
+
+is() { [[ ${given[$1]} == true ]]; }
+
+forget_environment() {
+    local name
+    for name in $(compgen -e); do
+        [[ $PASSED_ON == *[[:space:]]"$name"[[:space:]]* ]] || unset -v "$name" 2>/dev/null || true
+    done
+}
+
+# value FLAG KEY DEFAULT: what was given, else what the folder's .env has, else the default
+value() {
+    local kept
+    kept=$(env_value "$2" "$dir/.env")
+    say "${given[$1]:-${kept:-$3}}"
+}
+
+# check FLAG VALUE PATTERN WHAT-IS-TAKEN
+check() { [[ $2 =~ ^($3)$ ]] || refuse "--$1 is '$2'; it takes $4"; }
+
+seconds_of() {
+    check interval "$1" '[0-9]{1,7}[smh]?' 'seconds, or a time such as 90s, 5m or 1h'
+    local number=${1%[smh]}
+    case $1 in *m) number=$((10#$number * 60)) ;; *h) number=$((10#$number * 3600)) ;; *) number=$((10#$number)) ;; esac
+    ((number > 0)) || refuse "--interval is '$1'; it takes a time longer than nothing"
+    say "$number"
+}
+
+# --- .env, read and written a line at a time; a secret in it never comes into a variable of this script ---
+
+# env_value KEY FILE
+env_value() {
+    [[ -f $2 ]] || return 0
+    awk -v key="$1" '
+        { line = $0; sub(/^[ \t]*(export[ \t]+)?/, "", line) }
+        index(line, key "=") == 1 { found = substr(line, length(key) + 2) }
+        END { if (found !~ /^["\047]/) { sub(/[ \t]#.*/, "", found); sub(/[ \t\r]+$/, "", found) }
+            if (found ~ /^".*"$/ || found ~ /^\047.*\047$/) found = substr(found, 2, length(found) - 2); print found }' "$2"
+}
+
+# env_set KEY VALUE FILE: in the place of its line, else of the comment that shows it, else at the end; no value: no line
+env_set() {
+    [[ $(env_value "$1" "$3") != "$2" ]] || return 0
+    KEY=$1 VALUE=$(quoted "$2") awk -v remove="$([[ -n $2 ]] || printf 1)" '
+        function is(line, start) { sub(/^[ \t]*(export[ \t]+)?/, "", line); return index(line, start) == 1 }
+        BEGIN { key = ENVIRON["KEY"] "="; new = key ENVIRON["VALUE"] }
+        { lines[NR] = $0; if (is($0, key)) { if (!at || !real) at = NR; real = 1 } else if (!at && is($0, "#" key)) at = NR }
+        END {
+            for (i = 1; i <= NR; i++)
+                if (i == at && !remove) print new
+                else if (!(real && is(lines[i], key))) print lines[i]
+            if (!at && !remove) print new
+        }' "$3" >"$3.next"
+    mv -f "$3.next" "$3"
+}
+
+quoted() {
+    if [[ $1 =~ ^[A-Za-z0-9_./:@%+,=-]*$ ]]; then printf '%s' "$1"; else printf "'%s'" "$1"; fi
+}
+
+# Passes standard input on without anything that a file of `secret_files` holds as a secret.
+masked() {
+    awk -v names="$SECRET_NAME" '
+        function keep(text) {
+            gsub(/^["\047]|["\047\r]+$/, "", text)
+            if (length(text) >= 4) secrets[++count] = text
+        }
+        function learn(line, name) {
+            if (file ~ /token$/) { keep(line); return }
+            if (match(line, /:\/\/[^\/@ ]+:[^\/@ ]+@/)) keep(substr(line, RSTART + 3, RLENGTH - 4))
+            name = line; sub(/=.*/, "", name)
+            if (line ~ /=/ && line !~ /^#/ && toupper(name) ~ names) { sub(/^[^=]*=/, "", line); keep(line) }
+        }
+        function without(line, text,    at, before) {
+            while (at = index(line, text)) { before = before substr(line, 1, at - 1) "***"; line = substr(line, at + length(text)) }
+            return before line
+        }
+        BEGIN {
+            for (i = 1; i < ARGC; i++) { file = ARGV[i]; while ((getline line < file) > 0) learn(line); ARGV[i] = "" }
+            for (i = 1; i < count; i++) for (j = i + 1; j <= count; j++)
+                if (length(secrets[j]) > length(secrets[i])) { line = secrets[i]; secrets[i] = secrets[j]; secrets[j] = line }
+        }
+        {
+            line = $0; for (i = 1; i <= count; i++) line = without(line, secrets[i])
+            if (match(line, /^[-+ ]?(export )?[A-Za-z0-9_]+=/)) {
+                name = substr(line, 1, RLENGTH)
+                if (toupper(name) ~ names && name !~ /_FILE=$/) line = name "***"
+            }
+            print line
+        }' "${secret_files[@]}"
+}
+
+know_secrets() {
+    local file
+    secret_files=()
+    for file in "$dir/.env" "$dir/$TOKEN" "$stage/new/.env" "$stage/new/$TOKEN"; do [[ ! -r $file || ! -f $file ]] || secret_files+=("$file"); done
+}
+
+# --- the engine ---
+
+# with_files FOLDER WORDS...: Compose with files that are not in their place yet, as if they were
+with_files() {
+    local files=() file
+    while IFS= read -r file; do
+        if [[ -f $1/$file ]]; then files+=(-f "$1/$file"); else files+=(-f "$dir/$file"); fi
+    done < <(compose_list "$1")
+    [[ ! -f $1/.env ]] || files+=(--env-file "$1/.env")
+    docker compose --project-directory "$dir" "${files[@]}" "${@:2}"
+}
+
+# compose_list FOLDER: the files that its .env names, a line each; else those that Compose takes by itself
+compose_list() {
+    local list
+    list=$(env_value COMPOSE_FILE "$1/.env")
+    [[ -n $list || ! -f $dir/$OVERRIDE ]] || list=$BASE:$OVERRIDE
+    tr : '\n' <<<"${list:-$BASE}"
+}
+
+# attended WORDS...: runs something long, so that a signal is heard meanwhile; its output is kept in `$stage/log`
+attended() {
+    "$@" >"$stage/log" 2>&1 &
+    child=$!
+    local code=0
+    wait "$child" || code=$?
+    child=''
+    if is verbose || ((code)); then masked <"$stage/log" | tail -n 40 >&2; fi
+    return "$code"
+}
+
+bring_up() {
+    attended timeout -k 10 "$((given[deadline] + 30))" docker compose --project-directory "$dir" "${up_files[@]}" \
+        up -d --wait --wait-timeout "${given[deadline]}" "$@"
+}
+
+# The files that .env names, as flags: --project-directory alone does not make Compose look for them there.
+find_up_files() {
+    local file
+    up_files=()
+    [[ ! -f $dir/.env ]] || up_files=(--env-file "$dir/.env")
+    while IFS= read -r file; do up_files+=(-f "$dir/$file"); done < <(compose_list "$dir")
+}
+
+# Whatever has the project's labels, with the files or without them.
+take_down() { (cd / && docker compose -p "$project" down --remove-orphans "$@"); }
+
+containers() { docker ps -a -q --no-trunc --filter "label=com.docker.compose.project=$project" "$@" | sort; }
+
+# --- what has to be there first ---
+
+problem() { problems+=("$*"); }
+
+refuse_problems() {
+    ((${#problems[@]})) || return 0
+    complain "refused, the cluster is as it was:"
+    printf '  - %s\n' "${problems[@]}" >&2
+    exit "$REFUSED"
+}
+
+check_host() {
+    command -v docker >/dev/null || { problem "there is no docker program: install Docker Engine 20.10 or later, https://docs.docker.com/engine/install/" && return; }
+    docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
+        problem "no Docker engine answers: start it (systemctl start docker), or see to DOCKER_HOST and to whether this user may use its socket"
+    docker compose version >/dev/null 2>&1 || { problem "there is no Compose v2: install the docker-compose-plugin package" && return; }
+    grep -q -- --wait-timeout < <(docker compose up --help 2>/dev/null) ||
+        problem "this Compose has no 'up --wait-timeout': install a newer docker-compose-plugin"
+}
+
+check_folder() {
+    local place=$dir
+    while [[ ! -e $place ]]; do place=$(dirname "$place"); done
+    [[ -d $place && -w $place ]] || problem "$place cannot be written: run this as its owner, or name another folder with --dir"
+    enough_space "$place" "the cluster's files"
+    place=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || return 0
+    [[ ! -d $place ]] || enough_space "$place" "Docker's images"
+}
+
+# enough_space FOLDER WHAT-FOR
+enough_space() {
+    local free
+    free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+    ((free >= ${given[min-free]})) || problem "$1 has $free MB free, $2 need ${given[min-free]}: make room (docker image prune), or say --min-free"
+}
+
+check_services() {
+    local services name
+    if ! attended with_files "$stage/new" config -q; then
+        problem "the Compose files are not valid, see above"
+        return
+    fi
+    services=$(with_files "$stage/new" config --services)
+    for name in "$ORCHESTRATOR" "$UPDATER"; do
+        grep -qxF "$name" <<<"$services" || problem "$dir/$BASE has no service '$name': add it as in examples/autonomy, or take that with --from"
+    done
+}
+
+check_names() {
+    local name owner
+    while read -r name; do
+        owner=$(docker container inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$name" 2>/dev/null) || continue
+        [[ $owner == "$project" ]] || problem "the name $name is taken by a container of ${owner:-somebody else}: remove that (docker rm -f $name), or name yours otherwise (container_name)"
+    done < <(sed -n 's/^    container_name: //p' "$stage/config")
+}
+
+check_networks() {
+    local name owner kind
+    while read -r kind name; do
+        if ! owner=$(docker network inspect --format '{{index .Labels "com.docker.compose.project"}}' "$name" 2>/dev/null); then
+            [[ $kind == own ]] || problem "there is no network $name: start what has it first, or make it (docker network create $name)"
+        elif [[ $kind == own && $owner != "$project" ]]; then
+            problem "the network $name is of ${owner:-somebody else}: remove it (docker network rm $name), or take another --project"
+        fi
+    done < <(networks_of "$stage/config")
+}
+
+# A line for each network of a resolved Compose file: "own NAME" or "external NAME".
+networks_of() {
+    awk '
+        function tell() { if (name != "") print kind, name; name = ""; kind = "own" }
+        /^[^ ]/ { tell(); inside = ($0 ~ /^networks:/); next }
+        inside && /^  [^ ]/ { tell() }
+        inside && /^    name: / { name = $2; gsub(/"/, "", name) }
+        inside && /^    external: true/ { kind = "external" }
+        END { tell() }' "$1"
+}
+
+check_ports() {
+    local port holder
+    while read -r port; do
+        [[ -z $(containers --filter "publish=$port") ]] || continue
+        holder=$(docker ps --filter "publish=$port" --format '{{.Names}}' | head -n 1 || true)
+        if [[ -z $holder && $(docker_host) == unix://* ]] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then holder='another program'; fi
+        [[ -z $holder ]] || problem "port $port of this host is taken by $holder: stop that (docker ps; ss -ltnp), or publish another"
+    done < <(sed -n 's/^ *published: "\{0,1\}\([0-9]\{1,5\}\)"\{0,1\}$/\1/p' "$stage/config" | sort -u)
+}
+
+docker_host() { docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || say "${DOCKER_HOST:-}"; }
+
+# Only what the engine has not: a newer release is for the updater to find, which drops no requests over it.
+check_images() {
+    local image how=(docker pull -q)
+    while read -r image; do
+        docker image inspect "$image" >/dev/null 2>&1 && continue
+        if is dry-run; then how=(in_registry); else say "pulling $image"; fi
+        attended "${how[@]}" "$image" ||
+            problem "the image $image cannot be had: see to its name and tag, log in (docker login), or build it$(how_to_build "$image")"
+    done < <(with_files "$stage/new" config --images | sort -u)
+}
+
+how_to_build() {
+    [[ $1 != *tidegate/agent:* ]] || printf ' (docker build -f deploy/Dockerfile -t %s . in the folder of the repository)' "$1"
+}
+
+in_registry() { timeout 30 docker manifest inspect "$1" || timeout 30 docker manifest inspect --insecure "$1"; }
+
+check_manager() {
+    local url network
+    url=$(env_value TIDEGATE_MANAGER "$stage/new/.env")
+    [[ -n $url && $engine == tidegate ]] || return 0
+    [[ -f $stage/new/$TOKEN || $url == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]] ||  # it may have enrolled by now
+        problem "a manager is named, but there is no token to enrol with: make one (tidegate agents enrol NAME) and give it with --enrolment-token-file"
+    network=$(env_value TIDEGATE_NETWORK "$stage/new/.env")
+    if [[ -n $network ]]; then
+        say "the manager is reached by the network $network, so it is the agent that asks it"
+    elif command -v curl >/dev/null; then
+        curl -fsS -o /dev/null --max-time 10 "${url%/}/healthz" 2>"$stage/log" ||
+            problem "the manager does not answer at $url: $(masked <"$stage/log" | head -n 1); see to the address, its certificate, a proxy, or the manager itself"
+    else
+        problem "there is no curl, by which the manager is asked: install curl"
+    fi
+}
+
+# --- the new files, made aside ---
+
+settle_settings() {
+    local name
+    engine=${given[engine]:-$(engine_of "$dir")}
+    check engine "$engine" 'tidegate|watchtower' 'tidegate or watchtower'
+    for name in "${settings[@]}"; do
+        check set "$name" '[A-Za-z_][A-Za-z0-9_]*=[^'"'"']*' "NAME=VALUE, on one line and without '"
+        [[ ! ${name%%=*} =~ ${SECRET_NAME} ]] || refuse "--set is not for secrets, and ${name%%=*} looks like one: write it into $dir/.env"
+        [[ $name != *$'\n'* ]] || refuse "--set takes one line"
+    done
+}
+
+engine_of() {
+    if [[ $'\n'$(compose_list "$1")$'\n' == *$'\n'"$WATCHTOWER"$'\n'* ]]; then say watchtower; else say tidegate; fi
+}
+
+# Everything that the folder is to have, in `$stage/new`.
+make_files() {
+    local file
+    mkdir -p "$stage/new"
+    for file in "$BASE" "$WATCHTOWER"; do
+        if [[ -f $dir/$file && -z ${given[from]:-} ]]; then
+            cp -- "$dir/$file" "$stage/new/$file"
+        elif [[ -f $from/$file ]]; then
+            cp -- "$from/$file" "$stage/new/$file"
+        fi
+    done
+    for file in compose.yaml compose.yml docker-compose.yaml; do
+        [[ -f $dir/$BASE || ! -f $dir/$file ]] || refuse "the Compose file in $dir is $file: rename it to $BASE first"
+    done
+    [[ -f $stage/new/$BASE ]] || refuse "there is no $BASE in $dir, and none in ${from:-examples/autonomy beside this script}: say where it is with --from"
+    [[ $engine == tidegate || -f $stage/new/$WATCHTOWER ]] ||
+        refuse "there is no $WATCHTOWER in $dir or ${from:-examples/autonomy beside this script}, which has Watchtower's settings: say where it is with --from"
+    if [[ -f $dir/.env ]]; then cat -- "$dir/.env"; elif [[ -f $from/.env.example ]]; then cat -- "$from/.env.example"; fi >"$stage/new/.env"
+    make_token
+    write_env "$stage/new/.env"
+    write_made >"$stage/new/$MADE"
+    chmod 600 "$stage/new/.env"
+}
+
+make_token() {
+    local file=${given[enrolment-token-file]:-} to=$stage/new/$TOKEN
+    if [[ -n $file ]]; then
+        [[ -r $file ]] || refuse "the file of the enrolment token, $file, cannot be read"
+        tr -d ' \r\n' <"$file" >"$to"
+    elif [[ -n ${TIDEGATE_ENROLMENT_TOKEN:+given} ]]; then
+        printenv TIDEGATE_ENROLMENT_TOKEN | tr -d ' \r\n' >"$to"
+        unset -v TIDEGATE_ENROLMENT_TOKEN
+    elif [[ -f $dir/$TOKEN ]]; then
+        cat -- "$dir/$TOKEN" >"$to"
+    fi
+    [[ ! -f $to || -s $to ]] || refuse "the enrolment token is empty: make one (tidegate agents enrol NAME)"
+    [[ ! -f $to ]] || chmod 600 "$to"
+}
+
+# write_env FILE
+write_env() {
+    local channel scope interval list name
+    channel=$(value channel ORCHESTRATOR_IMAGE ghcr.io/acme/orchestrator:autonomy-latest)
+    check channel "$channel" '[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*' 'an image with the tag that is followed, such as ghcr.io/acme/orchestrator:autonomy-latest'
+    scope=$(value scope WATCHTOWER_SCOPE autonomy-cluster)
+    check scope "$scope" '[A-Za-z0-9][A-Za-z0-9._-]*' 'a name of letters, digits, dots, _ and -'
+    interval=$(seconds_of "$(value interval WATCHTOWER_INTERVAL 300)")
+    list=$(files_to_name)
+    env_set COMPOSE_FILE "$list" "$1"
+    env_set ORCHESTRATOR_IMAGE "$channel" "$1"
+    env_set WATCHTOWER_SCOPE "$scope" "$1"
+    env_set WATCHTOWER_INTERVAL "$interval" "$1"
+    env_if_given agent-image TIDEGATE_IMAGE "$1" '[a-z0-9][A-Za-z0-9._:/@-]*' 'an image'
+    env_if_given project COMPOSE_PROJECT_NAME "$1" '[a-z0-9][a-z0-9_-]*' 'a name of small letters, digits, _ and -'
+    write_manager "$1"
+    write_socket "$1"
+    for name in "${settings[@]}"; do env_set "${name%%=*}" "${name#*=}" "$1"; done
+}
+
+# env_if_given FLAG KEY FILE PATTERN WHAT-IS-TAKEN
+env_if_given() {
+    [[ -n ${given[$1]:-} ]] || return 0
+    check "$1" "${given[$1]}" "$4" "$5"
+    env_set "$2" "${given[$1]}" "$3"
+}
+
+write_manager() {
+    local url
+    url=$(value manager TIDEGATE_MANAGER none)
+    if [[ $url == none ]]; then
+        [[ -z ${given[enrolment-token-file]:-} ]] || refuse "a token is given to enrol with, and no manager: say --manager"
+        env_set TIDEGATE_MANAGER '' "$1"
+        return
+    fi
+    check manager "$url" 'https?://[^/@?# ]+/?' 'an address such as https://tidegate.example.com, without a path and without a password'
+    [[ $engine == tidegate || -z ${given[manager]:-} ]] || refuse "Watchtower has no manager: take --engine tidegate, or leave --manager out"
+    env_set TIDEGATE_MANAGER "$url" "$1"
+    env_set TIDEGATE_AGENT_NAME "$(value agent-name TIDEGATE_AGENT_NAME "$(uname -n)")" "$1"
+    check agent-name "$(env_value TIDEGATE_AGENT_NAME "$1")" '[A-Za-z0-9][A-Za-z0-9._-]{0,62}' '1 to 63 letters, digits, dots, _ and -'
+    if [[ ${given[manager-network]:-} == none ]]; then
+        env_set TIDEGATE_NETWORK '' "$1"
+    else
+        env_if_given manager-network TIDEGATE_NETWORK "$1" '[A-Za-z0-9][A-Za-z0-9._-]*' 'the name of a network'
+    fi
+}
+
+# The updater's socket is the one that this script uses, if that is another than everybody's.
+write_socket() {
+    local socket
+    socket=$(docker_host)
+    [[ $socket == unix://* && $socket != unix:///var/run/docker.sock ]] || return 0
+    env_set DOCKER_SOCKET "${socket#unix://}" "$1"
+}
+
+# What COMPOSE_FILE is to say: what it said of others' files stays.
+files_to_name() {
+    local list=$BASE file
+    while IFS= read -r file; do
+        [[ " ${COMPOSE_FILES[*]} " == *" $file "* ]] || list+=:$file
+    done < <(compose_list "$dir")
+    [[ $engine == tidegate ]] || list+=:$WATCHTOWER
+    say "$list:$MADE"
+}
+
+# shellcheck disable=SC2016 # the variables are for Compose to fill in
+# The part of the cluster that follows from what was asked for; all values are in .env.
+write_made() {
+    cat <<'YAML'
+# Written by orchestrator_cluster_autoupdate.sh at each run: change .env, or its flags, instead of this.
+services:
+  orchestrator:
+    labels:
+      com.centurylinklabs.watchtower.scope: ${WATCHTOWER_SCOPE}
+  watchtower:
+    command: ["--label-enable", "--scope", "${WATCHTOWER_SCOPE}"]
+    environment:
+YAML
+    if [[ $engine == watchtower ]]; then write_made_watchtower; else write_made_tidegate; fi
+}
+
+# shellcheck disable=SC2016 # the same
+write_made_watchtower() { say '      WATCHTOWER_POLL_INTERVAL: ${WATCHTOWER_INTERVAL}'; }
+
+# shellcheck disable=SC2016 # the same
+write_made_tidegate() {
+    local managed network
+    managed=$(env_value TIDEGATE_MANAGER "$stage/new/.env")
+    network=$(env_value TIDEGATE_NETWORK "$stage/new/.env")
+    say '      WATCHTOWER_INTERVAL: ${WATCHTOWER_INTERVAL}'
+    [[ -z $managed ]] || write_made_manager
+    say '    stop_grace_period: 1m  # an update that has begun is brought to rest first'
+    say '    volumes:'
+    say '      - state:/var/lib/tidegate'
+    [[ -z $managed || -z $network ]] || say '    networks: [manager]'  # beside those of the base file
+    say 'volumes:'
+    say '  state:'
+    [[ -z $managed || ! -f $stage/new/$TOKEN ]] || printf 'secrets:\n  enrol-token:\n    file: ./%s\n' "$TOKEN"
+    [[ -z $managed || -z $network ]] || printf 'networks:\n  manager:\n    name: ${TIDEGATE_NETWORK}\n    external: true\n'
+}
+
+# shellcheck disable=SC2016 # the same
+write_made_manager() {
+    say '      TIDEGATE_MANAGER: ${TIDEGATE_MANAGER}'
+    say '      TIDEGATE_AGENT_NAME: ${TIDEGATE_AGENT_NAME}'
+    [[ -f $stage/new/$TOKEN ]] || return 0
+    say '      TIDEGATE_ENROL_TOKEN_FILE: /run/secrets/enrol-token'
+    say '    secrets: [enrol-token]'
+    say '    labels:'
+    # another token has to reach the container, which would keep the file that it has
+    say "      autonomy.enrol-token: \"$(sha256sum <"$stage/new/$TOKEN" | cut -c 1-12)\""
+}
+
+# --- checkpoints ---
+
+checkpoints() {
+    local one
+    for one in "$dir"/.tidegate/checkpoints/*/files; do [[ ! -f $one ]] || basename "$(dirname "$one")"; done
+}
+
+in_git() { [[ $(git -C "$dir" rev-parse --is-inside-work-tree 2>/dev/null) == true ]]; }
+
+# Keeps the files as they are now; its name is in `checkpoint`. What may hold a secret is never given to git.
+make_checkpoint() {
+    local top=$dir/.tidegate/checkpoints file number=1 stamp
+    stamp=$(date -u +%Y%m%dT%H%M%SZ)
+    mkdir -p "$top"
+    checkpoint=$stamp
+    while [[ -e $top/$checkpoint ]] || in_git_tag "$checkpoint"; do checkpoint=$stamp-$((++number)); done
+    rm -rf "$top/.making" && mkdir "$top/.making"
+    for file in "${FILES[@]}"; do
+        [[ ! -f $dir/$file ]] || cat -- "$dir/$file" >"$top/.making/$file"
+    done
+    if [[ ! -f $dir/$BASE ]]; then
+        say none >"$top/.making/files"
+    elif in_git; then
+        tag_files "$checkpoint" "$top/.making"
+        (cd "$top/.making" && rm -f -- "${COMPOSE_FILES[@]}")
+        say git >"$top/.making/files"
+    else
+        say here >"$top/.making/files"
+    fi
+    find "$top/.making" -type f -exec sync {} +
+    mv -T "$top/.making" "$top/$checkpoint"
+}
+
+in_git_tag() { git -C "$dir" rev-parse -q --verify "refs/tags/tidegate-checkpoint-$1" >/dev/null 2>&1; }
+
+# tag_files CHECKPOINT FOLDER: its Compose files as a commit beside the branch, with an index of its own
+tag_files() (
+    local prefix file blob parent=()
+    prefix=$(git -C "$dir" rev-parse --show-prefix)
+    cd "$(git -C "$dir" rev-parse --show-toplevel)"
+    export GIT_INDEX_FILE=$stage/index
+    export GIT_AUTHOR_NAME=Tidegate GIT_AUTHOR_EMAIL=tidegate@localhost GIT_COMMITTER_NAME=Tidegate GIT_COMMITTER_EMAIL=tidegate@localhost
+    if git rev-parse -q --verify HEAD >/dev/null; then parent=(-p "$(git rev-parse HEAD)") && git read-tree HEAD; fi
+    for file in "${COMPOSE_FILES[@]}"; do
+        if [[ -f $2/$file ]]; then
+            blob=$(git hash-object -w --no-filters -- "$2/$file")
+            git update-index --add --cacheinfo "100644,$blob,$prefix$file"
+        else
+            git update-index --force-remove -- "$prefix$file"
+        fi
+    done
+    git update-ref "refs/tags/tidegate-checkpoint-$1" "$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "Checkpoint of ${prefix:-./} at $1")"
+    rm -f "$GIT_INDEX_FILE"
+)
+
+# Keeps a person's `git add` from taking what may hold secrets.
+keep_out_of_git() {
+    in_git || return 0
+    local prefix exclude name
+    prefix=$(git -C "$dir" rev-parse --show-prefix)
+    exclude=$(cd "$dir" && realpath -m "$(git rev-parse --git-path info/exclude)")
+    mkdir -p "$(dirname "$exclude")"
+    for name in .env "$TOKEN" .tidegate/; do
+        git -C "$dir" check-ignore -q "$name" || grep -qsxF "/$prefix$name" "$exclude" || say "/$prefix$name" >>"$exclude"
+    done
+}
+
+# files_of CHECKPOINT: its files, in `$stage/new`
+files_of() {
+    local top=$dir/.tidegate/checkpoints/$1 file
+    rm -rf "$stage/new" && mkdir -p "$stage/new"
+    for file in "${FILES[@]}"; do [[ ! -f $top/$file ]] || cat -- "$top/$file" >"$stage/new/$file"; done
+    [[ $(cat "$top/files") == git ]] || return 0
+    for file in "${COMPOSE_FILES[@]}"; do
+        git -C "$dir" cat-file -e "tidegate-checkpoint-$1:./$file" 2>/dev/null || continue
+        git -C "$dir" cat-file blob "tidegate-checkpoint-$1:./$file" >"$stage/new/$file" || return
+    done
+    [[ -f $stage/new/$BASE ]] || { complain "the tag tidegate-checkpoint-$1, which has the Compose files of the checkpoint, is gone" && return 1; }
+}
+
+drop_checkpoint() {
+    git -C "$dir" tag -d "tidegate-checkpoint-$1" >/dev/null 2>&1 || true
+    rm -rf "$dir/.tidegate/checkpoints/$1"
+}
+
+# --- changing files and containers ---
+
+changed_files() {
+    local file
+    for file in "${FILES[@]}"; do
+        cmp -s "$dir/$file" "$stage/new/$file" || [[ ! -e $dir/$file && ! -e $stage/new/$file ]] || say "$file"
+    done
+}
+
+# No signal ends it halfway; after a kill, `.tidegate/in-progress` tells the next run what to put back.
+switch_files() {
+    trap '' INT TERM HUP
+    local file failed=0
+    while IFS= read -r file; do
+        if [[ -e $stage/new/$file ]]; then
+            set_mode "$file"
+            { sync "$stage/new/$file" && mv -fT "$stage/new/$file" "$dir/$file"; } || failed=1
+        else
+            rm -f -- "$dir/$file" || failed=1
+        fi
+    done < <(changed_files)
+    sync "$dir" || failed=1
+    lock_down
+    [[ -n $deaf ]] || hear_signals
+    return "$failed"
+}
+
+# A Compose file stays as readable as it was; what may hold a secret is for its owner only.
+set_mode() {
+    case $1 in .env | "$TOKEN") chmod 600 "$stage/new/$1" ;; *) chmod 644 "$stage/new/$1" ;; esac
+    [[ -e $dir/$1 ]] || return 0
+    chown --reference="$dir/$1" "$stage/new/$1" 2>/dev/null || true  # only root may
+    case $1 in .env | "$TOKEN") ;; *) chmod --reference="$dir/$1" "$stage/new/$1" ;; esac
+}
+
+lock_down() {
+    local file
+    for file in "${PRIVATE_FILES[@]}"; do
+        [[ ! -f $dir/$file || $(stat -c %a "$dir/$file") == 600 ]] || { chmod 600 "$dir/$file" && say "$file is now for its owner only (mode 600)"; }
+    done
+}
+
+begin_change() {
+    printf '%s\n%s\n' "$1" "$project" >"$stage/in-progress"
+    sync "$stage/in-progress"
+    changing=$1  # before it is noted, or a signal right after would leave the note
+    mv -fT "$stage/in-progress" "$dir/.tidegate/in-progress"
+}
+
+end_change() {
+    changing=''
+    rm -f "$dir/.tidegate/in-progress" "$dir/.tidegate/unsettled"
+}
+
+# Compares the services of the new files with those of the old ones: `$stage/services` are those to be made or replaced.
+compare_services() {
+    with_files "$stage/new" config --hash '*' | sort >"$stage/hashes"
+    : >"$stage/hashes.old"
+    [[ ! -f $dir/$BASE ]] || { with_files "$dir" config --hash '*' 2>/dev/null | sort >"$stage/hashes.old"; } || : >"$stage/hashes.old"
+    cut -d ' ' -f 1 "$stage/hashes" | sort >"$stage/names"
+    cut -d ' ' -f 1 "$stage/hashes.old" | sort >"$stage/names.old"
+    added=$(comm -23 "$stage/names" "$stage/names.old")
+    gone=$(comm -13 "$stage/names" "$stage/names.old")
+    if [[ -n $unknown ]]; then
+        cp "$stage/names" "$stage/services"
+    else
+        comm -23 "$stage/hashes" "$stage/hashes.old" | cut -d ' ' -f 1 >"$stage/services"
+    fi
+}
+
+# bring_up_in_turn SERVICES-FILE MORE...: what is to be replaced, then whatever does not run. Not in one go: Compose
+# would replace the containers of services that depend on one that is replaced, too.
+bring_up_in_turn() {
+    local services=()
+    mapfile -t services <"$1"
+    find_up_files
+    if ((${#services[@]})); then bring_up "${services[@]}" || return; fi
+    bring_up --no-recreate "${@:2}"
+}
+
+# Puts the new files in place and the cluster on them. Whatever ends this before its end has `put_back` run.
+change() {
+    ran=$(containers)
+    make_checkpoint
+    begin_change "$checkpoint"
+    switch_files
+    say "bringing up $(paste -sd ' ' "$stage/services"), healthy within ${given[deadline]} s"
+    bring_up_in_turn "$stage/services" ${gone:+--remove-orphans} || exit "$FAILED"
+    say "$project" >"$dir/.tidegate/project"
+    end_change
+}
+
+put_back() {
+    local name=$changing
+    deaf=yes
+    complain "it failed, or was interrupted: the previous files are put back, and the cluster as it was; please wait"
+    files_of "$name" || return
+    if [[ -z $ran ]]; then
+        attended take_down || return
+        switch_files || return
+    else
+        switch_files || return
+        comm -12 "$stage/services" "$stage/names.old" >"$stage/services.old"
+        bring_up_in_turn "$stage/services.old" ${added:+--remove-orphans} || return
+    fi
+    end_change
+    drop_checkpoint "$name"
+    complain "done: files and containers are as before"
+}
+
+could_not_put_back() {
+    complain "it could not be put back, see above. The earlier files are the checkpoint $changing in $dir/.tidegate/checkpoints;"
+    complain "when what is in the way is gone, run this again: it begins with putting them back"
+}
+
+# After a run that was killed: the files of its checkpoint first. What it did to containers is settled by the next change.
+recover() {
+    local name
+    if [[ -f $dir/.tidegate/in-progress ]]; then
+        { read -r name && read -r project; } <"$dir/.tidegate/in-progress"
+        say "an earlier run was cut off; the files of its checkpoint $name are put back first"
+        files_of "$name" || { complain "see to $dir/.tidegate/checkpoints/$name" && exit "$BROKEN"; }
+        switch_files || exit "$BROKEN"
+        mv -fT "$dir/.tidegate/in-progress" "$dir/.tidegate/unsettled"
+        rm -rf "$stage/new"
+    fi
+    [[ ! -f $dir/.tidegate/unsettled ]] || unknown=yes
+}
+
+# --- commands ---
+
+apply() {
+    check_host
+    check_folder
+    refuse_problems
+    open_folder
+    is dry-run || recover
+    settle_settings
+    make_files
+    check_all
+    show_changes
+    ! is dry-run || return 0
+    keep_out_of_git
+    carry_out
+}
+
+check_all() {
+    know_secrets
+    check_services
+    refuse_problems
+    settle_project
+    compare_services
+    check_names
+    check_networks
+    check_ports
+    check_manager
+    refuse_problems
+    check_images
+    refuse_problems
+}
+
+carry_out() {
+    if [[ -z $(changed_files) && -z $unknown ]]; then as_it_is && return; fi
+    change
+    say "done: $project follows $(env_value ORCHESTRATOR_IMAGE "$dir/.env"), updated by $engine; the earlier files are the checkpoint $checkpoint"
+}
+
+as_it_is() {
+    local before after
+    lock_down
+    before=$(containers --filter status=running)
+    find_up_files
+    bring_up --no-recreate || { complain "the files are as they are to be, but the cluster does not come up; see above" && exit "$FAILED"; }
+    after=$(containers --filter status=running)
+    if [[ $before == "$after" ]]; then say "nothing to change: $project runs as it is to"; else say "the files needed no change; what did not run of $project was started"; fi
+}
+
+settle_project() {
+    local former
+    with_files "$stage/new" config >"$stage/config"
+    project=$(sed -n 's/^name: //p' "$stage/config")
+    former=$(cat "$dir/.tidegate/project" 2>/dev/null || true)
+    [[ -z $former || $former == "$project" ]] ||
+        refuse "the cluster in $dir is the project $former, and would become $project: remove it first, or take another --dir"
+    [[ -n $former ]] || unknown=yes
+}
+
+show_changes() {
+    local file service
+    if is dry-run && [[ -f $dir/.tidegate/in-progress ]]; then
+        say "an earlier run was cut off; a run that is no dry one would put back its checkpoint $(head -n 1 "$dir/.tidegate/in-progress") first"
+    fi
+    while IFS= read -r file; do
+        is dry-run || { say "changed: $file" && continue; }
+        if [[ $file == "$TOKEN" ]]; then say "--- $TOKEN is another (not shown)" && continue; fi
+        diff -u -L "$file, now" -L "$file, then" "$(or_nothing "$dir/$file")" "$(or_nothing "$stage/new/$file")" | masked || true
+    done < <(changed_files)
+    is dry-run || return 0
+    [[ -n $(changed_files)$unknown ]] || { say "nothing would change" && return; }
+    while IFS= read -r service; do say "would make or replace the container of $service"; done <"$stage/services"
+    [[ -z $gone ]] || say "would remove the containers of ${gone//$'\n'/ }"
+}
+
+or_nothing() { if [[ -f $1 ]]; then say "$1"; else say /dev/null; fi; }
+
+status() {
+    [[ -f $dir/.env && -f $dir/.tidegate/project ]] || refuse "there is no cluster of this script in $dir; make one, or name its folder with --dir"
+    check_host
+    refuse_problems
+    local running
+    project=$(cat "$dir/.tidegate/project")
+    running=$(containers --filter "label=com.docker.compose.service=$UPDATER" --filter status=running)
+    running=${running:+runs}
+    printf '%-10s %s\n' folder "$dir" project "$project" engine "$(engine_of "$dir")" channel "$(env_value ORCHESTRATOR_IMAGE "$dir/.env")" \
+        scope "$(env_value WATCHTOWER_SCOPE "$dir/.env")" interval "$(env_value WATCHTOWER_INTERVAL "$dir/.env") s" \
+        manager "$(manager_shown)" updater "${running:-does not run}"
+    docker ps -a --filter "label=com.docker.compose.project=$project" --format '{{.Label "com.docker.compose.service"}}: {{.Status}}' | sort | sed 's/^/  /'
+    [[ ! -f $dir/.tidegate/in-progress ]] || say "a run was cut off, or is at work: run apply again to have it put right"
+}
+
+manager_shown() {
+    local url
+    url=$(env_value TIDEGATE_MANAGER "$dir/.env")
+    if [[ -n $url && $(engine_of "$dir") == watchtower ]]; then say "$url, which Watchtower does not ask"; else say "${url:-none}"; fi
+}
+
+list() {
+    local name
+    for name in $(checkpoints); do
+        if [[ $(cat "$dir/.tidegate/checkpoints/$name/files") == none ]]; then say "$name (before there was a cluster)"; else say "$name"; fi
+    done
+}
+
+restore() {
+    local name=${words[1]:-}
+    check_host
+    check_folder
+    refuse_problems
+    need_cluster
+    open_folder
+    is dry-run || recover
+    name=${name:-$(list | grep -v ' ' | tail -n 1 || true)}
+    name=${name#tidegate-checkpoint-}
+    [[ $name =~ ^[0-9TZ-]+$ && -f $dir/.tidegate/checkpoints/$name/files ]] || refuse "there is no checkpoint '$name'; list shows those that there are"
+    files_of "$name" || exit "$REFUSED"
+    [[ -f $stage/new/$BASE ]] || refuse "the checkpoint $name is from before there was a cluster: use remove"
+    engine=$(engine_of "$stage/new")
+    check_all
+    show_changes
+    is dry-run || carry_out
+}
+
+need_cluster() {
+    [[ -d $dir/.tidegate ]] || refuse "there is no cluster of this script in $dir; make one, or name its folder with --dir"
+}
+
+remove() {
+    local more=()
+    check_host
+    refuse_problems
+    need_cluster
+    ! is volumes || more=(--volumes)
+    open_folder
+    project=$(cat "$dir/.tidegate/project" 2>/dev/null || true)
+    if is dry-run; then would_remove "${more[@]}" && return; fi
+    recover
+    project=${project:-$(sed -n 2p "$dir/.tidegate/unsettled" 2>/dev/null || true)}
+    [[ -n $project ]] || refuse "there is no cluster of this script in $dir; name its folder with --dir"
+    know_secrets
+    attended take_down "${more[@]}" || { complain "$project could not be taken down, see above" && exit "$FAILED"; }
+    rm -f "$dir/.tidegate/project" "$dir/.tidegate/unsettled"
+    say "done: $project is down${more[*]:+, its volumes are gone}; the files in $dir are kept"
+}
+
+would_remove() {
+    say "would take down $project${1:+ and remove its volumes}; its containers are:"
+    docker ps -a --filter "label=com.docker.compose.project=$project" --format '  {{.Names}}'
+}
+
+# --- around them ---
+
+find_places() {
+    local here one
+    here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+    dir=$(realpath -m "${given[dir]:-autonomy}")
+    from=${given[from]:-}
+    [[ -z $from || -d $from ]] || refuse "--from is $from, which is no folder"
+    for one in "$here/../examples/autonomy" "$here/autonomy" "$here"; do
+        [[ -n $from || ! -f $one/$BASE ]] || from=$(realpath "$one")
+    done
+}
+
+# From here on nobody else changes the folder; of a dry run nothing stays.
+open_folder() {
+    if is dry-run; then
+        [[ ! -f $dir/.tidegate/lock ]] || lock_by "$dir/.tidegate/lock"
+        stage=$(mktemp -d)
+    else
+        (umask 022 && mkdir -p "$dir")
+        mkdir -p "$dir/.tidegate" && chmod 700 "$dir/.tidegate"
+        [[ -f $dir/.tidegate/lock ]] || : >>"$dir/.tidegate/lock"
+        lock_by "$dir/.tidegate/lock"
+        stage=$dir/.tidegate/staging
+        rm -rf "$stage" && mkdir "$stage"
+    fi
+    know_secrets
+}
+
+lock_by() {
+    exec 9<"$1"
+    flock -n 9 || { complain "another run is at work in $dir: wait until it is done" && exit "$BUSY"; }
+}
+
+hear_signals() {
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM HUP
+}
+
+interrupted() {
+    [[ -z $child ]] || { kill -TERM "$child" 2>/dev/null || true; wait "$child" 2>/dev/null || true; }
+    complain "interrupted"
+    exit "$1"
+}
+
+at_exit() {
+    local code=$?
+    trap '' INT TERM HUP
+    trap - EXIT
+    set +e
+    if [[ -n $changing ]] && ! put_back; then could_not_put_back && code=$BROKEN; fi
+    [[ -z $stage ]] || rm -rf "$stage"
+    exit "$code"
+}
+
+main() {
+    umask 077
+    ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || refuse "this is bash $BASH_VERSION; it has to be 4.4 or newer"
+    parse "$@"
+    [[ $command != help ]] || { usage && return; }
+    forget_environment
+    find_places
+    check deadline "${given[deadline]:=300}" '[1-9][0-9]{0,5}' 'seconds, more than none'
+    check min-free "${given[min-free]:=1024}" '0|[1-9][0-9]{0,8}' 'megabytes'
+    trap at_exit EXIT
+    hear_signals
+    "$command"
+}
+
+main "$@"

@@ -1,0 +1,180 @@
+"""The deployment script keeps what the files were, puts it back, and lets no secret out."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.compose import Compose
+from tests.support.deployment import Deployment
+from tests.support.docker import docker
+
+SECRETS = {"DB_PASSWORD": "correct-horse-battery", "S3_SECRET": "'quoted staple'"}
+TOKEN = "enrol-me-once-4711"
+URL = "http://ann:letmein-please@example.com"
+
+
+def plain_of(value: str) -> str:
+    return value.strip("'")
+
+
+def in_git(deployment: Deployment) -> None:
+    """Make the folder a repository, with something staged and something not."""
+    deployment.folder.mkdir()
+    deployment.git("init", "-q", "-b", "main")
+    (deployment.folder / "notes").write_text("one\n", encoding="utf-8")
+    deployment.git("add", "notes")
+    deployment.git("commit", "-q", "-m", "notes")
+    (deployment.folder / "notes").write_text("two\n", encoding="utf-8")
+    deployment.git("add", "notes")
+    (deployment.folder / "notes").write_text("three\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_each_change_keeps_the_files_as_they_were_and_restore_brings_them_back(
+    deployment: Deployment, *, git: bool
+) -> None:
+    if git:
+        in_git(deployment)
+    deployment.first()
+    first = deployment.files()
+    deployment.run("--interval", "60", "--engine", "watchtower")
+    second = deployment.files()
+    assert len(deployment.checkpoints()) == 2
+    deployment.run("restore")
+    assert (deployment.files(), deployment.image_of("watchtower")) == (first, deployment.agent)
+    deployment.run("restore")  # which can be taken back, as every change can
+    assert (deployment.files(), deployment.image_of("watchtower")) == (second, deployment.watchtower)
+    deployment.run("restore", deployment.checkpoints()[1])
+    assert deployment.files() == first
+    assert "nothing to change" in deployment.run("restore", deployment.checkpoints()[1])
+    assert "use remove" in deployment.run("restore", deployment.checkpoints()[0].split()[0], code=2)
+
+
+def test_in_a_repository_nothing_that_is_somebodys_is_touched(deployment: Deployment) -> None:
+    in_git(deployment)
+    before = (deployment.git("rev-parse", "HEAD", "main"), deployment.git("diff"), deployment.git("diff", "--cached"))
+    deployment.first()
+    deployment.run("--interval", "60")
+    now = (deployment.git("rev-parse", "HEAD", "main"), deployment.git("diff"), deployment.git("diff", "--cached"))
+    assert now == before
+    (tag,) = deployment.git("tag").split()
+    assert tag == f"tidegate-checkpoint-{deployment.checkpoints()[1]}"
+    kept = deployment.git("ls-tree", "--name-only", tag).split()
+    expected = ["docker-compose.deployment.yml", "docker-compose.watchtower.yml", "docker-compose.yml", "notes"]
+    assert kept == expected
+    assert deployment.git("log", "--format=%P", "-1", tag).split() == deployment.git("rev-parse", "HEAD").split()
+    untracked = deployment.git("status", "--porcelain", "--untracked-files=all").splitlines()
+    assert [line for line in untracked if ".env" in line or ".tidegate" in line] == []
+
+
+def test_a_folder_within_a_repository_has_its_checkpoints_there(deployment: Deployment) -> None:
+    outer = deployment.folder
+    in_git(deployment)
+    deployment.folder = outer / "clusters" / "one"
+    deployment.first()
+    first = deployment.files()
+    deployment.run("--interval", "60")
+    (tag,) = deployment.git("tag").split()
+    kept = deployment.git("ls-tree", "-r", "--full-tree", "--name-only", tag).split()
+    assert "clusters/one/docker-compose.yml" in kept
+    deployment.run("restore")
+    assert deployment.files() == first
+
+
+def test_a_run_that_failed_keeps_no_checkpoint_and_no_tag(deployment: Deployment) -> None:
+    in_git(deployment)
+    deployment.first()
+    sick = deployment.image("sick", env={"SICK": "1"})
+    deployment.run("--channel", sick, "--deadline", "30", code=1)
+    assert (len(deployment.checkpoints()), deployment.git("tag")) == (1, "")
+
+
+@pytest.fixture
+def manager(deployment: Deployment) -> Iterator[str]:
+    """The address of what answers as a manager does."""
+    yield deployment.manager()
+    docker("rm", "-f", f"{deployment.compose.project}-manager")
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    """A file with a token to enrol with."""
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n", encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("given", ["file", "variable", "variable of the file"])
+def test_no_secret_is_printed_or_gets_into_history_and_what_holds_one_is_its_owners(
+    deployment: Deployment, manager: str, token: Path, given: str
+) -> None:
+    in_git(deployment)
+    words = ["--manager", manager, "--agent-name", "berlin1"]
+    env: dict[str, str] = {}
+    if given == "file":
+        words += ["--enrolment-token-file", str(token)]
+    elif given == "variable":
+        env["TIDEGATE_ENROLMENT_TOKEN"] = TOKEN
+    else:
+        env["TIDEGATE_ENROLMENT_TOKEN_FILE"] = str(token)
+    lines = "".join(f"{key}={value}\n" for key, value in SECRETS.items()) + f"PROXY={URL}\nTINY_KEY=ab\n"
+    (deployment.folder / ".env").write_text(lines, encoding="utf-8")
+    told = deployment.run("--dry-run", *words, first=True, trace=True, env=env)
+    told += deployment.run("--verbose", *words, first=True, trace=True, env=env)
+    told += deployment.run("--verbose", "--interval", "60", "--dry-run", trace=True)
+    told += deployment.run("--verbose", "--interval", "60", trace=True)
+    broken = deployment.template / "docker-compose.yml"
+    broken.write_text(broken.read_text(encoding="utf-8") + f"\n  - {TOKEN}\n", encoding="utf-8")
+    told += deployment.run("--from", str(deployment.template), trace=True, code=2)
+    told += deployment.run("status", trace=True) + deployment.run("restore", "--verbose", trace=True)
+    secret = [plain_of(value) for value in SECRETS.values()] + [TOKEN, "letmein-please", "TINY_KEY=ab"]
+    assert [one for one in secret if one in told] == []
+    history = deployment.git("log", "--all", "-p", "--stat") + deployment.git("diff", "--cached")
+    objects = deployment.git("cat-file", "--batch-all-objects", "--batch", "--unordered")
+    assert "tidegate-checkpoint" in deployment.git("tag")
+    assert [one for one in secret if one in history + objects] == []
+    everybodys = [path for path, text in holders(deployment.folder) if path.stat().st_mode & 0o077 and text]
+    assert everybodys == []
+
+
+def holders(folder: Path) -> list[tuple[Path, bool]]:
+    """Every file below, and whether a secret is in it."""
+    names = [*map(plain_of, SECRETS.values()), TOKEN]
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    found = [(path, any(name.encode() in path.read_bytes() for name in names)) for path in files]
+    assert {".env", "enrol-token"} <= {path.name for path, holds in found if holds}
+    return found
+
+
+def test_the_updater_has_manager_name_and_token_and_another_token_reaches_it(
+    deployment: Deployment, manager: str, token: Path, compose: Compose
+) -> None:
+    words = ["--manager", manager, "--agent-name", "berlin1"]
+    assert "no token to enrol with" in deployment.run(*words, first=True, code=2)
+    deployment.run(*words, "--enrolment-token-file", str(token), first=True)
+    updater = compose.container("watchtower")
+    environ = dict(line.split("=", 1) for line in updater["Config"]["Env"])
+    assert (environ["TIDEGATE_MANAGER"], environ["TIDEGATE_AGENT_NAME"]) == (words[1], "berlin1")
+    read = ["exec", updater["Id"], "cat", environ["TIDEGATE_ENROL_TOKEN_FILE"]]
+    assert docker(*read) == TOKEN
+    before = deployment.ids()
+    assert "nothing to change" in deployment.run("--enrolment-token-file", str(token))
+    token.write_text("another-token-0815", encoding="utf-8")
+    deployment.run("--enrolment-token-file", str(token))
+    after = deployment.ids()
+    assert {name for name, one in after.items() if before[name] != one} == {"watchtower"}
+    assert docker("exec", after["watchtower"], "cat", environ["TIDEGATE_ENROL_TOKEN_FILE"]) == "another-token-0815"
+    assert stat.S_IMODE((deployment.folder / "enrol-token").stat().st_mode) == 0o600
+    deployment.run("--manager", "none")
+    environ = dict(line.split("=", 1) for line in compose.container("watchtower")["Config"]["Env"])
+    assert "TIDEGATE_MANAGER" not in environ
+
+
+def test_a_manager_that_does_not_answer_is_said(deployment: Deployment, token: Path) -> None:
+    words = ["--manager", "http://127.0.0.1:1", "--enrolment-token-file", str(token)]
+    assert "the manager does not answer" in deployment.run(*words, first=True, code=2)
+    words += ["--manager-network", "nowhere"]
+    assert "there is no network nowhere" in deployment.run(*words, first=True, code=2)
