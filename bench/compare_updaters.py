@@ -16,9 +16,18 @@ TIDEGATE = "Tidegate"
 _AGENT = "tidegate/agent:compare"
 
 
-def updaters(agent: str = _AGENT) -> list[Updater]:
-    """Both, with their images on the ground's engine. `GroundError` where Watchtower was not built."""
+def updaters() -> list[Updater]:
+    """Both, with their images on the ground. `GroundError` where Watchtower was not built."""
     built.program()
-    registry = Registry(os.environ["GROUND_REGISTRY"])
-    agent_image.build(agent)
-    return [Updater(WATCHTOWER, watchtower.image(registry).reference), Updater(TIDEGATE, agent)]
+    return [image_of_watchtower(Registry(os.environ["GROUND_REGISTRY"])), image_of_agent(_AGENT)]
+
+
+def image_of_watchtower(registry: Registry) -> Updater:
+    """Push it."""
+    return Updater(WATCHTOWER, watchtower.image(registry).reference)
+
+
+def image_of_agent(tag: str) -> Updater:
+    """Build it on the engine, as the project's Dockerfile has it."""
+    agent_image.build(tag)
+    return Updater(TIDEGATE, tag)
