@@ -59,7 +59,9 @@ SCENARIOS = {
     "volume": Scenario("Data in an anonymous volume", compare_kept.anonymous_volume),
     "compose": Scenario("`docker compose up -d` afterwards", compare_kept.compose_afterwards),
     "away": Scenario("The registry is away during a look", compare_failures.registry_away),
-    "gap": Scenario("Longest silence of a published port, image boots at once", of_both=compare_cost.gap),
+    "gap": Scenario(
+        "Longest silence of a published port during an update, image boots at once", of_both=compare_cost.gap
+    ),
     "slow-gap": Scenario("The same, image boots in 5 s", of_both=compare_cost.slow_gap),
     "requests": Scenario(
         "A look at 5 containers of one image, nothing new: asked of the registry", compare_cost.requests_of_a_look

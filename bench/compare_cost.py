@@ -30,7 +30,8 @@ class _Updates:
 
     def outcome(self) -> Outcome:
         facts = {"gap_s": summary(self.gaps), "requests_failed": summary(self.failed)}
-        return Outcome(f"{median(self.gaps):.2f} s, {median(self.failed):g} requests failed", facts)
+        silence = f"{median(self.gaps):.2f} s ({min(self.gaps):.2f} to {max(self.gaps):.2f})"
+        return Outcome(f"{silence}, {median(self.failed):g} requests failed", facts)
 
 
 def gap(around: Outside, updaters: Sequence[Updater], updates: int, boot_s: float = 0) -> dict[str, Outcome]:
@@ -86,7 +87,11 @@ def requests_of_a_look(around: Outside, updater: Updater) -> Outcome:
             "connections": traffic.connections - connections,
         }
         passed = traffic.sent - sent + traffic.received - received
-    return Outcome(f"{requests.total()} requests, {passed / 1000:.1f} kB", facts)
+    return Outcome(f"{_counted(requests.total())}, {passed / 1000:.1f} kB", facts)
+
+
+def _counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 def memory(around: Outside, updater: Updater) -> Outcome:

@@ -9,9 +9,16 @@ from bench.compare_updaters import TIDEGATE, WATCHTOWER
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """A row for each scenario, a column for each updater."""
+    """A row for each scenario, a column for each updater; then where and when."""
     head = f"| | {WATCHTOWER} | {TIDEGATE} |\n| --- | --- | --- |\n"
-    return head + "\n".join(_row(one) for one in found["scenarios"].values())
+    rows = [_row(one) for one in found["scenarios"].values()]
+    return head + "\n".join([*rows, "", _where(found["machine"])])
+
+
+def _where(machine: Mapping[str, Any]) -> str:
+    place = f"{machine['cores']} cores, engine {machine['engine']}, Compose {machine['compose']}"
+    load = f"load average {machine['load_before']:g} before and {machine['load_after']:g} after"
+    return f"{machine['date']}, {place}, {load}, commit {machine['commit']}"
 
 
 def _row(scenario: Mapping[str, Any]) -> str:
