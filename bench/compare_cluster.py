@@ -21,6 +21,7 @@ from tests.support.images import Pushed, build
 from groundwork.registry import free_port
 
 _LOOK_LIMIT_S = 180
+_ANSWER_S = 2.0
 _VERSION = "org.opencontainers.image.version"
 
 
@@ -68,7 +69,7 @@ class Cluster:
     def serves(self, version: str) -> bool:
         """Whether one container runs, healthy and under its own name, is of that version, and answers on the port."""
         here = self.web()
-        if len(here) != 1 or here[0]["Name"] != f"/{self.name}" or ask(self.port) != version:
+        if len(here) != 1 or here[0]["Name"] != f"/{self.name}" or ask(self.port, _ANSWER_S) != version:
             return False
         state = here[0]["State"]
         return bool(state["Running"]) and state["Health"]["Status"] == "healthy" and version_of(here[0]) == version

@@ -14,6 +14,7 @@ from bench.compare_world import Outside, Updater
 WATCHED_S = 20
 """How long one waits for a release that is bad to be put back, once the updater says that its look is over."""
 _STEADY_S = 0.5
+_TIMEOUT_S = 2.0
 _PATIENCE_S = 60
 
 
@@ -63,7 +64,7 @@ def _bad(around: Outside, updater: Updater, environment: Mapping[str, str]) -> O
 
 def _judged(one: Cluster) -> Outcome:
     """One look at what is bad: whether version 1 serves in the end, and what a steady client saw meanwhile."""
-    with SteadyClient(one.port) as client:
+    with SteadyClient(one.port, _TIMEOUT_S) as client:
         client.await_version("1")
         time.sleep(_STEADY_S)
         begun = time.monotonic()
