@@ -17,7 +17,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
 
-.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime
+.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare
 .DELETE_ON_ERROR:
 
 help:
@@ -89,6 +89,9 @@ bench-downtime: $(PARTS)  ## requests that fail while containers are replaced, b
 
 bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents
 	$(ON_GROUND) $(BIN)/python bench/manager.py
+
+compare: $(PARTS) $(PEERS)  ## the table of docs/watchtower.md: the real Watchtower and the agent, side by side; takes a quarter of an hour
+	$(GROUND) run --engine $(or $(ENGINE),trixie) -- $(BIN)/python bench/compare.py --table
 
 demo: $(PARTS)  ## a cluster that updates itself and puts itself back, then a fleet; with KEEP=1 the fleet is left running
 ifdef KEEP

@@ -21,11 +21,18 @@ class Traffic:
 
 
 @asynccontextmanager
-async def relay(port: int, traffic: Traffic) -> AsyncIterator[int]:
-    """Relay a loopback port to another for as long as the block lasts; the port to connect to."""
+async def relay(port: int, traffic: Traffic, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    """Relay a port of `host` to one of loopback for as long as the block lasts; the port to connect to.
+
+    Where the server does not answer, a connection is closed at once.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         traffic.connections += 1
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            await both_ways(reader, writer)
+
+    async def both_ways(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
 
         async def up() -> None:
@@ -40,9 +47,8 @@ async def relay(port: int, traffic: Traffic) -> AsyncIterator[int]:
                 writer.write(data)
             writer.close()
 
-        with contextlib.suppress(OSError):
-            await asyncio.gather(up(), down())
+        await asyncio.gather(up(), down())
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, host, 0)
     async with server:
         yield server.sockets[0].getsockname()[1]

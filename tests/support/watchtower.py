@@ -49,11 +49,11 @@ def _layers(program: str) -> list[bytes]:
         return [base_layer(), layer_of({"/watchtower": file.read()}, mode=0o755)]
 
 
-def service(of: Pushed, scope: str, **environment: str) -> dict[str, Any]:
+def service(of: Pushed | str, scope: str, **environment: str) -> dict[str, Any]:
     """The service of examples/autonomy/docker-compose.watchtower.yml, with this image and scope, and a port."""
     planned = example()["services"]["watchtower"]
     return {
-        "image": of.reference,
+        "image": of if isinstance(of, str) else of.reference,
         "restart": planned["restart"],
         "volumes": [f"{socket()}:/var/run/docker.sock"],
         "environment": {**planned["environment"], "WATCHTOWER_HTTP_API_TOKEN": TOKEN, **environment},

@@ -44,6 +44,12 @@ WHAT_IS_SAID = {
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
     "bench-downtime": (*SETUP, f"{GROUND} -- .venv/bin/python bench/downtime.py"),
     "bench-manager": (*SETUP, f"{GROUND} -- .venv/bin/python bench/manager.py"),
+    "compare": (
+        *SETUP,
+        "-m groundwork.watchtower",
+        f"{GROUND} --engine trixie -- .venv/bin/python bench/compare.py --table",
+    ),
+    "compare ENGINE=bookworm": (f"{GROUND} --engine bookworm -- .venv/bin/python bench/compare.py --table",),
     "lock": ("--generate-hashes",),
     "help": ("grep",),
 }
