@@ -15,9 +15,9 @@ GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
-MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py agent_managed.py manager_quick_start.py)
+MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py managed_busy.py managed_risks.py agent_managed.py manager_quick_start.py)
 
-.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare
+.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare test-faults
 .DELETE_ON_ERROR:
 
 help:
@@ -80,6 +80,9 @@ test-people: $(PARTS)  ## of these, a person's commands at each step of each str
 
 test-manager-kills: $(PARTS)  ## of these, kills of the manager at every point and at random ones, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/manager/faults $(PYTEST_ARGS)
+
+test-faults: $(PARTS)  ## every fault, long or not: kills, cuts and full disks at every step; tells how many; takes an hour or more
+	$(TESTS) --engine=$(ENGINE) -m "long or not long" tests/faults $(PYTEST_ARGS)
 
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py

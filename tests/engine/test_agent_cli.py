@@ -30,6 +30,7 @@ KEYS = [
     "action",
     "strategy",
     "strategy_reason",
+    "lost",
 ]
 
 

@@ -2,67 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Push
-from tests.support.asker import Asker
 from tests.support.compose import Compose
-from tests.support.features import image_of, one, services
-from tests.support.images import Pushed
-from tests.support.kills import start_doomed_agent
+from tests.support.features import image_of
+from tests.support.site import NEVER, Site, site_of
 from tests.support.waiting import wait_for
 
-import demo_programs as programs
 from tidegate.agent.interrupted import MOST
 
 LIMIT_S = 60
 RULES = {"mode": "automatic", "waves": [], "soak": "500ms", "healthy_for": "500ms", "healthy_deadline": "20s"}
-AMID, NEVER = "in:step:start", "in:nowhere"
+AMID = "in:step:start"
 pytestmark = pytest.mark.timeout(300)
-
-
-@dataclass
-class Site:
-    """A manager, ann who asks it, and one cluster at version 1, whose agent is started again and again."""
-
-    ann: Asker
-    cluster: Compose
-    first: Pushed
-    state: Path
-    environ: dict[str, str]
-
-    def agent_until(self, point: str) -> Any:
-        """An agent that is killed there."""
-        quick = {"KEEPS_RUNNING": "1", "WATCHTOWER_POLL_INTERVAL": "1", "WATCHTOWER_LABEL_ENABLE": "true"}
-        return start_doomed_agent(point, self.state, **quick, **self.environ)
-
-    def target(self, rollout: int) -> dict[str, Any]:
-        """How far the cluster is."""
-        (found,) = self.ann.items(f"/rollouts/{rollout}/targets")
-        return found
 
 
 @pytest.fixture
 def site(compose: Compose, push: Push, tmp_path: Path) -> Iterator[Site]:
-    first = push("1", healthcheck=True)
-    labels = {"tidegate.enable": "true"}
-    compose.write(services(web=one(first, labels=labels)))
-    compose.up()
-    manager = programs.ManagerProgram(tmp_path, insecure_registry=os.environ["GROUND_REGISTRY"])
-    manager.start()
-    try:
-        ann = Asker(manager.url, manager.person("ann", "admin").token)
-        token = ann("POST", "/agents/enrolments", {"name": "berlin1", "labels": {}})["token"]
-        environ = {"TIDEGATE_MANAGER": manager.url, "TIDEGATE_ENROL_TOKEN": token, "TIDEGATE_AGENT_NAME": "berlin1"}
-        yield Site(ann, compose, first, tmp_path / "state", environ)
-    finally:
-        manager.program.stop()
+    with site_of(compose, push("1", healthcheck=True), tmp_path) as one_:
+        yield one_
 
 
 def ended(agent: Any) -> None:

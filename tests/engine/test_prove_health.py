@@ -15,6 +15,7 @@ from tests.support.images import HEALTHCHECK
 HTTP = {"tidegate.probe.http": ":8000/healthz"}
 TCP = {"tidegate.probe.tcp": ":8000"}
 EXEC = {"tidegate.probe.exec": "/app health"}
+LONG = pytest.mark.long
 SOON = {"tidegate.health-timeout": "3s"}
 PATIENT_CHECK = {**HEALTHCHECK, "Retries": 1, "StartPeriod": 5_000_000_000}
 
@@ -42,13 +43,13 @@ async def outcome(compose: Compose, push: Push, state: Path, labels: dict[str, s
 @pytest.mark.parametrize(
     ("labels", "release"),
     [
-        (HTTP, {}),
+        pytest.param(HTTP, {}, marks=LONG),
         (HTTP, {"env": {"BOOT_S": "1.5"}}),
         (TCP, {"env": {"BOOT_S": "1"}}),
         (EXEC, {}),
-        ({}, {}),
+        pytest.param({}, {}, marks=LONG),
         ({}, {"env": {"BOOT_S": "2"}, "healthcheck": PATIENT_CHECK}),
-        (HTTP, {"healthcheck": True}),
+        pytest.param(HTTP, {"healthcheck": True}, marks=LONG),
     ],
 )
 async def test_a_release_that_is_well_is_kept(
@@ -60,12 +61,12 @@ async def test_a_release_that_is_well_is_kept(
 @pytest.mark.parametrize(
     ("labels", "release"),
     [
-        (HTTP | SOON, {"env": {"SICK": "1"}}),
+        pytest.param(HTTP | SOON, {"env": {"SICK": "1"}}, marks=LONG),
         (HTTP | SOON, {"env": {"SICK": "1"}, "healthcheck": {**HEALTHCHECK, "Test": ["CMD", "true"]}}),
-        ({"tidegate.probe.tcp": ":9"} | SOON, {}),
-        (EXEC | SOON, {"env": {"SICK": "1"}}),
+        pytest.param({"tidegate.probe.tcp": ":9"} | SOON, {}, marks=LONG),
+        pytest.param(EXEC | SOON, {"env": {"SICK": "1"}}, marks=LONG),
         ({"tidegate.settle": "2s"}, {"env": {"EXIT": "0", "EXIT_AFTER_S": "1"}}),
-        (HTTP, {"env": {"EXIT": "1", "EXIT_AFTER_S": "0.2"}}),
+        pytest.param(HTTP, {"env": {"EXIT": "1", "EXIT_AFTER_S": "0.2"}}, marks=LONG),
         ({}, {"env": {"SICK": "1"}, "healthcheck": {**HEALTHCHECK, "Retries": 1}}),
         (SOON, {"env": {"BOOT_S": "60"}, "healthcheck": {**HEALTHCHECK, "StartPeriod": 60_000_000_000}}),
     ],

@@ -88,7 +88,7 @@ async def test_a_container_and_its_rider_of_one_group_move_together_to_their_rel
     assert together(compose)
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [True, pytest.param(False, marks=pytest.mark.long)])
 async def test_the_tag_of_a_rider_that_is_made_anew_names_what_it_named_before(
     compose: Compose, push: Push, tmp_path: Path, *, shared: bool
 ) -> None:
@@ -111,7 +111,7 @@ async def test_the_tag_of_a_rider_that_is_made_anew_names_what_it_named_before(
     assert together(compose)
 
 
-@pytest.mark.parametrize(("shared", "kind"), [("ipc", "ipc"), ("pid", "pid")])
+@pytest.mark.parametrize(("shared", "kind"), [pytest.param("ipc", "ipc", marks=pytest.mark.long), ("pid", "pid")])
 async def test_what_shares_another_namespace_follows_an_update_too(
     compose: Compose, push: Push, tmp_path: Path, shared: str, kind: str
 ) -> None:

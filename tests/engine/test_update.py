@@ -46,7 +46,10 @@ async def test_a_new_release_is_rolled_in_and_compose_agrees(
     assert compose.changes() == []
 
 
-@pytest.mark.parametrize("more", [{}, {"ports": ["8000"]}, {"ports": ["8000"], "labels": STOP_FIRST}])
+@pytest.mark.parametrize(
+    "more",
+    [{}, pytest.param({"ports": ["8000"]}, marks=pytest.mark.long), {"ports": ["8000"], "labels": STOP_FIRST}],
+)
 async def test_a_release_that_never_becomes_healthy_is_put_back_and_not_tried_again(
     compose: Compose, push: Push, tmp_path: Path, more: dict[str, Any]
 ) -> None:

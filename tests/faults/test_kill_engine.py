@@ -11,26 +11,24 @@ from tests.conftest import Push
 from tests.support.agent import AgentHere, agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.daemon import Daemon
+from tests.support.dying import ends_at
 from tests.support.features import at_work, until, until_committed
 from tests.support.images import Pushed
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, strategy_of
 from tests.support.recorder import recorded
 
-POINTS = {
-    "start-first": ("create", "prove", "join", "stop", "name"),
-    "swap": ("start", "cut", "join", "remove", "adopt"),
-    "swap-fast": ("cut", "join", "stop"),
-    "stop-first": ("create", "stop", "start", "prove", "remove"),
-}
+from tidegate.domain.transaction import steps_of
+
 OFTEN = {("swap", "join"), ("stop-first", "start")}
+OFTEN_BACK = {("stop-first", "start")}
 
 
-def cases() -> Iterator[Any]:
-    for name, steps in POINTS.items():
-        for step in (*steps, "bake"):
-            yield pytest.param(
-                (name, step), id=f"{name}-{step}", marks=() if (name, step) in OFTEN else pytest.mark.long
-            )
+def cases(often: set[tuple[str, str]], *more: str) -> Iterator[Any]:
+    """Every step of every strategy, and `more` moments."""
+    for name in SERVICES:
+        for step in (*steps_of(strategy_of(name)), *more):
+            marks = () if (name, step) in often else pytest.mark.long
+            yield pytest.param((name, step), id=f"{name}-{step}", marks=marks)
 
 
 def running_project(compose: Compose, push: Push, name: str) -> tuple[Before, Pushed, Pushed]:
@@ -41,19 +39,26 @@ def running_project(compose: Compose, push: Push, name: str) -> tuple[Before, Pu
     return Before.of(compose, "web"), old, push("2", healthcheck=True)
 
 
-def kill_at(agent: AgentHere, step: str, kill: Any) -> None:
-    """Let the journal's record of a step kill the engine, once, before the step acts."""
+def kill_at(agent: AgentHere, step: str, kill: Any, *, back: bool = False) -> None:
+    """Let the journal's record of a step, or of one on the way `back`, kill the engine once, before the step acts."""
     append, pending = agent.parts.state.journal.append, [kill]
 
     def write(txid: str, record: Mapping[str, Any]) -> None:
         append(txid, record)
-        if pending and step in {record.get("doing"), record["kind"]}:
+        here = step in {record.get("doing"), record["kind"]}
+        if pending and here and is_back(record) is back:
             pending.pop()()
 
     agent.parts.state.journal.append = write  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("case", list(cases()))
+def is_back(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of the way back."""
+    id_ = str(record.get("id") or record.get("replacement", {}).get("id", ""))
+    return id_.endswith("-back")
+
+
+@pytest.mark.parametrize("case", list(cases(OFTEN, "bake")))
 async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
     compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
 ) -> None:
@@ -68,7 +73,23 @@ async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
     assert_at_rest(compose, tmp_path / "state", before, new)
 
 
-@pytest.mark.parametrize("case", list(cases()))
+@pytest.mark.parametrize("case", list(cases(OFTEN_BACK)))
+async def test_the_agent_waits_for_an_engine_that_was_killed_on_the_way_back_and_ends_that(
+    compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
+) -> None:
+    name, step = case
+    before, old, new = running_project(compose, push, name)
+    async with agent_here(tmp_path / "state", TIDEGATE_BAKE="30s") as agent:
+        kill_at(agent, step, daemon.kill, back=True)
+        ends_at(agent, "bake", before.containers["web"][0]["Name"].lstrip("/"))
+        async with at_work(agent):
+            await until(lambda: not _up(daemon), "the engine is killed", limit_s=90)
+            await in_thread(daemon.start)
+            await until(lambda: agent.outcomes()[-1:] == ["rolled-back"], "it is rolled back", limit_s=90)
+    assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+
+
+@pytest.mark.parametrize("case", list(cases(OFTEN, "bake")))
 async def test_after_a_restart_of_the_host_one_container_serves(
     compose: Compose, push: Push, tmp_path: Path, daemon: Daemon, case: tuple[str, str]
 ) -> None:

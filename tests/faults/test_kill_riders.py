@@ -15,7 +15,7 @@ from tests.support.kills import agent_killed_at, assert_nothing_left
 from tidegate.domain.transaction import Strategy, steps_of
 
 PROBED = {"tidegate.probe.http": ":8000/healthz"}
-OFTEN = {"in:step:start@0", "in:step:create@1", "in:step:stop@1"}
+OFTEN = {"in:step:stop@1"}
 POINTS = [
     f"{moment}:step:{step}@{n}" for n in (0, 1) for step in steps_of(Strategy.STOP_FIRST) for moment in ("at", "in")
 ]

@@ -58,7 +58,7 @@ class Two:
 
 
 def ways_back() -> Iterator[Any]:
-    often = {("swap", "at:step:join@0-back"), ("stop-first", "in:step:start@0-back")}
+    often = {("stop-first", "in:step:start@0-back")}
     for name in SERVICES:
         steps = steps_of(strategy_of(name))
         walk = [f"{moment}:step:{step}@0-back" for step in steps for moment in ("at", "in")]

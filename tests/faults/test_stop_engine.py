@@ -22,11 +22,11 @@ AT_ONCE, LATER = True, False
 
 POINTS: list[Any] = [
     ("stop-first", "prove", AT_ONCE),
-    ("swap", "prove", LATER),
     *(
         pytest.param(case, marks=pytest.mark.long)
         for case in [
             ("stop-first", "prove", LATER),
+            ("swap", "prove", LATER),
             ("swap", "prove", AT_ONCE),
             ("start-first", "prove", AT_ONCE),
             ("start-first", "prove", LATER),

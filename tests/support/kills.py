@@ -21,6 +21,7 @@ from tests.support.waiting import served_version
 
 from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.state import State
+from tidegate.agent.tags import LENT_REPOSITORY
 from tidegate.domain.transaction import Strategy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,16 +78,27 @@ def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushe
         assert {one["Image"] for one in now} <= {image.image_id for image in images}
         assert len({one["Image"] for one in now}) == 1
         assert _answers(compose, service, now)
+        _assert_recorded(State.at(state), compose.project, service, now[0]["Image"], images)
     changes = compose.changes()
     assert not changes, changes
     assert_nothing_left(compose, state, blamed)
 
 
+def _assert_recorded(kept: State, cluster: str, service: str, running: str, images: Sequence[Pushed]) -> None:
+    """What the history tells last agrees with what runs, and so does the tag."""
+    (release,) = [image for image in images if image.image_id == running]
+    told = {line["outcome"]: line["to"] for line in kept.history.tail(1, cluster=cluster, service=service)}
+    assert told.get("committed", release.digest) == release.digest, f"{told} is told, {release} runs"
+    assert told.get("rolled-back") != release.digest, f"{told} is told, {release} runs"
+    assert docker("image", "inspect", "--format", "{{.Id}}", release.reference) == running
+
+
 def assert_nothing_left(compose: Compose, state: Path, blamed: Sequence[str] = ()) -> None:
-    """No journal is open, no helper container or network stays that nothing uses, and no other release is blamed."""
+    """No journal is open, no helper container, lent tag or idle network stays, and no other release is blamed."""
     names = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"label={PROJECT}={compose.project}").split()
     assert not [name for name in names if "-tidegate-" in name]
     assert idle_private_networks() == []
+    assert docker("image", "ls", "--quiet", LENT_REPOSITORY) == ""
     kept = State.at(state)
     assert kept.journal.peek() == []
     found = [entry.digest for entry in kept.quarantine.list()]

@@ -85,6 +85,7 @@ def test_plan_as_json_has_the_documented_fields_in_their_order(cli: Cli, command
         "action",
         "strategy",
         "strategy_reason",
+        "lost",
     ]
     assert (row["container"], row["action"], row["latest_digest"]) == ("web [1]", "update", None)
 
@@ -99,6 +100,15 @@ def test_plan_is_a_table_for_people_without_colour_where_there_is_no_terminal(
     assert " abababababab " in out
     assert "it is running; port 80" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("action", "said"), [(Action.UPDATE, True), (Action.MONITOR, True), (Action.NONE, False)])
+def test_plan_tells_what_goes_with_the_old_container_where_there_is_an_update(
+    cli: Cli, commands: SimpleNamespace, action: Action, *, said: bool
+) -> None:
+    commands.plan = answers([replace(PLAN, action=action, lost=("/fast", "/quick"))])
+    _, out, _ = cli("agent", "plan")
+    assert ("what is in tmpfs /fast, /quick does not outlast the update" in " ".join(out.split())) is said
 
 
 @pytest.mark.parametrize(("columns", "whole"), [("72", False), ("160", True)])

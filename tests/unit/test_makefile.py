@@ -19,6 +19,8 @@ MANAGER = (
     "tests/cli",
     "tests/engine/test_managed_fleet.py",
     "tests/engine/test_managed_interrupted.py",
+    "tests/engine/test_managed_busy.py",
+    "tests/engine/test_managed_risks.py",
     "tests/engine/test_agent_managed.py",
     "tests/engine/test_manager_quick_start.py",
 )
@@ -40,6 +42,7 @@ WHAT_IS_SAID = {
     "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),
     "test-people": (*SETUP, f"{TESTS} --engine= -m long tests/people"),
     "test-manager-kills": (*SETUP, f"{TESTS} --engine= -m long tests/manager/faults"),
+    "test-faults": (*SETUP, f'{TESTS} --engine= -m "long or not long" tests/faults'),
     "bench": (*SETUP, f"{GROUND} {BENCH}"),
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
     "bench-downtime": (*SETUP, f"{GROUND} -- .venv/bin/python bench/downtime.py"),

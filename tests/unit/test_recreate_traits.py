@@ -80,6 +80,12 @@ def test_a_volume_or_bind_that_may_be_written_is_a_writable_mount(mount: dict[st
     assert traits_of(document(mounts=[mount])).writable_mounts == (told,)
 
 
+def test_a_tmpfs_is_found_whichever_way_it_was_asked_for() -> None:
+    mounts = [{"Type": "tmpfs", "Target": "/fast"}, {"Type": "volume", "Source": "v", "Target": "/kept"}]
+    assert traits_of(document({"Mounts": mounts, "Tmpfs": {"/quick": "size=1m"}})).tmpfs == ("/fast", "/quick")
+    assert traits_of(document({"Mounts": None, "Tmpfs": None})).tmpfs == ()
+
+
 def test_a_gpu_is_told_in_words() -> None:
     requests = [{"Driver": "nvidia", "Count": -1, "Capabilities": [["gpu"]]}]
     assert traits_of(document({"DeviceRequests": requests})).device_requests == ("nvidia gpu, all",)

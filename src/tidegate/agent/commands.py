@@ -72,10 +72,12 @@ async def plan(settings: Settings) -> list[PlanRow]:
 
 async def _plan_row(parts: Parts, one: Decision, around: Around) -> PlanRow:
     place, strategy, why = one.place, None, None
+    lost: tuple[str, ...] = ()
     if place.selection.selected:
         try:
             choice = await parts.preparer.choose(place, around)
             strategy, why = str(choice.strategy), choice.reason
+            lost = await parts.preparer.lost(place)
         except EngineError as error:
             why = str(error)
     compose = bool(place.cluster)
@@ -91,6 +93,7 @@ async def _plan_row(parts: Parts, one: Decision, around: Around) -> PlanRow:
         action=one.action,
         strategy=strategy,
         strategy_reason=why,
+        lost=lost,
     )
 
 

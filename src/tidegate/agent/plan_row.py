@@ -17,7 +17,8 @@ class Action(StrEnum):
 class PlanRow:
     """One container. Digests are None where they are not known; `strategy` None where nothing would be replaced.
 
-    `cluster` and `service` are None for a container that is not Compose's. The fields, in this order, are the
+    `cluster` and `service` are None for a container that is not Compose's. `lost` are the paths (tmpfs) whose contents
+    do not outlast an update. The fields, in this order, are the
     objects that `plan --json` prints.
     """
 
@@ -32,3 +33,4 @@ class PlanRow:
     action: Action
     strategy: str | None
     strategy_reason: str | None
+    lost: tuple[str, ...] = ()

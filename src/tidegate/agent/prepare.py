@@ -127,6 +127,10 @@ class Preparer:
         container = await self._engine.container(place.id)
         return self._choose(_own_places(container, around), place.policy, around)
 
+    async def lost(self, place: Place) -> tuple[str, ...]:
+        """The paths of a container whose contents do not outlast an update. Raises `EngineError`."""
+        return traits_of((await self._engine.container(place.id)).document).tmpfs
+
     def _choose(self, container: Container, policy: Policy | None, around: Around) -> Choice:
         asked = policy.strategy if policy is not None else None
         return choose(self._facts(container, policy, around), asked)
@@ -327,6 +331,8 @@ def _preflight(container: Container, old: Image, new: Image) -> None:
         )
     for change in image_diff(old.document, new.document):
         _log.info("image changes", container=container.name, field=change.field, old=change.old, new=change.new)
+    if paths := traits_of(container.document).tmpfs:
+        _log.info("contents of tmpfs do not outlast the update", container=container.name, paths=paths)
 
 
 def _published(traits: Traits) -> tuple[str, ...]:

@@ -62,13 +62,20 @@ def print_plan(rows: Sequence[PlanRow], *, no_color: bool) -> None:
                 short_digest(row.latest_digest),
                 row.action,
                 row.strategy,
-                "; ".join(part for part in (row.reason, row.strategy_reason) if part),
+                "; ".join(part for part in (row.reason, row.strategy_reason, _lost(row)) if part),
             )
             for row in sorted(rows, key=lambda row: row.container)
         ),
         no_color=no_color,
         empty="There is no container on this engine.",
     )
+
+
+def _lost(row: PlanRow) -> str:
+    """What goes with the old container, in words."""
+    if not row.lost or row.action not in {Action.UPDATE, Action.MONITOR}:
+        return ""
+    return f"what is in tmpfs {', '.join(row.lost)} does not outlast the update"
 
 
 def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:

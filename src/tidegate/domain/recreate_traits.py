@@ -35,6 +35,8 @@ class Traits:
     """Paths of host devices handed in."""
     host_gateway: bool
     """One of its extra hosts is the host itself (`host-gateway`)."""
+    tmpfs: tuple[str, ...]
+    """Where a disk in memory is mounted: it is the container's own, and goes with it."""
 
 
 def traits_of(document: Document) -> Traits:
@@ -48,6 +50,7 @@ def traits_of(document: Document) -> Traits:
         device_requests=device_requests(document),
         devices=tuple(device.get("PathOnHost", "") for device in host.get("Devices") or ()),
         host_gateway=any(entry.endswith(":host-gateway") for entry in host.get("ExtraHosts") or ()),
+        tmpfs=tmpfs(document),
     )
 
 
@@ -78,6 +81,13 @@ def writable_mounts(document: Document) -> tuple[str, ...]:
         for mount in document.get("Mounts") or ()
         if mount.get("RW") and mount.get("Type") in {"volume", "bind", "cluster"} and not _socket(mount)
     )
+
+
+def tmpfs(document: Document) -> tuple[str, ...]:
+    """Every path at which a tmpfs was asked for, by either of the two ways to ask."""
+    host = document["HostConfig"]
+    mounts = [mount["Target"] for mount in host.get("Mounts") or () if mount.get("Type") == "tmpfs"]
+    return tuple(sorted({*mounts, *(host.get("Tmpfs") or ())}))
 
 
 def device_requests(document: Document) -> tuple[str, ...]:
