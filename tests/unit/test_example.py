@@ -8,12 +8,22 @@ import pytest
 from tests.support.pages import ROOT
 
 EXAMPLE = ROOT / "examples" / "autonomy"
-FILES = ["docker-compose.yml", "docker-compose.edge.yml"]
+FILES = [
+    "docker-compose.yml",
+    "docker-compose.edge.yml",
+    "docker-compose.watchtower.yml",
+    "docker-compose.watchtower-managed.yml",
+]
 
 
 def used(name: str) -> dict[str, str]:
     """The variables of a Compose file, with their defaults."""
     return dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (EXAMPLE / name).read_text(encoding="utf-8")))
+
+
+def asked_for(name: str) -> set[str]:
+    """The variables of a Compose file that have to be given."""
+    return set(re.findall(r"\$\{([A-Z_]+):\?", (EXAMPLE / name).read_text(encoding="utf-8")))
 
 
 def listed() -> dict[str, str]:
@@ -22,7 +32,12 @@ def listed() -> dict[str, str]:
 
 
 def test_every_variable_is_listed_with_its_default_and_no_other() -> None:
-    assert listed() == {name: default for file in FILES for name, default in used(file).items()}
+    given = set().union(*(asked_for(file) for file in FILES))
+    found = listed()
+    assert {name: default for name, default in found.items() if name not in given} == {
+        name: default for file in FILES for name, default in used(file).items()
+    }
+    assert given <= set(found)
 
 
 @pytest.mark.parametrize("name", FILES)

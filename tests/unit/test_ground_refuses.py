@@ -127,7 +127,7 @@ def test_without_apt_the_agents_base_is_a_question_only_when_it_is_built(
     monkeypatch.setattr(agent_image, "HOME", tmp_path)
     monkeypatch.setattr(base, "HOME", tmp_path)
     monkeypatch.setattr(agent_image, "wheels", lambda *_: tmp_path)
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **_more: None)
     assert agent_image.main() == 0
     monkeypatch.setattr(base, "_is_there", lambda _: False)
     monkeypatch.setattr(base, "_pull", lambda _: False)
