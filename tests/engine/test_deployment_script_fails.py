@@ -226,13 +226,6 @@ def test_what_is_missing_is_said_and_how_to_get_it(deployment: Deployment, tmp_p
                 (programs / program.name).symlink_to(program)
     env = {"docker": {"PATH": str(programs)}, "engine": {"DOCKER_HOST": "unix:///nowhere.sock"}}.get(missing)
     env = env or {"DOCKER_CONFIG": str(tmp_path), "HOME": str(tmp_path)}
-    if missing == "compose" and docker("compose", "version", check=False) and not plugin_is_of_the_config():
-        pytest.skip("Compose is found without Docker's config folder here")
     told = deployment.run(first=True, code=2, env=env)
     said = {"docker": "install Docker Engine", "engine": "systemctl start docker", "compose": "docker-compose-plugin"}
     assert (said[missing] in told, deployment.folder.exists()) == (True, False)
-
-
-def plugin_is_of_the_config() -> bool:
-    """Whether Compose lies in Docker's config folder, and so can be taken away."""
-    return (Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "cli-plugins").exists()
