@@ -3,8 +3,9 @@
 set -euo pipefail
 
 readonly BASE=docker-compose.yml OVERRIDE=docker-compose.override.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
-readonly TOKEN=enrol-token UPDATER=watchtower ORCHESTRATOR=orchestrator
-readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MADE") PRIVATE_FILES=(.env "$TOKEN")
+readonly MANAGED=docker-compose.watchtower-managed.yml
+readonly TOKEN=enrol-token API_TOKEN=watchtower-token UPDATER=watchtower ORCHESTRATOR=orchestrator
+readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MANAGED" "$MADE") PRIVATE_FILES=(.env "$TOKEN" "$API_TOKEN")
 readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
 readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
 readonly SECRET_NAME='PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
@@ -216,7 +217,7 @@ masked() {
 know_secrets() {
     local file
     secret_files=()
-    for file in "$dir/.env" "$dir/$TOKEN" "$stage/new/.env" "$stage/new/$TOKEN"; do [[ ! -r $file || ! -f $file ]] || secret_files+=("$file"); done
+    for file in {"$dir","$stage/new"}/{.env,"$TOKEN","$API_TOKEN"}; do [[ ! -r $file || ! -f $file ]] || secret_files+=("$file"); done
 }
 
 # --- the engine ---
@@ -378,8 +379,8 @@ in_registry() { timeout 30 docker manifest inspect "$1" || timeout 30 docker man
 check_manager() {
     local url network
     url=$(env_value TIDEGATE_MANAGER "$stage/new/.env")
-    [[ -n $url && $engine == tidegate ]] || return 0
-    [[ -f $stage/new/$TOKEN || $url == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]] ||  # it may have enrolled by now
+    [[ -n $url ]] || return 0
+    [[ -f $stage/new/$TOKEN || $engine == tidegate && $url == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]] ||  # it may have enrolled by now
         problem "a manager is named, but there is no token to enrol with: make one (tidegate agents enrol NAME) and give it with --enrolment-token-file"
     network=$(env_value TIDEGATE_NETWORK "$stage/new/.env")
     if [[ -n $network ]]; then
@@ -413,7 +414,7 @@ engine_of() {
 make_files() {
     local file
     mkdir -p "$stage/new"
-    for file in "$BASE" "$WATCHTOWER"; do
+    for file in "$BASE" "$WATCHTOWER" "$MANAGED"; do
         if [[ -f $dir/$file && -z ${given[from]:-} ]]; then
             cp -- "$dir/$file" "$stage/new/$file"
         elif [[ -f $from/$file ]]; then
@@ -428,6 +429,7 @@ make_files() {
         refuse "there is no $WATCHTOWER in $dir or ${from:-examples/autonomy beside this script}, which has Watchtower's settings: say where it is with --from"
     if [[ -f $dir/.env ]]; then cat -- "$dir/.env"; elif [[ -f $from/.env.example ]]; then cat -- "$from/.env.example"; fi >"$stage/new/.env"
     make_token
+    [[ $engine == tidegate ]] || make_api_token
     write_env "$stage/new/.env"
     write_made >"$stage/new/$MADE"
     chmod 600 "$stage/new/.env"
@@ -448,6 +450,13 @@ make_token() {
     [[ ! -f $to ]] || chmod 600 "$to"
 }
 
+# What is shown to Watchtower's HTTP API; made once, and never shown.
+make_api_token() {
+    local to=$stage/new/$API_TOKEN
+    if [[ -f $dir/$API_TOKEN ]]; then cat -- "$dir/$API_TOKEN"; else od -An -N 32 -tx1 /dev/urandom | tr -d ' \n'; fi >"$to"
+    chmod 600 "$to"
+}
+
 # write_env FILE
 write_env() {
     local channel scope interval list name
@@ -456,7 +465,7 @@ write_env() {
     scope=$(value scope WATCHTOWER_SCOPE autonomy-cluster)
     check scope "$scope" '[A-Za-z0-9][A-Za-z0-9._-]*' 'a name of letters, digits, dots, _ and -'
     interval=$(seconds_of "$(value interval WATCHTOWER_INTERVAL 300)")
-    list=$(files_to_name)
+    list=$(files_to_name "$1")
     env_set COMPOSE_FILE "$list" "$1"
     env_set ORCHESTRATOR_IMAGE "$channel" "$1"
     env_set WATCHTOWER_SCOPE "$scope" "$1"
@@ -484,7 +493,8 @@ write_manager() {
         return
     fi
     check manager "$url" 'https?://[^/@?# ]+/?' 'an address such as https://tidegate.example.com, without a path and without a password'
-    [[ $engine == tidegate || -z ${given[manager]:-} ]] || refuse "Watchtower has no manager: take --engine tidegate, or leave --manager out"
+    [[ $engine == tidegate || -f $stage/new/$MANAGED ]] ||
+        refuse "there is no $MANAGED in $dir or ${from:-examples/autonomy beside this script}, which has the agent that asks the manager: say where it is with --from"
     env_set TIDEGATE_MANAGER "$url" "$1"
     env_set TIDEGATE_AGENT_NAME "$(value agent-name TIDEGATE_AGENT_NAME "$(uname -n)")" "$1"
     check agent-name "$(env_value TIDEGATE_AGENT_NAME "$1")" '[A-Za-z0-9][A-Za-z0-9._-]{0,62}' '1 to 63 letters, digits, dots, _ and -'
@@ -503,13 +513,14 @@ write_socket() {
     env_set DOCKER_SOCKET "${socket#unix://}" "$1"
 }
 
-# What COMPOSE_FILE is to say: what it said of others' files stays.
+# files_to_name ENV-FILE: what COMPOSE_FILE is to say; what it said of others' files stays.
 files_to_name() {
     local list=$BASE file
     while IFS= read -r file; do
         [[ " ${COMPOSE_FILES[*]} " == *" $file "* ]] || list+=:$file
     done < <(compose_list "$dir")
     [[ $engine == tidegate ]] || list+=:$WATCHTOWER
+    [[ $engine == tidegate || $(value manager TIDEGATE_MANAGER none) == none ]] || list+=:$MANAGED
     say "$list:$MADE"
 }
 
@@ -530,7 +541,15 @@ YAML
 }
 
 # shellcheck disable=SC2016 # the same
-write_made_watchtower() { say '      WATCHTOWER_POLL_INTERVAL: ${WATCHTOWER_INTERVAL}'; }
+write_made_watchtower() {
+    local network
+    say '      WATCHTOWER_POLL_INTERVAL: ${WATCHTOWER_INTERVAL}'
+    [[ -n $(env_value TIDEGATE_MANAGER "$stage/new/.env") ]] || return 0
+    network=$(env_value TIDEGATE_NETWORK "$stage/new/.env")
+    say '  agent:'
+    say '    command: ["--label-enable", "--scope", "${WATCHTOWER_SCOPE}", "--interval", "${WATCHTOWER_INTERVAL}"]'
+    [[ -z $network ]] || printf '    networks: [manager]\nnetworks:\n  manager:\n    name: ${TIDEGATE_NETWORK}\n    external: true\n'
+}
 
 # shellcheck disable=SC2016 # the same
 write_made_tidegate() {
@@ -623,7 +642,7 @@ keep_out_of_git() {
     prefix=$(git -C "$dir" rev-parse --show-prefix)
     exclude=$(cd "$dir" && realpath -m "$(git rev-parse --git-path info/exclude)")
     mkdir -p "$(dirname "$exclude")"
-    for name in .env "$TOKEN" .tidegate/; do
+    for name in "${PRIVATE_FILES[@]}" .tidegate/; do
         git -C "$dir" check-ignore -q "$name" || grep -qsxF "/$prefix$name" "$exclude" || say "/$prefix$name" >>"$exclude"
     done
 }
@@ -675,10 +694,10 @@ switch_files() {
 
 # A Compose file stays as readable as it was; what may hold a secret is for its owner only.
 set_mode() {
-    case $1 in .env | "$TOKEN") chmod 600 "$stage/new/$1" ;; *) chmod 644 "$stage/new/$1" ;; esac
+    case $1 in .env | "$TOKEN" | "$API_TOKEN") chmod 600 "$stage/new/$1" ;; *) chmod 644 "$stage/new/$1" ;; esac
     [[ -e $dir/$1 ]] || return 0
     chown --reference="$dir/$1" "$stage/new/$1" 2>/dev/null || true  # only root may
-    case $1 in .env | "$TOKEN") ;; *) chmod --reference="$dir/$1" "$stage/new/$1" ;; esac
+    case $1 in .env | "$TOKEN" | "$API_TOKEN") ;; *) chmod --reference="$dir/$1" "$stage/new/$1" ;; esac
 }
 
 lock_down() {
@@ -840,7 +859,7 @@ show_changes() {
     fi
     while IFS= read -r file; do
         is dry-run || { say "changed: $file" && continue; }
-        if [[ $file == "$TOKEN" ]]; then say "--- $TOKEN is another (not shown)" && continue; fi
+        if [[ $file == "$TOKEN" || $file == "$API_TOKEN" ]]; then say "--- $file is another (not shown)" && continue; fi
         diff -u -L "$file, now" -L "$file, then" "$(or_nothing "$dir/$file")" "$(or_nothing "$stage/new/$file")" | masked || true
     done < <(changed_files)
     is dry-run || return 0
@@ -869,7 +888,7 @@ status() {
 manager_shown() {
     local url
     url=$(env_value TIDEGATE_MANAGER "$dir/.env")
-    if [[ -n $url && $(engine_of "$dir") == watchtower ]]; then say "$url, which Watchtower does not ask"; else say "${url:-none}"; fi
+    say "${url:-none}"
 }
 
 list() {

@@ -173,6 +173,28 @@ def test_the_updater_has_manager_name_and_token_and_another_token_reaches_it(
     assert "TIDEGATE_MANAGER" not in environ
 
 
+def test_with_watchtower_an_agent_beside_it_has_manager_name_and_both_tokens(
+    deployment: Deployment, manager: str, token: Path, compose: Compose
+) -> None:
+    words = ["--engine", "watchtower", "--manager", manager, "--agent-name", "berlin1", "--scope", "blue"]
+    told = deployment.first(*words, "--enrolment-token-file", str(token))
+    agent, updater = compose.container("agent"), compose.container("watchtower")
+    environment = set(agent["Config"]["Env"])
+    assert {f"TIDEGATE_MANAGER={manager}", "TIDEGATE_AGENT_NAME=berlin1"} <= environment
+    assert {"TIDEGATE_UPDATE_ENGINE=watchtower", "WATCHTOWER_HTTP_API_PERIODIC_POLLS=false"} <= environment | set(
+        updater["Config"]["Env"]
+    )
+    assert agent["Config"]["Cmd"] == ["--label-enable", "--scope", "blue", "--interval", "300"]
+    file = deployment.folder / "watchtower-token"
+    secret = file.read_text(encoding="ascii")
+    assert (len(secret), file.stat().st_mode & 0o777, secret in told) == (64, 0o600, False)
+    assert "nothing to change" in deployment.run()
+    assert file.read_text(encoding="ascii") == secret
+    assert secret not in deployment.run("--interval", "60", "--dry-run")
+    deployment.run("--manager", "none")
+    assert compose.ids("agent") == set()
+
+
 def test_a_manager_that_does_not_answer_is_said(deployment: Deployment, token: Path) -> None:
     words = ["--manager", "http://127.0.0.1:1", "--enrolment-token-file", str(token)]
     assert "the manager does not answer" in deployment.run(*words, first=True, code=2)

@@ -9,7 +9,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.support.absent import cannot
 from tests.support.deployment import UPDATER, Deployment
 from tests.support.docker import docker, inspect
 from tests.support.waiting import wait_for
@@ -176,7 +175,6 @@ def test_a_compose_file_that_is_none_is_refused(deployment: Deployment) -> None:
         (("--set", "API_TOKEN=hunter2"), "not for secrets"),
         (("--min-free", "999999999"), "MB free"),
         (("--project", "other"), "would become other"),
-        (("--engine", "watchtower", "--manager", "http://example.com"), "Watchtower has no manager"),
         (("--manager", "http://127.0.0.1:1"), "no token to enrol with"),
         (("--nowhere", "1"), "no flag --nowhere"),
         (("restore", "20200101T000000Z"), "no checkpoint"),
@@ -227,13 +225,6 @@ def test_what_is_missing_is_said_and_how_to_get_it(deployment: Deployment, tmp_p
                 (programs / program.name).symlink_to(program)
     env = {"docker": {"PATH": str(programs)}, "engine": {"DOCKER_HOST": "unix:///nowhere.sock"}}.get(missing)
     env = env or {"DOCKER_CONFIG": str(tmp_path), "HOME": str(tmp_path)}
-    if missing == "compose" and docker("compose", "version", check=False) and not plugin_is_of_the_config():
-        cannot("Compose is found without Docker's config folder here")
     told = deployment.run(first=True, code=2, env=env)
     said = {"docker": "install Docker Engine", "engine": "systemctl start docker", "compose": "docker-compose-plugin"}
     assert (said[missing] in told, deployment.folder.exists()) == (True, False)
-
-
-def plugin_is_of_the_config() -> bool:
-    """Whether Compose lies in Docker's config folder, and so can be taken away."""
-    return (Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "cli-plugins").exists()

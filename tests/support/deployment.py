@@ -24,11 +24,23 @@ from tests.support.waiting import status, wait_for
 SCRIPT = ROOT / "scripts" / "orchestrator_cluster_autoupdate.sh"
 EXAMPLE = ROOT / "examples" / "autonomy"
 UPDATER, WATCHTOWER = "watchtower_orchestrator", "docker-compose.watchtower.yml"
-KEPT = ("docker-compose.yml", WATCHTOWER, "docker-compose.deployment.yml", ".env", "enrol-token")
+KEPT = (
+    "docker-compose.yml",
+    WATCHTOWER,
+    "docker-compose.watchtower-managed.yml",
+    "docker-compose.deployment.yml",
+    ".env",
+    "enrol-token",
+    "watchtower-token",
+)
 OVERRIDE = """services:
   watchtower:
     image: ${WATCHTOWER_IMAGE}
     command: --label-enable --scope autonomy-cluster
+    secrets: [watchtower-token]
+secrets:
+  watchtower-token:
+    file: ./watchtower-token
 """
 _QUIET = ("exec_", "health_status")
 
