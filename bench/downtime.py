@@ -74,7 +74,7 @@ class Arm:
 
 
 def main(argv: list[str]) -> int:
-    """Measure, print, and say on the error output what is being measured."""
+    """Measure, print, and say on the error output what is being measured, and what was found so far."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("setups", nargs="*", choices=[[], *SETUPS], help="default: all")
     parser.add_argument("--updates", type=int, default=20, help="of each kind (default: %(default)s)")
@@ -88,6 +88,7 @@ def main(argv: list[str]) -> int:
         print(f"{name}...", file=sys.stderr, flush=True)
         found[name] = SETUPS[name](size)
         found[name]["took_s"] = round(time.monotonic() - begun, 1)
+        print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)  # it takes long to have them all
     found["machine"]["load_after"] = machine.load()
     found["goals"] = goals.judged(found, GOALS)
     found["met"] = all(goal["met"] for goal in found["goals"])
