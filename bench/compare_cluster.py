@@ -44,7 +44,7 @@ class Cluster:
 
     def push(self, version: str, **options: Any) -> Pushed:
         """Push a release, which has a health check."""
-        return build(self.around.registry, self.tag, version=version, healthcheck=True, **options)
+        return build(self.around.registry, self.tag, version=version, **{"healthcheck": True, **options})
 
     def look(self, limit_s: float = _LOOK_LIMIT_S) -> float:
         """Have the updater look now; the seconds until it answers."""

@@ -14,6 +14,7 @@ from bench.client import SteadyClient
 from bench.compare_cluster import Cluster, Outcome, cluster
 from bench.compare_world import Outside, Updater
 from bench.figures import longest_silence, summary
+from tests.support.images import HEALTHCHECK
 
 SLOW_BOOT_S = 5
 OTHERS = 4
@@ -36,7 +37,7 @@ class _Updates:
 
 def gap(around: Outside, updaters: Sequence[Updater], updates: int, boot_s: float = 0) -> dict[str, Outcome]:
     """The longest silence of a published port. The updaters take turns, so that a busy moment hits them alike."""
-    image = {"env": {"BOOT_S": f"{boot_s:g}"}} if boot_s else {}
+    image = _booting_for(boot_s) if boot_s else {}
     seen = {updater.name: _Updates() for updater in updaters}
     with ExitStack() as stack:
         clusters = {one.name: stack.enter_context(cluster(around, one, **image)) for one in updaters}
@@ -44,6 +45,12 @@ def gap(around: Outside, updaters: Sequence[Updater], updates: int, boot_s: floa
             for name, one in clusters.items():
                 _one_update(one, seen[name], number, image)
     return {name: updates_.outcome() for name, updates_ in seen.items()}
+
+
+def _booting_for(boot_s: float) -> dict[str, Any]:
+    """An image whose health check allows for that."""
+    health = {**HEALTHCHECK, "StartPeriod": int(4 * boot_s * 1_000_000_000)}
+    return {"env": {"BOOT_S": f"{boot_s:g}"}, "healthcheck": health}
 
 
 def slow_gap(around: Outside, updaters: Sequence[Updater], updates: int) -> dict[str, Outcome]:
