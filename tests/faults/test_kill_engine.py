@@ -14,7 +14,7 @@ from tests.support.daemon import Daemon
 from tests.support.dying import ends_at
 from tests.support.features import at_work, until, until_committed
 from tests.support.images import Pushed
-from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, strategy_of
+from tests.support.kills import SERVICES, Before, agent_killed_at, assert_at_rest, idle_private_networks, strategy_of
 from tests.support.recorder import recorded
 
 from tidegate.domain.transaction import steps_of
@@ -86,6 +86,7 @@ async def test_the_agent_waits_for_an_engine_that_was_killed_on_the_way_back_and
             await until(lambda: not _up(daemon), "the engine is killed", limit_s=90)
             await in_thread(daemon.start)
             await until(lambda: agent.outcomes()[-1:] == ["rolled-back"], "it is rolled back", limit_s=90)
+            await until(lambda: not idle_private_networks(), "no private network is left", limit_s=60)
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
 
 
