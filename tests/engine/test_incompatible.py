@@ -26,7 +26,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["start-first", pytest.param("swap", marks=pytest.mark.long)])
 async def test_one_that_is_sick_only_on_the_network_that_it_serves_on_is_put_back(
     compose: Compose, push: Push, tmp_path: Path, way: str
 ) -> None:

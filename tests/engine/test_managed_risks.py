@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.conftest import Push
 from tests.support.compose import Compose
-from tests.support.docker import docker
+from tests.support.docker import docker, remove
 from tests.support.dying import told_at
 from tests.support.fake_manager import fake_manager
 from tests.support.features import image_of, one, running, services
@@ -104,6 +104,7 @@ async def test_what_is_in_volumes_outlasts_what_is_assigned_and_what_is_in_memor
     fleet.compose.write(services(web=web) | {"volumes": {"data": {}}})
     fleet.compose.up("--wait")
     name = fleet.compose.container("web")["Name"].lstrip("/")
+    handed_on = {mount["Name"] for mount in fleet.compose.container("web")["Mounts"] if mount["Type"] == "volume"}
     for folder in (*kept, lost):
         docker("exec", name, "sh", "-c", f"echo precious > {folder}/note")
     new = push("2", healthcheck=True)
@@ -123,3 +124,5 @@ async def test_what_is_in_volumes_outlasts_what_is_assigned_and_what_is_in_memor
                 assert image_of(fleet.compose, "web") == release.image_id
                 assert notes() == ["precious"] * 3 + [""]
     assert [line["paths"] for line in logs if "tmpfs" in line["event"]] == [(lost,)] * 2
+    fleet.compose.clean()
+    remove("volume", handed_on)

@@ -21,15 +21,15 @@ VOLUMES = ["data:/named", "/anonymous", "./bound:/bound", {"type": "tmpfs", "tar
 
 
 def write(compose: Compose, text: str, *folders: str) -> None:
-    for folder in folders:
-        docker("exec", compose.container("web")["Id"], "sh", "-c", f"echo {text} > {folder}/note")
+    notes = [f"{folder}/note" for folder in folders]
+    docker("exec", compose.container("web")["Id"], "sh", "-c", f"for n in {' '.join(notes)}; do echo {text} > $n; done")
 
 
 def wrote(compose: Compose) -> dict[str, str]:
     """What the notes say that are there, by folder."""
-    container = compose.container("web")["Id"]
-    notes = {folder: docker("exec", container, "cat", f"{folder}/note", check=False) for folder in (*KEPT, *LOST)}
-    return {folder: note for folder, note in notes.items() if note}
+    script = f'for f in {" ".join((*KEPT, *LOST))}; do [ ! -e $f/note ] || echo "$f $(cat $f/note)"; done'
+    lines = docker("exec", compose.container("web")["Id"], "sh", "-c", script).splitlines()
+    return {folder: note for folder, _, note in (line.partition(" ") for line in lines)}
 
 
 def everywhere(text: str) -> dict[str, str]:

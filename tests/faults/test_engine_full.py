@@ -15,7 +15,9 @@ from tests.support.agent import tidegate
 from tests.support.daemon import Daemon, small_engine
 
 
-@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize(
+    "running", [pytest.param(True, id="running"), pytest.param(False, id="stopped", marks=pytest.mark.long)]
+)
 def test_a_candidate_that_finds_no_room_is_given_up_and_rolled_in_when_there_is_some(
     daemon: Daemon, push: Push, tmp_path: Path, *, running: bool
 ) -> None:

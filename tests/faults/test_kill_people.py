@@ -135,7 +135,7 @@ def told_to_stop_at(point: str, state: Path, code: int, **more: str) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        ("swap", "step:join@0-back"),
+        pytest.param(("swap", "step:join@0-back"), marks=pytest.mark.long),
         pytest.param(("start-first", "step:stop@0-back"), marks=pytest.mark.long),
         ("stop-first", "step:prove@0-back"),
     ],

@@ -134,7 +134,7 @@ async def test_two_replicas_are_both_there_and_of_one_release(
 BAKING = ["in:bake", "in:verdict", "in:reverse", "in:step:stop@0-back", "at:end", "in:end"]
 
 
-@pytest.mark.parametrize("point", some({"in:bake", "in:verdict"}, BAKING))
+@pytest.mark.parametrize("point", some({"in:verdict"}, BAKING))
 async def test_a_release_that_fails_while_it_bakes_goes_back_all_the_same_and_is_blamed(
     compose: Compose, push: Push, tmp_path: Path, point: str
 ) -> None:
@@ -154,7 +154,7 @@ async def test_a_release_that_fails_while_it_bakes_goes_back_all_the_same_and_is
 AFTER = ["in:bake", "in:end", "at:booked", "in:booked", "at:restart", "in:restart", "in:stopping", "amid:stopping"]
 
 
-@pytest.mark.parametrize("point", some({"in:bake", "in:booked", "amid:stopping"}, AFTER))
+@pytest.mark.parametrize("point", some({"in:booked", "amid:stopping"}, AFTER))
 async def test_what_an_update_brings_with_it_is_done_after_a_kill_too(
     compose: Compose, registry: Registry, repository: str, tmp_path: Path, point: str
 ) -> None:

@@ -109,7 +109,10 @@ def idle_private_networks() -> list[str]:
     """Private networks whose candidate does not exist any more."""
     idle = []
     for one in strangers.private_networks():
-        document = json.loads(docker("network", "inspect", one))[0]
+        found = json.loads(docker("network", "inspect", one, check=False) or "[]")
+        if not found:
+            continue  # gone since it was listed
+        document = found[0]
         if not listed("container", f"label=tidegate.transaction={document['Labels'][PRIVATE_FOR]}"):
             idle.append(document["Name"])
     return idle
