@@ -29,6 +29,7 @@ AGENTS = sorted(
     - {"..."}
 )
 PLAYED = {
+    "ORCHESTRATOR_AUTOUPDATE.md",
     "api.md",
     "cli.md",
     "deployment-script.md",
