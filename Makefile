@@ -33,9 +33,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	touch $(READY)
 
-# Wheels and a base for the images of agent and manager.
+# Wheels and a base for the images of agent and manager, and the linter of workflows.
 $(PARTS): $(READY) requirements.txt requirements-manager.txt
 	PYTHONPATH=scripts $(BIN)/python -m groundwork.agent_image
+	PYTHONPATH=scripts $(BIN)/python -m groundwork.actionlint
 	touch $(PARTS)
 
 # The real Watchtower; where there is no Go, what needs it is left out, and says so.

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundwork import actionlint, base
+from groundwork import base
 from groundwork.packages import is_debian, must
 from groundwork.paths import HOME, ROOT, GroundError
 
@@ -106,10 +106,6 @@ def main() -> int:
     except GroundError as error:
         print(f"ground: {error}", file=sys.stderr)
         return 125
-    try:
-        actionlint.fetch()
-    except GroundError as error:  # the rest can do without
-        print(f"ground: {error} Workflows are not linted.", file=sys.stderr)
     return 0
 
 
