@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import pytest
@@ -39,7 +40,7 @@ def test_run_again_it_changes_nothing_and_says_so(deployment: Deployment) -> Non
     before, files, began = deployment.ids(), deployment.everything(), time.time()
     for told in (deployment.first(), deployment.run()):
         assert "nothing to change" in told
-    docker("compose", "--project-directory", str(deployment.folder), "up", "-d")
+    subprocess.run(["docker", "compose", "up", "-d"], cwd=deployment.folder, check=True, capture_output=True)
     assert deployment.done_since(began) == []
     assert (deployment.ids(), deployment.everything()) == (before, files)
     assert len(deployment.checkpoints()) == 1
