@@ -16,8 +16,11 @@ ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py managed_busy.py managed_risks.py agent_managed.py manager_quick_start.py)
+# What the autonomy cluster is tested by: its script, its guide, its pipeline, its proxy.
+SCRIPT := $(addprefix tests/engine/test_deployment_script,.py _checkpoints.py _fails.py _real.py)
+AUTONOMY := $(SCRIPT) $(addprefix tests/engine/test_,orchestrator_guide.py pipeline.py zero_downtime.py)
 
-.PHONY: help setup lint test test-manager test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare test-faults
+.PHONY: help setup lint test test-manager test-autonomy test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare test-faults
 .DELETE_ON_ERROR:
 
 help:
@@ -50,7 +53,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
-	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
+	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) $(AUTONOMY) tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
 
 test-unit: $(READY)  ## the tests that need neither engine nor registry, on this Python
 	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
@@ -67,11 +70,14 @@ test-engines: lint $(PARTS) $(PEERS)  ## everything of both, on both engines
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
 test-second-engine: $(PARTS) $(PEERS)  ## only what needs an engine, on the newer one
-	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
+	$(TESTS) --engine=trixie -m "engine and not long" $(foreach path,$(SCRIPT),--ignore=$(path)) $(PYTEST_ARGS)
 
 test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
 	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
 	$(TESTS) --engine=trixie -m long $(PYTEST_ARGS)
+
+test-autonomy: $(PARTS)  ## the tests of the autonomy cluster: deployment script, guide, pipeline and proxy, on one engine
+	$(TESTS) --engine=$(ENGINE) $(AUTONOMY) $(PYTEST_ARGS)
 
 test-peers: $(PARTS) $(PEERS)  ## beside the real Watchtower, which Go builds; on one engine
 	$(TESTS) --engine=$(ENGINE) tests/peers $(PYTEST_ARGS)

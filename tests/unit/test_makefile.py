@@ -24,7 +24,9 @@ MANAGER = (
     "tests/engine/test_agent_managed.py",
     "tests/engine/test_manager_quick_start.py",
 )
-WITHOUT = " ".join(f"--ignore={path}" for path in MANAGER)
+SCRIPT = tuple(f"tests/engine/test_deployment_script{name}.py" for name in ("", "_checkpoints", "_fails", "_real"))
+AUTONOMY = (*SCRIPT, *(f"tests/engine/test_{name}.py" for name in ("orchestrator_guide", "pipeline", "zero_downtime")))
+WITHOUT = " ".join(f"--ignore={path}" for path in (*MANAGER, *AUTONOMY, "tests/peers"))
 NEWER = '--engine=trixie -m "engine and not long"'
 
 WHAT_IS_SAID = {
@@ -36,6 +38,7 @@ WHAT_IS_SAID = {
     "test-unit": (*SETUP, ".venv/bin/pytest tests/unit -n auto"),
     "package": (*SETUP, ".venv/bin/python -m hatchling build -d dist"),
     "test-manager": (*SETUP, f"{TESTS} --engine= {' '.join(MANAGER)}"),
+    "test-autonomy": (*SETUP, f"{TESTS} --engine= {' '.join(AUTONOMY)}"),
     "test-peers": (*SETUP, "-m groundwork.watchtower", f"{TESTS} --engine= tests/peers"),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
     "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
