@@ -47,7 +47,8 @@ async def relay(port: int, traffic: Traffic, host: str = "127.0.0.1") -> AsyncIt
                 writer.write(data)
             writer.close()
 
-        await asyncio.gather(up(), down())
+        with contextlib.closing(inner_writer):
+            await asyncio.gather(up(), down())
 
     server = await asyncio.start_server(serve, host, 0)
     async with server:
