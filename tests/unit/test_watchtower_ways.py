@@ -113,7 +113,9 @@ def container(env: list[str], command: list[str]) -> Any:
     return SimpleNamespace(name="watchtower", document=document)
 
 
-async def watched(counts: Counts | WatchtowerError, env: list[str], command: list[str]) -> Watch:
+async def watched(
+    counts: Counts | WatchtowerError, env: list[str], command: list[str], scope: str | None = None
+) -> Watch:
     async def counted() -> Counts:
         if isinstance(counts, WatchtowerError):
             raise counts
@@ -127,7 +129,7 @@ async def watched(counts: Counts | WatchtowerError, env: list[str], command: lis
 
     client: Any = SimpleNamespace(counts=counted)
     engine: Any = SimpleNamespace(containers=containers, container=inspect)
-    watch = Watch(client, engine)
+    watch = Watch(client, engine, scope=scope)
     await watch.look()
     return watch
 
@@ -151,6 +153,22 @@ UPDATE, POLLS = "WATCHTOWER_HTTP_API_UPDATE", "WATCHTOWER_HTTP_API_PERIODIC_POLL
 async def test_one_that_polls_by_itself_is_told_of(env: list[str], command: list[str], by_itself: bool) -> None:
     found = await watched(Counts(1, 0, 0), env, command)
     assert ("polls by itself" in found.trouble) is by_itself
+
+
+@pytest.mark.parametrize(
+    ("env", "command", "ours", "near"),
+    [
+        ([], ["--scope", "blue"], "blue", True),
+        ([], ["--scope=blue"], "green", False),
+        (["WATCHTOWER_SCOPE=blue"], [], "green", False),
+        (["WATCHTOWER_SCOPE=blue"], ["--scope", "green"], "green", True),
+        ([], [], "green", True),
+        ([], ["--scope", "blue"], None, True),
+    ],
+)
+async def test_one_of_another_scope_may_poll(env: list[str], command: list[str], ours: str | None, near: bool) -> None:
+    found = await watched(Counts(1, 0, 0), env, command, ours)
+    assert ("polls by itself" in found.trouble) is near
 
 
 async def test_failures_and_silence_are_told_of_and_counted() -> None:

@@ -25,7 +25,7 @@ class WatchtowerSide:
         return cls(
             delegated=delegated,
             engine=WatchtowerEngine(parts.engine, parts.detector, delegated, parts.own),
-            watch=Watch(client, parts.engine),
+            watch=Watch(client, parts.engine, scope=parts.settings.scope),
         )
 
     async def close(self) -> None:

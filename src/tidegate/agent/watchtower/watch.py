@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import structlog
 
@@ -22,9 +23,13 @@ _log = structlog.get_logger(__name__)
 class Watch:
     """What is known of Watchtower. `trouble` is empty while all is well."""
 
-    def __init__(self, client: WatchtowerClient, engine: Engine, *, look_s: float = _LOOK_S) -> None:
+    def __init__(
+        self, client: WatchtowerClient, engine: Engine, *, scope: str | None = None, look_s: float = _LOOK_S
+    ) -> None:
+        """`scope` is the agent's: another Watchtower, of another scope, may do what it likes."""
         self._client = client
         self._engine = engine
+        self._scope = scope
         self._look_s = look_s
         self._task: asyncio.Task[None] | None = None
         self.counts: Counts | None = None
@@ -76,12 +81,17 @@ class Watch:
     async def _by_itself(self) -> str:
         for row in await self._engine.containers(running_only=True, labels={WATCHTOWER: ""}):
             container = await self._engine.container(row.id)
-            if _polls(container):
+            if self._is_near(container) and _polls(container):
                 return (
                     f"{container.name} polls by itself, whatever the manager says: set WATCHTOWER_HTTP_API_UPDATE to "
                     f"true and WATCHTOWER_HTTP_API_PERIODIC_POLLS to false there"
                 )
         return ""
+
+    def _is_near(self, container: Container) -> bool:
+        """Whether it may move what this agent looks after."""
+        theirs = _said(container, "scope")
+        return self._scope is None or not theirs or theirs == self._scope
 
     async def _run(self) -> None:
         while True:
@@ -95,12 +105,18 @@ def _polls(container: Container) -> bool:
 
 
 def _is_set(container: Container, flag: str) -> bool:
-    config = container.document["Config"]
-    variable = f"WATCHTOWER_{flag.upper().replace('-', '_')}="
-    said = [text.removeprefix(variable) for text in config.get("Env") or () if text.startswith(variable)]
-    said += ["true" for word in config.get("Cmd") or () if word == f"--{flag}"]
-    said += [word.partition("=")[2] for word in config.get("Cmd") or () if word.startswith(f"--{flag}=")]
+    words = container.document["Config"].get("Cmd") or ()
     try:
-        return bool(said) and parse_bool(said[-1])
+        return f"--{flag}" in words or parse_bool(_said(container, flag))
     except ValueError:
         return False
+
+
+def _said(container: Container, flag: str) -> str:
+    """What a Watchtower was told, by its command line or else by its environment; empty: nothing."""
+    config = container.document["Config"]
+    words, variable = list(config.get("Cmd") or ()), f"WATCHTOWER_{flag.upper().replace('-', '_')}="
+    said = [text.removeprefix(variable) for text in config.get("Env") or () if text.startswith(variable)]
+    said += [after for word, after in pairwise(words) if word == f"--{flag}"]
+    said += [word.partition("=")[2] for word in words if word.startswith(f"--{flag}=")]
+    return said[-1] if said else ""
