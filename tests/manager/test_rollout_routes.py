@@ -82,11 +82,11 @@ async def test_a_wave_names_the_freeze_that_is_over_first_and_no_other_rollouts_
 ) -> None:
     made = await started(fleet, people, hosts=3, waves=[])
     assert made["waits_for"] == ""
-    async with fleet.db.write() as conn:
-        not_yet = schema.rollout_targets.c.target != "shop@host0/web"
-        await conn.execute(update(schema.rollout_targets).where(not_yet).values(progress="waiting"))
     await frozen(people, "long", timedelta(days=3), scope={"clusters": ["shop@host1"]})
     until = await frozen(people, "short", timedelta(days=1), scope={"clusters": ["shop@host2"]})
+    async with fleet.db.write() as conn:  # now that nothing lets them go on
+        not_yet = schema.rollout_targets.c.target != "shop@host0/web"
+        await conn.execute(update(schema.rollout_targets).where(not_yet).values(progress="waiting"))
     path = f"/rollouts/{made['id']}"
     assert (await people.viewer.get(path)).json["waits_for"] == f'frozen until {until} by "short"'
     paused = await people.operator.post(f"{path}/pause")
