@@ -415,6 +415,7 @@ make_files() {
     local file
     mkdir -p "$stage/new"
     for file in "$BASE" "$WATCHTOWER" "$MANAGED"; do
+        [[ $file == "$BASE" || $engine == watchtower || -f $dir/$file ]] || continue  # it would be of no use
         if [[ -f $dir/$file && -z ${given[from]:-} ]]; then
             cp -- "$dir/$file" "$stage/new/$file"
         elif [[ -f $from/$file ]]; then
