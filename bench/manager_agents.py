@@ -33,6 +33,7 @@ from tests.support.simulated_http import Lines  # noqa: E402 - as above
 
 from tidegate.domain.assignment import Assignment  # noqa: E402 - as above
 from tidegate.domain.rollout_apply import Outcome  # noqa: E402 - as above
+from tidegate.manager.garbage import collect_rarely  # noqa: E402 - as above
 from tidegate.protocol.events import Sighting  # noqa: E402 - as above
 
 _LINES = 256
@@ -70,6 +71,7 @@ class Agents:
     async def hold(self) -> dict[str, Any]:
         """Everybody tells what runs and polls; until all has been told."""
         began = time.monotonic()
+        collect_rarely()  # or all of them stop at the same moment, for as long as it takes, and come back together
         self._tasks = [asyncio.create_task(agent.run()) for agent in self._agents]
         await self._until_told()
         return {"took_s": time.monotonic() - began}
@@ -79,8 +81,11 @@ class Agents:
         began = time.monotonic()
         self._agents[0].tell(Sighting(datetime.now(UTC), REPOSITORY, TAG, digest))
         got = self._world.record.got
-        while len({one.agent for one in got if one.it.digest == digest}) < len(self._agents):
+        offered, looked = set[str](), 0
+        while len(offered) < len(self._agents):
             await self._pause()
+            offered.update(one.agent for one in got[looked:] if one.it.digest == digest)
+            looked = len(got)
         times = sorted(one.at - began for one in got if one.it.digest == digest)
         at = {f"{part}_percent_s": times[len(times) * part // 100] for part in (25, 50, 75, 90, 99)}
         return {"first_s": times[0], **at, "all_s": times[-1]}

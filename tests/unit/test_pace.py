@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tidegate.manager.agents.pace import after
+import asyncio
+
+from tidegate.manager.agents.pace import Pace, after
 
 
 def test_pauses_become_shorter_while_the_loop_keeps_up_and_longer_as_soon_as_it_does_not() -> None:
@@ -16,3 +18,11 @@ def test_they_have_a_shortest_and_a_longest() -> None:
     assert short == after(short, late_s=0.0)
     assert long == after(long, late_s=1.0)
     assert 0 < short < long <= 0.01
+
+
+async def test_the_first_of_many_are_not_answered_in_a_lump() -> None:
+    pace, loop = Pace(), asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(10):
+        await pace.pause()
+    assert loop.time() - began >= 10 * 0.004

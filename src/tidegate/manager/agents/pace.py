@@ -10,7 +10,8 @@ _SHORTEST_S, _LONGEST_S = 0.005, 0.01
 _LATE_S = 0.005
 """The loop has more to do than it should: a person's request needs a dozen turns."""
 _BEHIND_S = 0.2
-"""So much of what the pauses were too long by is made up for: with the longest, all are answered in time."""
+"""So much of what the pauses were too long by is made up for: with the longest, all are answered in time. More than
+that is not: it would be a lump at the beginning of many answers."""
 
 
 class Pace:
@@ -24,7 +25,9 @@ class Pace:
         """Wait until the next few may be answered."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._go_on_at = max(self._go_on_at, began - _BEHIND_S) + self._pause_s
+        if began - self._go_on_at > _BEHIND_S:
+            self._go_on_at = began
+        self._go_on_at += self._pause_s
         until = max(began, self._go_on_at)
         await asyncio.sleep(until - began)
         self._pause_s = after(self._pause_s, loop.time() - until)

@@ -4,6 +4,7 @@ from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.manager.garbage import Rounds
 from tidegate.manager.telling.metrics import Metrics
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -17,6 +18,7 @@ class Counting:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
+        self._rounds = Rounds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and count it."""
@@ -24,6 +26,7 @@ class Counting:
             await self._app(scope, receive, send)
             return
         began, status = monotonic(), _CUT
+        self._rounds.request()
 
         async def sending(message: Message) -> None:
             nonlocal status
