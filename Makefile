@@ -94,7 +94,7 @@ test-faults: $(PARTS)  ## every fault, long or not: kills, cuts and full disks a
 bench: $(PARTS)  ## what docs/performance.md quotes, as JSON
 	$(ON_GROUND) $(BIN)/python bench/agent.py
 
-bench-downtime: $(PARTS)  ## requests that fail while containers are replaced, behind a proxy and without one; takes half an hour
+bench-downtime: $(PARTS) $(PEERS)  ## requests that fail while containers are replaced, behind a proxy and without one; takes half an hour
 	$(ON_GROUND) $(BIN)/python bench/downtime.py
 
 bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents

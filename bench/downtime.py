@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +28,15 @@ from bench.course import Course, Window, told  # noqa: E402 - as above
 from bench.figures import summary  # noqa: E402 - as above
 from bench.goals import Goal  # noqa: E402 - as above
 from bench.load import RATE, load  # noqa: E402 - as above
-from bench.updaters import ByAgent, ByCompose, Place, Updater  # noqa: E402 - as above
+from bench.updaters import ByAgent, ByCompose, ByWatchtower, Place, Updater  # noqa: E402 - as above
+from tests.support import watchtower  # noqa: E402 - as above
 from tests.support.docker import docker  # noqa: E402 - as above
+from tests.support.registry import Registry  # noqa: E402 - as above
 
 QUIET_S = 5.0
 """How long is watched before the first change, and where each has a load of its own, before that."""
+BASES = ("compose", "watchtower")
+"""What the others are compared with."""
 AFTER_S = 1.5
 """How long a change is watched after its end: a client may have to wait on, for its own kernel's sake."""
 _QUICK = {"TIDEGATE_BAKE": "200ms", "TIDEGATE_HEALTH_TIMEOUT": "60s"}
@@ -110,7 +115,7 @@ def behind_proxy(replicas: int, size: Size) -> dict[str, Any]:
 
 
 def published(size: Size) -> dict[str, Any]:
-    """Arms that take turns, so that a busy moment of the machine hits them alike, and their ratios to Compose."""
+    """Arms that take turns, so that a busy moment of the machine hits them alike, and their ratios to others."""
     arms = _arms()
     with ExitStack() as stack:
         places = [stack.enter_context(cluster(labels=arm.labels, host=_own_address())) for arm in arms]
@@ -118,14 +123,17 @@ def published(size: Size) -> dict[str, Any]:
             for arm, place in zip(arms, places, strict=True):
                 arm.courses.append(_one_course(arm, place, change, size.rate))
     found = {arm.name: told(arm.courses) for arm in arms}
-    base = found["compose"]
-    for arm in arms[1:]:
-        one = found[arm.name]
-        one["ratio"] = {
-            "failed": round(one["failed"] / base["failed"], 3),
-            "pause": round(one["pause_s"]["median"] / base["pause_s"]["median"], 3),
-        }
+    for arm in arms:
+        found[arm.name]["ratio_to"] = {base: _ratio(found[arm.name], found[base]) for base in BASES if base != arm.name}
     return found
+
+
+def _ratio(one: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
+    """Of failed requests, and of the pause that is as long as most."""
+    return {
+        "failed": round(one["failed"] / base["failed"], 3),
+        "pause": round(one["pause_s"]["median"] / base["pause_s"]["median"], 3),
+    }
 
 
 def changed(place: Place, updater: Updater, change: Change) -> Window:
@@ -149,10 +157,11 @@ def _one_course(arm: Arm, place: Cluster, change: Change, rate: float) -> Course
 
 
 def _arms() -> list[Arm]:
-    """The first is what the others are compared with."""
     agent = ByAgent(settings=_QUICK)
+    peer = ByWatchtower(watchtower.image(Registry(os.environ["GROUND_REGISTRY"])).reference, secrets.token_hex(4))
     return [
         Arm("compose", ByCompose()),
+        Arm("watchtower", peer, peer.labels()),
         Arm("stop-first", agent, {"tidegate.strategy": "stop-first"}),
         Arm("swap", agent, {"tidegate.strategy": "swap"}),
         Arm("swap-fast", agent, {"tidegate.strategy": "swap", "tidegate.cut": "fast"}),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import program
+from tests.support import watchtower
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.images import Pushed
@@ -68,3 +69,36 @@ class ByCompose:
         """The tag is pushed back, as people do."""
         docker("pull", "-q", place.push(version).reference)
         place.compose.up(place.service)
+
+
+@dataclass(frozen=True)
+class ByWatchtower:
+    """The real Watchtower, by its image: one look at what has its labels, as docs/watchtower.md has it compared."""
+
+    image: str
+    scope: str
+    network: str = "host"
+
+    def labels(self) -> dict[str, str]:
+        """Of the service that it looks after."""
+        return watchtower.followed(self.scope)
+
+    def update(self, place: Place) -> None:
+        """The image has been pulled."""
+        del place
+        planned = watchtower.service(self.image, self.scope)
+        settings = {name: text for name, text in planned["environment"].items() if name not in _OF_ITS_API}
+        words = [word for name, text in settings.items() for word in ("-e", f"{name}={text}")]
+        volumes = [word for volume in planned["volumes"] for word in ("-v", volume)]
+        docker(
+            "run", "--rm", "--network", self.network, *words, *volumes, self.image, "--run-once", *planned["command"]
+        )
+
+    def roll_back(self, place: Place, version: str) -> None:
+        """It has no rollback: the tag is pushed back, as people do."""
+        docker("pull", "-q", place.push(version).reference)
+        self.update(place)
+
+
+_OF_ITS_API = ("WATCHTOWER_HTTP_API_UPDATE", "WATCHTOWER_HTTP_API_METRICS", "WATCHTOWER_HTTP_API_TOKEN")
+"""With `--run-once` it serves none."""

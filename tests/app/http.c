@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -142,12 +144,20 @@ static bool converse_once(int peer) {
            send(peer, body, (size_t)length, MSG_NOSIGNAL) >= 0 && keep;
 }
 
+/* A container's network goes with its last process, and with it what is still on its way to a client. */
+static void wait_until_arrived(int peer) {
+    int left = 0;
+    for (double limit = now_s() + 1; ioctl(peer, SIOCOUTQ, &left) == 0 && left > 0 && now_s() < limit;)
+        sleep_s(0.002);
+}
+
 static void *converse(void *argument) {
     int peer = (int)(long)argument;
     limit_waiting(peer);
     while (converse_once(peer) && another_comes(peer)) {
     }
     shutdown(peer, SHUT_WR);
+    wait_until_arrived(peer);
     close(peer);
     in_flight--;
     return NULL;

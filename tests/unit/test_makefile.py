@@ -48,7 +48,7 @@ WHAT_IS_SAID = {
     "test-faults": (*SETUP, f'{TESTS} --engine= -m "long or not long" tests/faults'),
     "bench": (*SETUP, f"{GROUND} {BENCH}"),
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
-    "bench-downtime": (*SETUP, f"{GROUND} -- .venv/bin/python bench/downtime.py"),
+    "bench-downtime": (*SETUP, "-m groundwork.watchtower", f"{GROUND} -- .venv/bin/python bench/downtime.py"),
     "bench-manager": (*SETUP, f"{GROUND} -- .venv/bin/python bench/manager.py"),
     "compare": (
         *SETUP,
