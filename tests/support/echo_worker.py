@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
+
+from sqlalchemy import text
 
 from tidegate.manager.parts import Service
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import advance
 from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.worker import __main__ as worker
 
 DIE, DIE_WRITING, HANG_WRITING, MANY = "die", "die while it writes", "hang while it writes", "write many times"
+FAIL = "ask for what the database cannot do"
 _HOW = {DIE_WRITING: signal.SIGKILL, HANG_WRITING: signal.SIGSTOP}
 TIMES = 50
 
@@ -40,7 +45,15 @@ class Echo:
         for _ in range(TIMES if what == MANY else 0):
             async with self._db.write() as conn:
                 await advance(conn, "world")
+        if what == FAIL:
+            await self._fail()
         await self._write(_HOW.get(what))
+
+    async def _fail(self) -> None:
+        lost = "SELECT pg_terminate_backend(pg_backend_pid())" if self._db.is_postgres else "SELECT * FROM nothing"
+        with suppress(StoreUnavailableError):
+            async with self._db.read() as conn:
+                await conn.execute(text(lost))
 
     async def _write(self, end: signal.Signals | None = None) -> None:
         async with self._db.write() as conn:

@@ -65,6 +65,15 @@ async def test_thousands_are_written_down_together(db: Database) -> None:
     assert (await rows(db, "agents", "last_seen_at")).count(now + MINUTE) == 4
 
 
+async def test_what_is_written_down_late_takes_the_place_of_nothing_newer(db: Database) -> None:
+    now = clock()
+    id_ = await plant_agent(db, now, "berlin1")
+    for at, version in ((now + MINUTE, "2.0"), (now, "1.0")):  # by two replicas
+        async with db.write() as conn:
+            assert await presence.note_heard(conn, {id_: Heard(at, version, 1, f"192.0.2.{version[0]}")}) == {id_}
+    assert await rows(db, "agents", "last_seen_at", "version", "address") == [(now + MINUTE, "2.0", "192.0.2.2")]
+
+
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_who_is_heard_while_somebody_holds_its_row_is_written_down_afterwards(
     manager: RealManager, db: Database, agent: BareAgent

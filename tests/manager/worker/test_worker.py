@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from tests.support import echo_worker
-from tests.support.echo_worker import DIE, DIE_WRITING, HANG_WRITING, MANY, TIMES
+from tests.support.echo_worker import DIE, DIE_WRITING, FAIL, HANG_WRITING, MANY, TIMES
 
 from tidegate.manager.parts import Parts, make_parts
 from tidegate.manager.settings import load_manager_settings
@@ -72,6 +72,15 @@ async def test_what_is_published_on_either_side_is_heard_on_both(parts: Parts) -
         before = await world(parts.db)
         await ask(parts.db)
         assert int(await answers.get()) == before + 1
+
+
+async def test_what_the_database_cannot_do_for_the_worker_is_heard_of(parts: Parts) -> None:
+    heard: list[None] = []
+    async with at_work(parts) as (_, answers):
+        parts.db.fault_listeners.append(lambda: heard.append(None))
+        await ask(parts.db, FAIL)
+        await answers.get()
+    assert heard == [None]
 
 
 async def test_each_message_is_heard_once(parts: Parts) -> None:

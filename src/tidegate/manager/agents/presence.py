@@ -28,7 +28,7 @@ class Heard:
 
 
 async def note_heard(conn: AsyncConnection, heard: Mapping[str, Heard]) -> set[str]:
-    """Write down who was heard, by agents' ids; of whom it was.
+    """Write down who was heard, by agents' ids; of whom it was. What was heard later, elsewhere, stays.
 
     A row that somebody holds is passed over. That one is to be written down next time: it may poll again only in a
     minute, and is offline until it was heard.
@@ -96,8 +96,10 @@ def _event(row: Any) -> Said:
 
 
 _POSTGRES = text(
-    "UPDATE agents SET last_seen_at = greatest(last_seen_at, new.at), version = new.version, "
-    "protocol = new.protocol, address = new.address "
+    "UPDATE agents SET (last_seen_at, version, protocol, address) = ROW (greatest(last_seen_at, new.at), "
+    "CASE WHEN last_seen_at > new.at THEN agents.version ELSE new.version END, "
+    "CASE WHEN last_seen_at > new.at THEN agents.protocol ELSE new.protocol END, "
+    "CASE WHEN last_seen_at > new.at THEN agents.address ELSE new.address END) "
     "FROM (SELECT id FROM agents WHERE id = ANY(CAST(:which AS text[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) "
     "AS free JOIN unnest(CAST(:which AS text[]), CAST(:at AS timestamptz[]), CAST(:version AS text[]), "
     "CAST(:protocol AS integer[]), CAST(:address AS text[])) AS new(which, at, version, protocol, address) "
@@ -106,6 +108,7 @@ _POSTGRES = text(
 _SQLITE = (
     update(agents)
     .where(agents.c.id == bindparam("which"))
+    .where(or_(agents.c.last_seen_at.is_(None), agents.c.last_seen_at <= bindparam("at", type_=Moment)))
     .values(
         last_seen_at=bindparam("at", type_=Moment),
         version=bindparam("version"),

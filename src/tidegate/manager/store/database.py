@@ -36,6 +36,7 @@ _SQLITE_SIGNS = {
     "unable to open": "cannot be opened: the folder of its file is gone, or the manager may not enter it",
     "readonly": "cannot be written: make its file, and the disk that it is on, writable for the manager",
 }
+_FAULTS = (OperationalError, InterfaceError, InternalError)
 _AWAY = ("locked", "full", "No space", "unable to open", "disk I/O", "readonly")
 """What SQLite says where it is the file, and not the statement, that is the matter."""
 _AWAY_STATES = ("08", "53", "57", "58")
@@ -50,6 +51,7 @@ class Database:
 
     `cannot_write`: why the last one that was to be written was not, until one is. `bus` tells what was committed,
     `turn` is taken by who writes to SQLite; both are others' where another process of this manager has it, too.
+    `fault_listeners` are called each time that the database cannot do what is asked.
     """
 
     def __init__(self, engine: AsyncEngine, *, turn: Turn | None = None, bus: Bus | None = None) -> None:
@@ -60,7 +62,9 @@ class Database:
         self._writing = engine.execution_options(**{_WRITES: True})
         self._reading = engine.execution_options(**_ONE_MOMENT) if self.is_postgres else engine
         self.cannot_write: StoreUnavailableError | None = None
+        self.fault_listeners: list[Callable[[], None]] = []
         self._locked = 0
+        event.listen(engine.sync_engine, "handle_error", self._hear_of_error)
 
     @classmethod
     def at(cls, url: str, *, turn: Turn | None = None, bus: Bus | None = None) -> "Database":
@@ -111,6 +115,15 @@ class Database:
         """See whether anything can be written. Raises `StoreUnavailableError`."""
         async with self.write() as conn:
             await conn.execute(text("UPDATE counters SET value = value WHERE name = 'world'"))
+
+    def tell_fault(self) -> None:
+        """Have everybody know of a fault: of another process of this manager, where nobody here has seen it."""
+        for listener in self.fault_listeners:
+            listener()
+
+    def _hear_of_error(self, context: Any) -> None:
+        if context.is_disconnect or isinstance(context.sqlalchemy_exception, _FAULTS):
+            self.tell_fault()
 
     @contextlib.contextmanager
     def _noting_faults(self) -> Iterator[None]:
@@ -200,7 +213,7 @@ def _faults() -> Any:
         raise StoreUnavailableError(
             f"every connection to the database was in use for {_POOL_WAIT_S:g} s; nothing was changed"
         ) from error
-    except (OperationalError, InterfaceError, InternalError) as error:
+    except _FAULTS as error:
         raise _unavailable(error) from error
     except OSError as error:
         raise StoreUnavailableError(f"the database cannot be reached: {os_words(error)}") from error

@@ -13,8 +13,6 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from sqlalchemy import event
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from tidegate import __version__
 from tidegate.manager.store.database import Database
@@ -27,7 +25,6 @@ _FRESH_S = 10.0
 _OUTCOMES_FRESH_S = 60.0
 """They are counted over all assignments that there ever were."""
 _API_BUCKETS_S = (0.01, 0.025, 0.1, 0.25, 1.0, 5.0)
-_FAULTS = (OperationalError, InterfaceError, InternalError)
 _log = structlog.get_logger(__name__)
 
 
@@ -59,17 +56,13 @@ class Metrics:
             "tidegate_database_errors", "Times that the database could not do what was asked.", registry=self.registry
         )
         self.registry.register(self)
-        event.listen(db.engine.sync_engine, "handle_error", self._database_error)
+        db.fault_listeners.append(self._database_errors.inc)
 
     def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
         """A request was answered; `seconds` None: it was held."""
         self._requests.labels(method, route, str(status)).inc()
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
-
-    def _database_error(self, context: Any) -> None:
-        if context.is_disconnect or isinstance(context.sqlalchemy_exception, _FAULTS):
-            self._database_errors.inc()
 
     async def exposition(self) -> bytes:
         """The text format, with what is in the database as it was a few seconds ago at most."""

@@ -22,7 +22,7 @@ from tidegate.manager.rollouts.service import deciding
 from tidegate.manager.store.bus import Bus
 from tidegate.manager.store.database import Database
 from tidegate.manager.supervision import at_work
-from tidegate.manager.worker.line import BEGIN, PING, PONG, TOLD, YOURS, Line, messages
+from tidegate.manager.worker.line import BEGIN, FAULT, PING, PONG, TOLD, YOURS, Line, messages
 from tidegate.manager.worker.order import Order, OrderError
 from tidegate.manager.worker.turns import Borrower
 
@@ -56,6 +56,7 @@ async def _work(line: Line, order: Order) -> None:
     log_libraries()
     turn = Borrower(line)
     db = Database.at(order.database_url, turn=turn, bus=Bus(order.bus))
+    db.fault_listeners.append(lambda: line.say(FAULT))
     try:
         with db.bus.relayed(line.relay):
             async with at_work(deciding(db, KeyFile(Path(order.signing_key_file)), now)):

@@ -14,6 +14,8 @@ TOLD = "told"
 """Messages of the bus."""
 ASK, YOURS, OVER = "ask", "yours", "over"
 """With a number each: a turn to write is asked for, it has come, and it is given back, or not wanted any more."""
+FAULT = "fault"
+"""The worker's database could not do what was asked."""
 PING, PONG = "ping", "pong"
 """Whether the worker hears, and that it does."""
 _LONGEST = 2**26

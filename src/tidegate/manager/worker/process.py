@@ -11,7 +11,7 @@ import structlog
 
 from tidegate.agent.within import within
 from tidegate.manager.parts import Parts
-from tidegate.manager.worker.line import ASK, BEGIN, OVER, PING, TOLD, Line, messages
+from tidegate.manager.worker.line import ASK, BEGIN, FAULT, OVER, PING, TOLD, Line, messages
 from tidegate.manager.worker.order import Order
 from tidegate.manager.worker.turns import LONGEST_S, Lender
 
@@ -78,6 +78,8 @@ class Worker:
                             lender.ask(words[1])
                         case str(kind) if kind == OVER:
                             lender.over(words[1])
+                        case str(kind) if kind == FAULT:
+                            self._db.tell_fault()
                         case _:
                             answered.set()
         finally:
