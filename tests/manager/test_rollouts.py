@@ -13,7 +13,7 @@ from tidegate.domain.audit import Entry, fault
 from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
 from tidegate.manager.agents.wakes import wake
-from tidegate.manager.rollouts import rollback
+from tidegate.manager.rollouts import planner, rollback
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
@@ -420,7 +420,7 @@ async def test_what_failed_or_was_left_by_hand_does_not_come_back_by_itself(flee
     choice = await fleet.planner.plan(fleet.channel)
     assert choice is not None
     assert choice.release is None
-    assert choice.reason == f"{NEW[:19]} went out already; start a rollout by hand to send it out again"
+    assert choice.reason == f"{NEW[:19]} was left by a rollback; start a rollout by hand to send it out again"
 
 
 async def test_a_target_that_joins_after_a_release_went_out_gets_it_and_the_others_are_left_alone(
@@ -438,6 +438,63 @@ async def test_a_target_that_joins_after_a_release_went_out_gets_it_and_the_othe
     await fleet.planner.plan(fleet.channel)
     await fleet.go()
     assert fleet.offered() == []  # once
+
+
+async def test_what_was_left_by_hand_is_sent_to_no_new_host_and_not_again_before_all_are_back(
+    fleet: ManagerFleet,
+) -> None:
+    await fleet.settle(1, policy={"soak": "0s", "healthy_for": "0s"})
+    await fleet.release()
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.write() as conn:
+        await rollback.go_back(conn, await rollback.of_channel(conn, fleet.channel, None), ANN, fleet.now)
+    for _ in range(2):  # it is under way, and then it is done
+        choice = await fleet.planner.plan(fleet.channel)
+        assert choice is not None
+        assert choice.release is None
+        await fleet.go()
+        await fleet.all(Outcome.HEALTHY)
+    await fleet.join("late")
+    choice = await fleet.planner.plan(fleet.channel)
+    assert choice is not None
+    assert choice.release is None
+    assert set((await fleet.running()).values()) == {OLD}
+
+
+async def test_a_host_that_was_revoked_keeps_no_channel_from_its_releases(fleet: ManagerFleet) -> None:
+    await fleet.settle(2, policy={"soak": "0s", "healthy_for": "0s"})
+    await fleet.join("gone")
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.agents).where(schema.agents.c.id == "gone").values(revoked_at=T0))
+    await fleet.release()
+    await fleet.planner.plan(fleet.channel)
+    await fleet.go()
+    offers = fleet.offered()
+    await fleet.report(offers[0], Outcome.HEALTHY)
+    await fleet.go()
+    await fleet.all(Outcome.HEALTHY)
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.targets).where(schema.targets.c.name == "shop@host1/web").values(digest=OLD))
+    choice = await fleet.planner.plan(fleet.channel)
+    assert choice is not None
+    assert choice.reason == f"{NEW[:19]} went out already; start a rollout by hand to send it out again"
+
+
+async def test_what_cannot_go_out_is_said_and_keeps_no_other_channel_from_going_on(
+    fleet: ManagerFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise CreateRefusedError("no target follows this channel")
+
+    await fleet.settle(1)
+    await fleet.release()
+    monkeypatch.setattr(planner, "create", refuse)
+    choice = await fleet.planner.plan(fleet.channel)
+    assert choice is not None
+    assert choice.reason == f"{NEW[:19]} cannot go out: no target follows this channel"
+    assert await fleet.count(schema.channels, schema.channels.c.choice == choice.reason) == 1
 
 
 async def test_planners_of_several_replicas_make_one_rollout(postgres_server: str, postgres_template: str) -> None:

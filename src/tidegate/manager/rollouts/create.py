@@ -46,11 +46,12 @@ class Member:
 
 async def members(conn: AsyncConnection, channel_id: int) -> list[Member]:
     """The targets of a channel that are there, or may come back, in the order of their names."""
-    rows = await conn.execute(_of_channel(channel_id))
+    rows = await conn.execute(select_members(channel_id))
     return [Member(one.id, Planned(one.name, one.labels, one.digest)) for one in rows]
 
 
-def _of_channel(channel_id: int) -> Select[Any]:
+def select_members(channel_id: int) -> Select[Any]:
+    """Finds them: the targets whose agents were not revoked."""
     return (
         select(targets.c.id, targets.c.name, targets.c.digest, clusters.c.labels)
         .join(clusters, clusters.c.id == targets.c.cluster_id)
@@ -132,5 +133,5 @@ async def _tell(conn: AsyncConnection, made: Rollout, by: Actor, now: datetime) 
 
 async def running(conn: AsyncConnection, channel_id: int) -> set[str]:
     """What runs on the targets of a channel, as far as it is known."""
-    digests = _of_channel(channel_id).with_only_columns(targets.c.digest).order_by(None).distinct()
+    digests = select_members(channel_id).with_only_columns(targets.c.digest).order_by(None).distinct()
     return set((await conn.execute(digests)).scalars()) - {""}

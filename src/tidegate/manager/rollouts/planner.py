@@ -15,7 +15,7 @@ from tidegate.domain.channel import Choice, Release, choose, newest
 from tidegate.domain.channel_policy import read_channel_policy
 from tidegate.domain.rollout import ENDED, Kind, State
 from tidegate.manager.people.audit import MANAGER, Actor
-from tidegate.manager.rollouts.create import Wish, create, running
+from tidegate.manager.rollouts.create import CreateRefusedError, Wish, create, running, select_members
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
@@ -85,20 +85,27 @@ class Planner:
             if row is None:
                 return None
             choice, targets = await _choice(conn, channel_id, row.policy)
+            choice = await _carry_out(conn, channel_id, choice, targets, now)
             if choice.reason != row.choice:
                 said = update(channels).where(channels.c.id == channel_id).values(choice=choice.reason)
                 await conn.execute(said)
-            if choice.release is not None:
-                wish = Wish(
-                    channel_id,
-                    choice.release.digest,
-                    targets=targets,
-                    not_before=choice.not_before,
-                    reason=choice.reason,
-                )
-                made = await create(conn, wish, Actor(MANAGER), now)
-                _log.info("a release goes out", channel=channel_id, rollout=made.id, digest=choice.release.digest)
             return choice
+
+
+async def _carry_out(
+    conn: AsyncConnection, channel_id: int, choice: Choice, targets: set[int] | None, now: datetime
+) -> Choice:
+    """Send out what was chosen; the choice, as it came to be. What cannot go out keeps no other channel from it."""
+    if choice.release is None:
+        return choice
+    digest = choice.release.digest
+    wish = Wish(channel_id, digest, targets=targets, not_before=choice.not_before, reason=choice.reason)
+    try:
+        made = await create(conn, wish, Actor(MANAGER), now)
+    except CreateRefusedError as error:
+        return Choice(None, f"{digest[:19]} cannot go out: {error}")
+    _log.info("a release goes out", channel=channel_id, rollout=made.id, digest=digest)
+    return choice
 
 
 async def _choice(
@@ -134,9 +141,7 @@ async def _latecomers(conn: AsyncConnection, channel_id: int, digest: str) -> se
     )
     since = select(rollout_targets.c.target_id).where(rollout_targets.c.rollout_id >= went_out)
     others = targets_table.c.digest.not_in(("", digest)), targets_table.c.id.not_in(since)
-    statement = select(targets_table.c.id).where(
-        targets_table.c.channel_id == channel_id, targets_table.c.gone_at.is_(None), *others
-    )
+    statement = select_members(channel_id).with_only_columns(targets_table.c.id).where(*others)
     return set((await conn.execute(statement)).scalars())
 
 
@@ -148,12 +153,13 @@ async def _under_way(conn: AsyncConnection, channel_id: int) -> set[str]:
 async def _dealt_with(conn: AsyncConnection, channel_id: int, latest: Release) -> dict[str, str]:
     """What became of digests since the tag came to name the newest release.
 
-    A rollback by hand is about what it leaves behind: the release that the tag names is not sent out again by itself.
+    A rollback by hand is about what it leaves behind, from the moment that it begins: the release that the tag names is
+    not sent out again by itself, to nobody, new hosts among them.
     """
     statement = (
         select(rollouts.c.digest, rollouts.c.state, rollouts.c.kind)
         .where(rollouts.c.channel_id == channel_id, rollouts.c.created_at >= latest.named_at)
-        .where(rollouts.c.state.in_(_BECAME))
+        .where(or_(rollouts.c.state.in_(_BECAME), rollouts.c.kind == Kind.ROLLBACK))
         .order_by(rollouts.c.id)
     )
     found: dict[str, str] = {}
@@ -161,5 +167,5 @@ async def _dealt_with(conn: AsyncConnection, channel_id: int, latest: Release) -
         if one.kind == Kind.UPDATE:
             found[one.digest] = _BECAME[State(one.state)]
         elif one.digest != latest.digest:
-            found.setdefault(latest.digest, "was left by a rollback")
+            found[latest.digest] = "was left by a rollback"
     return found
