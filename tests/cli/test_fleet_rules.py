@@ -49,7 +49,7 @@ def test_how_many_approve_goes_with_the_mode_unless_it_is_named(run: Run) -> Non
     run("policy", "set", WEB, "approvals=3")
     run("policy", "set", WEB, "mode=approval", "soak=1m")
     assert approvals() == 3
-    assert run("policy", "set", WEB, "mode=automatic").code == 0
+    assert run("policy", "set", WEB, "mode=automatic", "--yes").code == 0
     assert approvals() == 0
 
 
@@ -64,7 +64,7 @@ def test_a_window_is_added_for_a_channel_listed_and_removed(run: Run) -> None:
     out = run("window", "list").out
     assert "0 2 * * 1-5 4h Europe/Berlin" in out
     assert "ghcr.io/acme/web:latest" in out
-    assert run("window", "remove", "nights").out == "Window nights is gone.\n"
+    assert run("window", "remove", "nights", "--yes").out == "Window nights is gone.\n"
     assert "No window is set" in run("window").out
 
 
@@ -103,8 +103,8 @@ def test_what_is_the_id_of_one_and_the_name_of_another_is_taken_for_neither(run:
     assert ended.code == 2
     assert f"{nights} (nights)" in ended.err
     assert f"{other} ({nights})" in ended.err
-    assert run("window", "remove", "nights").code == 0
-    assert run("window", "remove", nights).code == 0
+    assert run("window", "remove", "nights", "--yes").code == 0
+    assert run("window", "remove", nights, "--yes").code == 0
 
 
 def test_a_freeze_that_is_over_already_is_told(run: Run) -> None:
@@ -117,7 +117,7 @@ def test_a_freeze_that_is_over_already_is_told(run: Run) -> None:
 def test_a_freeze_begins_now_where_only_its_length_is_told(run: Run) -> None:
     assert run("freeze", "add", "incident", "--for", "2h", "--reason", "database").code == 0
     assert "database" in run("freeze").out
-    assert run("freeze", "remove", "incident").code == 0
+    assert run("freeze", "remove", "incident", "--yes").code == 0
 
 
 @pytest.mark.usefixtures("manager")
@@ -154,6 +154,27 @@ def test_what_expires_at_once_is_not_made(run: Run, words: tuple[str, ...]) -> N
     ended = run(*words, "--expires", "0s")
     assert (ended.code, ended.out) == (2, "")
     assert "longer than 0" in ended.err
+
+
+def test_what_lets_updates_begin_or_has_many_go_back_is_asked_for(run: Run, world: World) -> None:
+    run("window", "add", "nights", "0 2 * * * 4h UTC")
+    run("freeze", "add", "incident", "--for", "2h")
+    run("freeze", "add", "past", "--from", "2020-12-20", "--to", "2021-01-03")
+    for kind, name in (("window", "nights"), ("freeze", "incident")):
+        ended = run(kind, "remove", name)
+        assert (ended.code, name in ended.err, "--yes" in ended.err) == (2, True, True)
+    assert run("freeze", "remove", "past").code == 0  # it holds nothing back
+    assert run("policy", "set", WEB, "mode=pinned").code == 0
+    ended = run("policy", "set", WEB, "mode=automatic")
+    assert (ended.code, "go out by themselves" in ended.err) == (2, True)
+    assert run("policy", "set", WEB, "mode=automatic", "--yes").code == 0
+    assert run("policy", "set", WEB, "mode=automatic", "soak=1m").code == 0  # as it was
+    for kind, name in (("window", "nights"), ("freeze", "incident")):
+        assert run(kind, "remove", name, "--yes").code == 0
+    run("rollout", "start", WEB, "2", "--yes")
+    ended = run("quarantine", "add", "2", "--channel", WEB)
+    assert (ended.code, "goes back where it is on its way" in ended.err) == (2, True)
+    assert world.digest(WEB, "2")[7:19] not in run("quarantine").out
 
 
 def test_a_release_goes_into_quarantine_and_out_of_it(run: Run, world: World) -> None:

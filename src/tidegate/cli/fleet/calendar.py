@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tidegate.cli.fleet.ask import ask
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.model import Document, read_channel
 from tidegate.cli.fleet.names import find_named
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Channels, Clusters, Labels, Timeout, group
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Channels, Clusters, Labels, Timeout, Yes, group
 from tidegate.cli.fleet.rollout import utc_text
 from tidegate.cli.fleet.scope import read_scope, scope_text
 from tidegate.cli.fleet.session import finish
@@ -72,9 +73,9 @@ def window_add(
 
 
 @window.command("remove")
-def window_remove(which: Which, *, timeout_s: Timeout = TIMEOUT_S) -> None:
+def window_remove(which: Which, *, yes: Yes = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Take a window away."""
-    _remove("windows", "window", which, timeout_s)
+    _remove("windows", "window", which, timeout_s, yes=yes)
 
 
 @freeze.command("list")
@@ -141,9 +142,9 @@ def freeze_add(
 
 
 @freeze.command("remove")
-def freeze_remove(which: Which, *, timeout_s: Timeout = TIMEOUT_S) -> None:
+def freeze_remove(which: Which, *, yes: Yes = False, timeout_s: Timeout = TIMEOUT_S) -> None:
     """Take a freeze away."""
-    _remove("freezes", "freeze", which, timeout_s)
+    _remove("freezes", "freeze", which, timeout_s, yes=yes)
 
 
 def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:
@@ -164,15 +165,22 @@ def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: 
         raise UsageError(str(error)) from error
 
 
-def _remove(path: str, kind: str, which: str, timeout_s: float) -> None:
+def _remove(path: str, kind: str, which: str, timeout_s: float, *, yes: bool) -> None:
     async def work(manager: Manager) -> None:
         items = await manager.every(path)
         one = find_named(kind, which, items, lambda it: str(it["id"]), lambda it: str(it["name"]))
+        if not _is_over(one):
+            ask(f"Without the {kind} {one['name']}, updates that it holds back may begin at once.", yes=yes)
         before = await manager.get(path, one["id"])
         await manager.write("DELETE", path, one["id"], etag=before.etag)
         say(f"{kind.capitalize()} {one['name']} is gone.")
 
     finish(work, timeout_s)
+
+
+def _is_over(one: Document) -> bool:
+    """Whether it holds nothing back any more; a window always may."""
+    return "ends_at" in one and datetime.fromisoformat(str(one["ends_at"])) <= datetime.now(UTC)
 
 
 async def _channel_names(manager: Manager, items: list[dict[str, Any]]) -> dict[int, str]:

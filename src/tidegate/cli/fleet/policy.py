@@ -8,13 +8,15 @@ from typing import Annotated, Any, Final
 import typer
 
 from tidegate.cli.fleet import find
+from tidegate.cli.fleet.ask import confirm
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.model import read_policy
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, ChannelName, Timeout
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, ChannelName, Timeout, Yes
 from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import print_facts, print_json, say
 
+_AUTOMATIC: Final = "automatic"
 _WHOLE: Final = frozenset({"approvals", "success_percent"})
 _SEPARATORS: Final = {"waves": ",", "windows": ";", "freezes": ";"}
 
@@ -44,6 +46,7 @@ def policy_set(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="A JSON file with the whole policy.")
     ] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
@@ -55,6 +58,9 @@ def policy_set(
         one = await find.channel(manager, channel)
         before = await manager.get("policies", one.id)
         wanted = _file(file) if file is not None else changed(read_policy(before.document), settings or ())
+        if wanted.get("mode") == _AUTOMATIC != before.document.get("mode"):
+            reached = {str(target["name"]) for target in await manager.every("targets", channel=one.id)}
+            confirm(f"New releases of {one.familiar} go out by themselves from now on", reached, yes=yes)
         document = (await manager.write("PUT", "policies", one.id, body=wanted, etag=before.etag)).document
         if as_json:
             print_json(document)

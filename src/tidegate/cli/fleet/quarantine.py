@@ -5,13 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from tidegate.cli.fleet import find
+from tidegate.cli.fleet.ask import confirm
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.model import familiar, read_quarantined
 from tidegate.cli.fleet.names import find_quarantined
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, Reason, ReleaseName, Timeout, group
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, Reason, ReleaseName, Timeout, Yes, group
 from tidegate.cli.fleet.session import finish, show_all
 from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
 
+_UNDER_WAY = ("running", "paused")
 quarantine = group("Releases that are offered to nobody.")
 
 
@@ -27,14 +29,17 @@ def quarantine_add(
     *,
     channel: OneChannel = None,
     reason: Reason = None,
+    yes: Yes = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
-    """Offer a release to nobody any more."""
+    """Offer a release to nobody any more; where it is on its way, what it was brought to goes back."""
 
     async def work(manager: Manager) -> None:
         of = (await find.channel(manager, channel)).id if channel else None
         one = await find.release(manager, name, of)
+        reached = await _reached(manager, one.digest)
+        confirm(f"{one.full} is offered to nobody any more, and goes back where it is on its way", reached, yes=yes)
         body = {"digest": one.digest, "reason": reason or ""}
         document = (await manager.write("POST", "quarantine", body=body)).document
         print_json(document) if as_json else say(f"In quarantine: {one.full}")
@@ -60,6 +65,13 @@ def quarantine_release(
         print_json(document) if as_json else say(f"Out of quarantine: {one.digest}")
 
     finish(work, timeout_s)
+
+
+async def _reached(manager: Manager, digest: str) -> set[str]:
+    """The targets of what is under way with a release."""
+    under_way = [one for one in await manager.every("rollouts", state=_UNDER_WAY) if one["digest"] == digest]
+    each = [await manager.every("rollouts", one["id"], "targets") for one in under_way]
+    return {str(target["target"]) for targets in each for target in targets}
 
 
 def _print(items: list[dict[str, Any]]) -> None:
