@@ -179,16 +179,16 @@ async def test_a_registry_that_is_away_keeps_nobody_from_the_verdict(
     async with cluster.at_work(tmp_path / "state") as here:
         await fleet.until(fleet.inventory)
         delegated = here.parts.watchtower.delegated
-        really, asked = delegated._bring_back, 0
+        really, wanted = delegated._bring_back, 0
 
-        async def away_at_first(reference: str, digest: str) -> None:
-            nonlocal asked
-            asked += 1
-            if asked <= AWAY_FOR:
+        async def away_until_it_is_wanted_twice(reference: str, digest: str) -> None:
+            nonlocal wanted
+            wanted += _noted(here, "verdict")
+            if wanted <= 1:
                 raise PullError("the registry is away")
             await really(reference, digest)
 
-        delegated._bring_back = away_at_first
+        delegated._bring_back = away_until_it_is_wanted_twice
         new = cluster.release("2", env={"SICK": sick} if sick else {})
         await fleet.assign(new)
         await fleet.until(lambda: fleet.told() == ends)
@@ -196,10 +196,6 @@ async def test_a_registry_that_is_away_keeps_nobody_from_the_verdict(
         assert here.parts.state.journal.open_transactions() == []
     assert running(cluster.compose, "web")
     assert (image_of(cluster.compose, "web") == new.image_id) is not bool(sick)
-
-
-AWAY_FOR = 2
-"""Before the proof, and when the way back is first wanted."""
 
 
 async def test_what_a_person_did_while_the_agent_was_away_stands(cluster: Cluster, tmp_path: Path) -> None:

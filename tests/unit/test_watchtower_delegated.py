@@ -191,6 +191,19 @@ async def test_after_a_kill_watchtower_is_waited_for_and_not_told_again() -> Non
     assert client.asked == ["at rest within 60 s"] * 2
 
 
+@pytest.mark.parametrize(
+    ("events", "done"),
+    [([], ["start new"]), ([Event("container", "die", "new", {}, 5)], [])],
+    ids=["went down with the host", "ended by itself"],
+)
+async def test_what_went_down_with_the_host_is_started_before_it_is_judged(
+    events: list[Event], done: list[str]
+) -> None:
+    engine = Placed(container(status="exited"))
+    await go_on(engine, Transaction(events=events))
+    assert engine.done == done
+
+
 async def test_what_was_begun_is_ended_without_a_watchtower_too() -> None:
     engine = Placed(None)
     result = await Delegated(None, engine, nothing).go_on(Transaction())  # type: ignore[arg-type]

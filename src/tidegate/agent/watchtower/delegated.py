@@ -116,6 +116,9 @@ class Delegated:
         if found.short:
             await self._restore(transaction, found)
             return await transaction.undo(short)
+        for it in found.moved:
+            if found.went_down_with_the_engine(it):
+                await self._engine.start(it.candidate or "")
         try:
             await self._have_the_way_back(transaction.replacements)
         except EngineUnavailableError:

@@ -40,6 +40,8 @@ class Found:
     theirs: dict[str, str] = field(default_factory=dict)
     """What somebody else did, by the replacement's id."""
     placed: dict[str, Container | None] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Ids of containers whose end was seen."""
 
     @property
     def made(self) -> list[Replacement]:
@@ -56,6 +58,12 @@ class Found:
         container = self.placed[it.id]
         return it.was_running and container is not None and not container.running
 
+    def went_down_with_the_engine(self, it: Replacement) -> bool:
+        """Whether it has run, and nobody saw it end: that is no verdict."""
+        container = self.placed[it.id]
+        started = container is not None and container.status != "created" and container.id not in self.ended
+        return self.is_down(it) and started
+
     def end_of(self, it: Replacement) -> Settlement:
         """What is in the place of one that somebody acted on."""
         container = self.placed[it.id]
@@ -68,8 +76,8 @@ class Found:
 
 async def look(replacements: Sequence[Replacement], engine: Engine, events: Sequence[Event]) -> Found:
     """Look at every place. `events` are what has happened since the update began."""
-    found = Found()
-    stopped = {event.id for event in events if event.kind == "container" and event.action == "stop"}
+    found = Found(ended=_ids(events, "die"))
+    stopped = _ids(events, "stop")
     for it in replacements:
         container = await _in_place(it, engine)
         found.placed[it.id] = container
@@ -79,6 +87,10 @@ async def look(replacements: Sequence[Replacement], engine: Engine, events: Sequ
         else:
             _list_for(it, container, found).append(it)
     return found
+
+
+def _ids(events: Sequence[Event], action: str) -> set[str]:
+    return {event.id for event in events if event.kind == "container" and event.action == action}
 
 
 def _list_for(it: Replacement, container: Container | None, found: Found) -> list[Replacement]:
