@@ -3,103 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Push
 from tests.support import watchtower
-from tests.support.agent import in_thread
-from tests.support.compose import Compose
-from tests.support.docker import docker
-from tests.support.fake_manager import FakeManager, fake_manager
-from tests.support.features import image_of, one, running, services
-from tests.support.images import Pushed
-from tests.support.kills import agent_killed_at
-from tests.support.managed import Fleet
-from tests.support.registry import Registry
+from tests.support.docker import docker, inspect
+from tests.support.features import image_of, one, running, services, until
+from tests.support.watchtower_cluster import Cluster
 
 from tidegate.agent.watchtower.client import WatchtowerClient, WatchtowerError
-
-
-@pytest.fixture
-async def manager() -> AsyncIterator[FakeManager]:
-    async with fake_manager() as one_:
-        yield one_
-
-
-@pytest.fixture(scope="session")
-def theirs(registry: Registry) -> Pushed:
-    """Watchtower's image."""
-    return watchtower.image(registry)
-
-
-class Cluster:
-    """A service `web`, and the Watchtower that follows its tag."""
-
-    def __init__(self, fleet: Fleet, push: Push, theirs: Pushed) -> None:
-        self.fleet, self.compose, self._push, self._theirs = fleet, fleet.compose, push, theirs
-        self.scope = fleet.compose.project
-
-    def up(
-        self, labels: dict[str, str] | None = None, more: dict[str, Any] | None = None, **environment: str
-    ) -> Pushed:
-        """Both, with the first release; `environment` is Watchtower's."""
-        first = self.release("1")
-        web = one(
-            first, labels=watchtower.followed(self.scope) | (labels or {}), restart="unless-stopped", **(more or {})
-        )
-        self.compose.write(services(web=web, watchtower=watchtower.service(self._theirs, self.scope, **environment)))
-        self.compose.up()
-        watchtower.wait_for(self.url)
-        return first
-
-    def release(self, version: str, **more: Any) -> Pushed:
-        """Push a release; the tag names it from now on."""
-        return self._push(version, healthcheck=True, **more)
-
-    @property
-    def url(self) -> str:
-        """Of Watchtower's API."""
-        return f"http://{self.compose.address('watchtower', 8080)}"
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """The agent's."""
-        return {
-            "TIDEGATE_UPDATE_ENGINE": "watchtower",
-            "TIDEGATE_WATCHTOWER": self.url,
-            "TIDEGATE_WATCHTOWER_TOKEN": watchtower.TOKEN,
-            "WATCHTOWER_LABEL_ENABLE": "true",
-            "WATCHTOWER_SCOPE": self.scope,
-        }
-
-    def at_work(self, state: Path, **more: str) -> Any:
-        """The agent beside them."""
-        return self.fleet.at_work(state, **self.settings | more)
-
-    async def killed_at(self, point: str, state: Path, release: Pushed) -> None:
-        """An agent that is told to bring a release, and is killed at a point of that."""
-        settings = self.settings | self.fleet.environ
-        doomed = asyncio.create_task(in_thread(lambda: agent_killed_at(point, state, KEEPS_RUNNING="1", **settings)))
-        await self.fleet.until(self.fleet.inventory)
-        await self.fleet.assign(release)
-        await doomed
-
-    def log(self) -> str:
-        """What Watchtower says."""
-        return self.compose.run("logs", "watchtower").stdout
-
-    def pinned(self) -> str:
-        """The image that `web` was made from, as its container names it."""
-        return str(self.compose.container("web")["Config"]["Image"])
-
-
-@pytest.fixture
-async def cluster(manager: FakeManager, compose: Compose, push: Push, theirs: Pushed) -> Cluster:
-    return Cluster(await Fleet.of(manager, compose), push, theirs)
-
 
 PLAN = {
     "WATCHTOWER_LABEL_ENABLE": "true",
@@ -129,12 +43,15 @@ async def test_watchtower_starts_as_the_plan_writes_it_and_answers(cluster: Clus
 
 
 async def test_what_is_assigned_is_brought_by_watchtower_and_proved(cluster: Cluster, tmp_path: Path) -> None:
-    old = cluster.up()
+    """Nothing moves before, however short Watchtower's interval: the API takes the place of polling."""
+    old = cluster.up(WATCHTOWER_POLL_INTERVAL="1")
     fleet = cluster.fleet
     async with cluster.at_work(tmp_path / "state") as here:
         await fleet.until(fleet.inventory)
         new = cluster.release("2")
-        await asyncio.sleep(2)  # polling is off, and nothing was assigned
+        await until(lambda: "Periodic runs are not enabled" in cluster.log(), "Watchtower says that it does not poll")
+        await asyncio.sleep(3)
+        assert (await WatchtowerClient(cluster.url, watchtower.TOKEN).counts()).scans == 0
         assert image_of(cluster.compose, "web") == old.image_id
         await fleet.assign(new)
         await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
@@ -142,6 +59,7 @@ async def test_what_is_assigned_is_brought_by_watchtower_and_proved(cluster: Clu
         assert here.last()["outcome"] == "committed"
         await here.parts.watchtower.watch.look()
         assert "\ntidegate_watchtower_containers_updated 1\n" in here.parts.metrics.exposition()
+        assert (await WatchtowerClient(cluster.url, watchtower.TOKEN).counts()).scans == 1
     assert (image_of(cluster.compose, "web"), cluster.pinned()) == (new.image_id, new.reference)
     assert "Found new" in cluster.log()
 
@@ -239,7 +157,7 @@ async def test_another_container_of_the_same_repository_does_not_move_with_it(
     document = services(
         web=one(cluster.release("1"), labels=follows),
         other=one(first, labels=follows),
-        watchtower=watchtower.service(cluster._theirs, cluster.scope),
+        watchtower=watchtower.service(cluster.theirs, cluster.scope),
     )
     cluster.compose.write(document)
     cluster.compose.up()
@@ -255,50 +173,19 @@ async def test_another_container_of_the_same_repository_does_not_move_with_it(
     assert image_of(cluster.compose, "other") == first.image_id
 
 
-GOOD = ("in:begin", "amid:begin", "at:made", "in:made", "in:replaced", "in:bake", "at:end", "in:end")
-BAD = (
-    "in:begin",
-    "at:made",
-    "in:replaced",
-    "in:verdict",
-    "in:reverse",
-    "in:step:create@0-back",
-    "at:reversed",
-    "in:end",
-)
-
-
-@pytest.mark.parametrize("point", GOOD)
-async def test_an_agent_that_is_killed_while_watchtower_is_at_it_proves_what_it_made(
-    cluster: Cluster, tmp_path: Path, point: str
-) -> None:
+async def test_a_one_off_of_the_same_image_does_not_move_with_its_service(cluster: Cluster, tmp_path: Path) -> None:
+    """Watchtower would make it anew as well."""
     cluster.up()
-    new = cluster.release("2")
-    await cluster.killed_at(point, tmp_path / "state", new)
+    one_off = cluster.compose.run("run", "--detach", "web").stdout.split()[-1]
+    before = inspect(one_off)["Id"]
     fleet = cluster.fleet
-    async with cluster.at_work(tmp_path / "state") as here:
-        await fleet.until(lambda: fleet.told()[-1:] == ["healthy"])
-        assert here.parts.state.journal.open_transactions() == []
-        assert here.outcomes() == ["committed"]
-    assert fleet.told() == ["begun", "healthy"]
-    assert (image_of(cluster.compose, "web"), running(cluster.compose, "web")) == (new.image_id, True)
-
-
-@pytest.mark.parametrize("point", BAD)
-async def test_an_agent_that_is_killed_then_puts_a_sick_release_back_all_the_same(
-    cluster: Cluster, tmp_path: Path, point: str
-) -> None:
-    old = cluster.up()
-    bad = cluster.release("2", env={"SICK": "1"})
-    await cluster.killed_at(point, tmp_path / "state", bad)
-    fleet = cluster.fleet
-    async with cluster.at_work(tmp_path / "state") as here:
-        await fleet.until(lambda: fleet.told()[-1:] == ["failed"])
-        assert here.parts.state.journal.open_transactions() == []
-        assert fleet.last()["blame"] is True
-    assert fleet.told() == ["begun", "failed"]
-    assert (image_of(cluster.compose, "web"), cluster.pinned()) == (old.image_id, old.pinned)
-    assert running(cluster.compose, "web")
+    async with cluster.at_work(tmp_path / "state"):
+        await fleet.until(fleet.inventory)
+        new = cluster.release("2")
+        await fleet.assign(new)
+        await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
+    assert inspect(one_off)["Id"] == before
+    assert {one["Image"] for one in cluster.compose.containers("web") if one["Id"] != before} == {new.image_id}
 
 
 async def test_a_rollback_by_hand_is_pinned_too(cluster: Cluster, tmp_path: Path) -> None:

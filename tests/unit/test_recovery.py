@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tidegate.agent import recovery
 from tidegate.agent.hold import Hold
 from tidegate.agent.outcome import Ending
 from tidegate.agent.replacement import Replacement
@@ -180,3 +183,20 @@ def test_the_engine_may_start_what_it_keeps_running_until_the_agent_holds_it(
     changes: dict[str, Any], may: bool
 ) -> None:
     assert Replacement.from_record(replacement(FIRST, **changes)).engine_may_start_it is may
+
+
+@pytest.mark.parametrize(("verdict", "end"), [(None, "watched again"), ("it never became healthy", "put back")])
+async def test_what_was_found_broken_is_put_back_whatever_a_second_watch_would_say(
+    verdict: str | None, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def watched(*_: object) -> str:
+        return "watched again"
+
+    async def put_back(*_: object) -> str:
+        return "put back"
+
+    monkeypatch.setattr(recovery, "_bake_again", watched)
+    monkeypatch.setattr(recovery, "_go_back", put_back)
+    said = [{"kind": "verdict", "reason": verdict}] if verdict else []
+    it = after({"kind": "replaced", "id": FIRST}, {"kind": "replaced", "id": SECOND}, {"kind": "bake"}, *said)
+    assert await recovery.recover(it, SimpleNamespace(journal=None), {}, asyncio.Event()) == end  # type: ignore[arg-type,comparison-overlap]

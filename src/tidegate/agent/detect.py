@@ -80,6 +80,14 @@ class Detector:
         self._patience.succeeded(Question.DIGEST, reference, asked_at)
         return Finding(text, digest=head.digest)
 
+    async def has(self, reference: str, digest: str) -> bool:
+        """Whether the registry has a release now; False also where it does not say."""
+        try:
+            await self._registry.head(parse_reference(reference).with_digest(digest))
+        except RegistryError:
+            return False
+        return True
+
     async def release(self, reference: str, digest: str, image: Image) -> Release:
         """The release of a digest for the platform that runs now; asked for once in a look. Raises `RegistryError`."""
         platform = Platform(image.os, image.architecture, image.variant)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from tidegate.agent.background import Background
 from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Event
 from tidegate.engine.port import Engine
@@ -26,22 +27,17 @@ class EventHub:
         self._listeners: list[Listener] = []
         self._kept: deque[Event] = deque(maxlen=_KEPT)
         self._last_ns: int | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._reading = Background("engine-events")
 
     def start(self) -> None:
         """Begin reading."""
-        if self._task is None:
-            # from now on, not from when the stream stands: what happens in between would be missed
+        # from now on, not from when the stream stands: what happens in between would be missed
+        if self._reading.start(self._read_for_ever):
             self._last_ns = time.time_ns()
-            self._task = asyncio.create_task(self._read_for_ever(), name="engine-events")
 
     async def close(self) -> None:
         """Stop reading."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._reading.close()
 
     @contextlib.contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:

@@ -31,7 +31,7 @@ from tidegate.agent.store.files import Clock, wall_clock
 from tidegate.agent.successor import Successor
 from tidegate.agent.survey import Surveyor
 from tidegate.agent.tools import Tools
-from tidegate.agent.updater import Updater
+from tidegate.agent.updater import Delegates, Updater
 from tidegate.agent.whoami import own_container
 from tidegate.engine.address import parse_address
 from tidegate.engine.docker import DockerEngine
@@ -142,7 +142,7 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
     )
     if settings.update_engine == WATCHTOWER_ENGINE:
         parts.watchtower = _watchtower(parts)
-        updater.delegates = parts.watchtower.delegated
+    updater.delegates = lambda: _delegated(parts)
     if settings.managed:
         parts.link = updater.ends = _link(parts)
     return parts
@@ -160,6 +160,15 @@ def _watchtower(parts: Parts) -> "WatchtowerSide":
     from tidegate.agent.watchtower.side import WatchtowerSide  # noqa: PLC0415 - as above
 
     return WatchtowerSide.of(parts)
+
+
+def _delegated(parts: Parts) -> Delegates:
+    """Who ends what was begun with a Watchtower, also where that is the updater no more."""
+    if parts.watchtower is not None:
+        return parts.watchtower.delegated
+    from tidegate.agent.watchtower.delegated import Delegated  # noqa: PLC0415 - as above
+
+    return Delegated(None, parts.engine, parts.preparer.bring_back)
 
 
 def _credentials(settings: Settings) -> ConfiguredCredentials:

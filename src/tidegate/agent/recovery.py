@@ -51,7 +51,8 @@ async def recover(
     if walking is not None:
         await _settle_walking(walking, unfinished, transaction)
     newer = len(transaction.replaced) + len(transaction.theirs)
-    if newer == len(unfinished.replacements) and not unfinished.reversing and not unfinished.gave_way:
+    whole = newer == len(unfinished.replacements) and not unfinished.reversing and not unfinished.gave_way
+    if whole and unfinished.verdict is None:  # a verdict stands: a second watch might miss what the first one saw
         return await _bake_again(transaction)
     return await _go_back(unfinished, transaction)
 

@@ -126,6 +126,14 @@ def _secret(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    """A secret that goes into the header of a request, which is one line."""
+    token = _secret(text)
+    if not token.isprintable():
+        raise ValueError(text)
+    return token
+
+
 def _names_a_file(text: str) -> bool:
     """What is longer than a path can be (a cloud registry's token is) names none."""
     try:
@@ -178,6 +186,7 @@ API_VERSION = Kind("a version such as 1.41", _api_version)
 PATH = Kind("a path", Path)
 AUTHORITIES = Kind("a file of PEM certificates that can be read", _authorities)
 SECRET = Kind("a value, or the path of a file that holds it and can be read", _secret)
+TOKEN = Kind("a value of one line, or the path of a file that holds it and can be read", _token)
 SUBNETS = Kind(f"a comma list of IPv4 networks of /{_LONGEST_PREFIX} or larger, such as 10.213.0.0/16", _subnets, ",")
 LISTEN = Kind("an address such as :8080 or 127.0.0.1:8080", _listen)
 ZONE = Kind("a time zone such as Europe/Rome", schedule.parse_zone)

@@ -281,7 +281,7 @@ WATCHTOWER = (
         "watchtower_token",
         "",
         ("TIDEGATE_WATCHTOWER_TOKEN",),
-        kinds.SECRET,
+        kinds.TOKEN,
         "",
         "The token of that API: Watchtower's WATCHTOWER_HTTP_API_TOKEN.",
         secret=True,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import structlog
@@ -30,6 +30,10 @@ from tidegate.engine.model import Event
 _log = structlog.get_logger(__name__)
 
 
+async def _nothing(replaced: Sequence[Replacement]) -> None:
+    """What ran before is on the engine: the agent has not removed it."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """The run of one unit. `policies` maps a replacement's id to its policy.
@@ -38,7 +42,7 @@ class Transaction:
     serves; `since_ns` tells, by id, from when on nobody has looked at what people do to it. `theirs` are containers
     that somebody acted on, with the newer release in their place, and what was done. `hold` is for the quarantine,
     once the transaction is committed. `assignments` are the ids of those of the manager that it carries out. When
-    `stop` is set, it comes to rest as soon as it can.
+    `stop` is set, it comes to rest as soon as it can. `before_undo` gets ready what the way back of these needs.
     """
 
     id: str
@@ -51,6 +55,7 @@ class Transaction:
     assignments: Sequence[str] = ()
     ends: dict[str, Settlement] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    before_undo: Callable[[Sequence[Replacement]], Awaitable[None]] = _nothing
     since_ns: dict[str, int] = field(default_factory=dict)
     notes: Notes = field(init=False)
     began_ns: int = field(default_factory=time.time_ns)
@@ -83,6 +88,7 @@ class Transaction:
 
     async def undo(self, result: Result) -> Result:
         """Put back what was replaced already, newest first; what people did to it meanwhile stands."""
+        await self.before_undo(self.replaced)
         for it, events in reversed(await self.missed()):
             if it.parent:
                 continue  # it is brought along when its parent is back
@@ -227,11 +233,14 @@ class Transaction:
         self.notes.note("theirs", id=it.id, why=why)
         self.theirs[it.name] = why
 
-    def note_delegated(self, it: Replacement) -> None:
+    def note_delegated(self, it: Replacement, candidate: str) -> None:
         """Somebody else has put its candidate there on the agent's behalf, before now."""
-        self.notes.note("made", id=it.id, candidate=it.candidate)
-        self.steps.last_ns = time.time_ns()
-        self.note_replaced(it)
+        if it.candidate != candidate:
+            it.candidate = candidate
+            self.notes.note("made", id=it.id, candidate=candidate)
+        if it.id not in {one.id for one in self.replaced}:
+            self.steps.last_ns = time.time_ns()
+            self.note_replaced(it)
 
     def note_replaced(self, it: Replacement) -> None:
         """Its candidate serves, and the transaction may go on."""

@@ -89,7 +89,7 @@ class Updater:
         self.tell_unverified = self._unverified.tell
         self.ask_hooks = self._hooks.before
         self.ends: Ends | None = None
-        self.delegates: Delegates | None = None
+        self.delegates: Callable[[], Delegates] | None = None
 
     async def carry_out(self, survey: Survey, decisions: Sequence[Decision], closed: Closed) -> Tally:
         """Update what is due. A unit that fails does not keep the others from their turn.
@@ -232,11 +232,13 @@ class Updater:
     async def _ended(
         self, unfinished: Unfinished, policies: Mapping[str, Policy], stop: asyncio.Event, own: str | None
     ) -> Result:
-        delegates = self.delegates if unfinished.delegated and unfinished.ended is None else None
-        if delegates is not None and unfinished.with_another:
-            return await delegates.go_on(resumed(unfinished, self._tools, policies, stop))
-        if delegates is not None:
-            await delegates.earlier(unfinished.replacements)
+        if unfinished.delegated and unfinished.ended is None and self.delegates is not None:
+            delegates = self.delegates()
+            if unfinished.with_another:
+                transaction = resumed(unfinished, self._tools, policies, stop)
+                transaction.began_ns = int(min(it.began for it in unfinished.replacements).timestamp() * 1e9)
+                return await delegates.go_on(transaction)
+            await delegates.earlier(unfinished.replaced)
         return await recover(unfinished, self._tools, policies, stop, own)
 
     async def conclude(

@@ -1,12 +1,12 @@
 """The link as a whole: puts its parts together, and runs them beside the agent's loop."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
+from tidegate.agent.background import Background
 from tidegate.agent.decide import Decision
 from tidegate.agent.link.carrying import Carrying
 from tidegate.agent.link.client import ManagerClient
@@ -59,23 +59,18 @@ class ManagerLink:
         self._changed = asyncio.Event()
         self._inventory: tuple[InventoryTarget, ...] | None = None
         self._sighted: dict[tuple[str, str], str] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._talking = Background("manager-link")
         parts.metrics.more = self.samples
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to talk to the manager."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(wake), name="manager-link")
+        self._talking.start(lambda: self._run(wake))
         if self._parts.watchtower is not None:
             self._parts.watchtower.watch.start()
 
     async def close(self) -> None:
         """End it; what is queued stays on disk."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._talking.close()
         await self._client.close()
 
     def next_due(self) -> datetime | None:
@@ -91,6 +86,8 @@ class ManagerLink:
         """Note how assignments ended, for the manager."""
         if assignments and self._log.exists:
             self._desk.ended(assignments, result, prepared)
+        if assignments and self._parts.watchtower is not None:
+            self._parts.watchtower.watch.ended()
         self._changed.set()
 
     def seen(self, decisions: Iterable[Decision]) -> None:

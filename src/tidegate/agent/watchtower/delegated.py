@@ -6,115 +6,147 @@ of the agent's own. The way back leads to the old release by digest: Watchtower 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from tidegate.agent.guard import NUMBER, PROJECT, SERVICE, TRANSACTION, Interfered
-from tidegate.agent.hands import Unhealthy
-from tidegate.agent.meanwhile import find
+from tidegate.agent.guard import TRANSACTION, Guard, Interfered
+from tidegate.agent.hands import STOPPING, Unhealthy
+from tidegate.agent.missed import ensure_same_engine
 from tidegate.agent.outcome import Broken, Ending, Inconclusive, Result
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.stopping import ToldToStop
 from tidegate.agent.tags import point_tag
 from tidegate.agent.transaction import Transaction
-from tidegate.agent.watchtower.client import WatchtowerClient, WatchtowerError
+from tidegate.agent.watchtower.client import BrokenOffError, SilentError, WatchtowerClient, WatchtowerError
+from tidegate.agent.watchtower.found import Found, look
 from tidegate.domain.recreate_candidate import for_candidate
 from tidegate.domain.transaction import Settlement
 from tidegate.engine.errors import EngineError, EngineUnavailableError
-from tidegate.engine.model import Container
 from tidegate.engine.port import Engine
 
 BringBack = Callable[[str, str], Awaitable[None]]
 """Has a release, by reference and digest, on the engine. Raises `EngineError`."""
+_BACK_WITHIN_S = 60.0
+"""After a start of the host Watchtower's API may come a little later than the agent."""
+_RESTARTED_WITHIN_S = 10.0
+"""The engine starts a Watchtower again that has died; a service may be down meanwhile."""
+_CUT_OFF = "the agent was stopped while Watchtower was at it"
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What Watchtower left of each container."""
-
-    moved: list[Replacement] = field(default_factory=list)
-    left: list[Replacement] = field(default_factory=list)
-    lost: list[Replacement] = field(default_factory=list)
-    elsewhere: list[Replacement] = field(default_factory=list)
 
 
 class Delegated:
     """Has Watchtower carry transactions out."""
 
-    def __init__(self, client: WatchtowerClient, engine: Engine, bring_back: BringBack) -> None:
+    def __init__(self, client: WatchtowerClient | None, engine: Engine, bring_back: BringBack) -> None:
+        """Without `client` there is no Watchtower any more: what it was at is ended all the same."""
         self._client = client
         self._engine = engine
         self._bring_back = bring_back
 
     async def run(self, transaction: Transaction) -> Result:
         """From the call of Watchtower to commit or rollback. Raises what `Transaction.run` raises."""
+        transaction.before_undo = self._have_the_way_back
         transaction.begin(delegated=True)
-        return await self.go_on(transaction)
+        said = await self._waited(self._update(transaction.replacements), transaction.stop)
+        found = await self._found(transaction)
+        return await self._judged(transaction, found, Result(Ending.FAILED, "; ".join(_words(found, said))))
 
     async def go_on(self, transaction: Transaction) -> Result:
-        """The same where the transaction has begun, also before a kill: Watchtower, asked again, does what is left.
+        """The same where the transaction has begun, also before a kill.
 
-        An agent that is told to stop leaves the journal open (`ToldToStop`): Watchtower goes on without it.
+        Watchtower is not asked again for what it has not done: its tag may name something else by now. That is
+        interrupted, and whoever wants it decides anew. An agent that is told to stop leaves the journal open
+        (`ToldToStop`): Watchtower goes on without it.
         """
-        said = ""
-        try:
-            asking = self._client.update([it.reference for it in transaction.replacements])
-            await _unless_stopped(asking, transaction.stop)
-        except WatchtowerError as error:
-            said = str(error)
+        transaction.before_undo = self._have_the_way_back
+        said = await self._waited(self._at_rest(_BACK_WITHIN_S), transaction.stop)
         found = await self._found(transaction)
-        await self._have_the_way_back(transaction.replacements)
-        if found.lost or found.left or found.elsewhere:
-            return await self._fell_short(transaction, found, said)
-        return await self._proved(transaction)
+        why = "; ".join(_words(found, said))
+        untouched = not found.lost and not found.elsewhere and not found.idle
+        short = Result(Ending.INTERRUPTED, f"{_CUT_OFF}; {why}") if untouched else Result(Ending.FAILED, why)
+        return await self._judged(transaction, found, short)
 
     async def earlier(self, replacements: Sequence[Replacement]) -> None:
         """Before a way back that was cut off is gone on with: what it leads to is on the engine."""
         await self._have_the_way_back(replacements)
 
-    async def _found(self, transaction: Transaction) -> _Found:
-        found = _Found()
-        known = {it.id for it in transaction.replaced}
-        for it in transaction.replacements:
-            container = await self._now(it)
-            if container is None:
-                found.lost.append(it)
-            elif container.id == it.incumbent:
-                found.left.append(it)
-            else:
-                it.candidate = container.id
-                if it.id not in known:
-                    transaction.note_delegated(it)
-                (found.moved if container.image_id == it.new_image else found.elsewhere).append(it)
+    async def _update(self, replacements: Sequence[Replacement]) -> None:
+        if self._client is None:
+            raise WatchtowerError("the agent has no Watchtower to tell")
+        try:
+            await self._client.update([it.reference for it in replacements])
+        except BrokenOffError:
+            await self._at_rest(_RESTARTED_WITHIN_S)
+            raise
+
+    async def _at_rest(self, patience_s: float) -> None:
+        if self._client is not None:
+            await self._client.at_rest(patience_s=patience_s)
+
+    @staticmethod
+    async def _waited(work: Awaitable[None], stop: asyncio.Event) -> str:
+        """What Watchtower had to say to it. Raises `EngineError` while it may still be at work, `ToldToStop`."""
+        try:
+            await _unless_stopped(work, stop)
+        except SilentError as error:  # whatever is judged now it would change later, with nobody looking
+            raise EngineError(f"{error}. It may still be at work, so this update is ended when it is done") from error
+        except WatchtowerError as error:
+            return str(error)
+        return ""
+
+    async def _found(self, transaction: Transaction) -> Found:
+        """What is there; what Watchtower made is written down, what people did is out of the agent's hands."""
+        events = await transaction.tools.past_events(transaction.began_ns)
+        found = await look(transaction.replacements, self._engine, events)
+        for it in found.made:
+            container = found.placed[it.id]
+            if container is not None:
+                transaction.note_delegated(it, container.id)
+        transaction.replaced = [it for it in transaction.replaced if it.id not in found.theirs]
         return found
 
-    async def _now(self, it: Replacement) -> Container | None:
-        """What is in its place: Watchtower keeps name and labels."""
-        named = await find(self._engine, it.name)
-        if named is not None or not it.cluster:
-            return named
-        labels = {PROJECT: it.cluster, SERVICE: it.service, NUMBER: it.number}
-        rows = await self._engine.containers(labels=labels)
-        return await find(self._engine, rows[0].id) if rows else None
+    async def _judged(self, transaction: Transaction, found: Found, short: Result) -> Result:
+        """Proved and watched, if it has come to what was asked for; else put back. `short` tells how that ends."""
+        if found.theirs:
+            await self._restore(transaction, found)
+            why = "; ".join([*found.theirs.values(), "what is there now stays"])
+            return await transaction.undo(Result(Ending.GAVE_WAY, why))
+        if found.short:
+            await self._restore(transaction, found)
+            return await transaction.undo(short)
+        for it in found.moved:
+            if found.went_down_with_the_engine(it):
+                await self._engine.start(it.candidate or "")
+        try:
+            await self._have_the_way_back(transaction.replacements)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:  # it is needed only if what runs now does not hold
+            _log.warning("what ran before cannot be had now; the new release is proved all the same", why=str(error))
+        return await self._proved(transaction)
 
     async def _have_the_way_back(self, replacements: Sequence[Replacement]) -> None:
         """Watchtower's cleanup removes what ran before; it is fetched again before it may be needed."""
         for it in replacements:
             await self._bring_back(it.reference, it.old_digest)
 
-    async def _fell_short(self, transaction: Transaction, found: _Found, said: str) -> Result:
-        why = "; ".join(_words(found, said))
+    async def _restore(self, transaction: Transaction, found: Found) -> None:
+        """What Watchtower has stopped, or lost, runs again."""
+        for it in transaction.replacements:
+            if it.id in found.theirs:
+                transaction.ends[it.name] = found.end_of(it)
+        for it in found.left:
+            if found.is_down(it):
+                _log.error("Watchtower has stopped a container and done no more; it is started", container=it.name)
+                await self._engine.start(it.incumbent)
+            transaction.ends[it.name] = Settlement.INCUMBENT
+        await self._have_the_way_back(found.lost)
         for it in found.lost:
             _log.error("Watchtower has lost a container; it is made anew", container=it.name)
             await self._make_anew(it)
             transaction.ends[it.name] = Settlement.INCUMBENT
-        for it in found.left:
-            transaction.ends[it.name] = Settlement.INCUMBENT
-        return await transaction.undo(Result(Ending.FAILED, why))
 
     async def _make_anew(self, it: Replacement) -> None:
         """What ran before, from its saved request. What a kill in here leaves in its place is put back once more."""
@@ -143,7 +175,7 @@ class Delegated:
             except Inconclusive as error:
                 return await transaction.undo(Result(Ending.INCONCLUSIVE, f"{it.name}: {error}; it was put back"))
             except Interfered as error:
-                return transaction.finish(Result(Ending.GAVE_WAY, f"{it.name}: {error}"))
+                return await _gave_way(transaction, f"{it.name}: {error}")
             except EngineUnavailableError:
                 raise
             except EngineError as error:
@@ -151,28 +183,68 @@ class Delegated:
         return await transaction.bake()
 
     async def _prove(self, transaction: Transaction, it: Replacement) -> None:
-        candidate = it.candidate or ""
+        """Wait for the verdict. Raises `Unhealthy`, `Inconclusive`, `Interfered`, `ToldToStop`, `EngineError`."""
         guard = transaction.guard(it)
-        guard.candidate_is(candidate)
-        guard.ours(candidate, "start")
-        policy = transaction.policies[it.id]
         with transaction.tools.hub.listening(guard.feed):
-            proving = transaction.tools.prover.prove(candidate, policy, guard, network=None)
+            await _catch_up(guard, it, transaction)
+            try:
+                await self._verdict(guard, it, transaction)
+            except Interfered:
+                await guard.quiet()
+                await ensure_same_engine(self._engine, guard)
+                raise
+
+    @staticmethod
+    async def _verdict(guard: Guard, it: Replacement, transaction: Transaction) -> None:
+        policy = transaction.policies[it.id]
+        proving = transaction.tools.prover.prove(it.candidate or "", policy, guard, network=None)
+        try:
             await race(proving, guard, transaction.stop)
+        except Unhealthy:
+            await guard.news()  # it may have ended by somebody's hand, of which word comes a little later
+            guard.check()
+            raise
 
 
-def _words(found: _Found, said: str) -> list[str]:
+async def _catch_up(guard: Guard, it: Replacement, transaction: Transaction) -> None:
+    """Show a guard what people have done since Watchtower was done: others may have been proved meanwhile."""
+    candidate = it.candidate or ""
+    guard.candidate_is(candidate)
+    guard.ours(candidate, "start")
+    guard.ours(it.incumbent, *STOPPING, "destroy")
+    guard.may_come_back(candidate)
+    for event in await transaction.tools.past_events(transaction.since_ns[it.id]):
+        guard.feed(event)
+
+
+async def _gave_way(transaction: Transaction, why: str) -> Result:
+    """What somebody acted on is theirs. Others that moved with it were not proved, so all of them go back."""
+    result = Result(Ending.GAVE_WAY, why)
+    return transaction.finish(result) if len(transaction.replacements) == 1 else await transaction.undo(result)
+
+
+def _words(found: Found, said: str) -> list[str]:
+    """Why it has not come to what was asked for."""
     words = [said] if said else []
-    if found.left:
-        names = ", ".join(it.name for it in found.left)
-        words.append(f"Watchtower left {names} as it was; its log says why")
+    down = [it for it in found.left if found.is_down(it)]
+    still = [it for it in found.left if not found.is_down(it)]
+    if still:
+        words.append(f"Watchtower left {_names(still)} as it was; its log says why")
+    if down:
+        words.append(f"Watchtower stopped {_names(down)} and put nothing in its place; it was started again")
     if found.lost:
-        names = ", ".join(it.name for it in found.lost)
-        words.append(f"Watchtower removed {names} and made nothing in its place; it was made anew with what ran before")
+        lost = _names(found.lost)
+        words.append(f"Watchtower removed {lost} and made nothing in its place; it was made anew with what ran before")
+    if found.idle:
+        words.append(f"Watchtower made {_names(found.idle)} anew but did not start it; what ran before was put back")
     if found.elsewhere:
-        names = ", ".join(it.name for it in found.elsewhere)
+        names = _names(found.elsewhere)
         words.append(f"Watchtower brought {names} another release than was assigned: the tag was moved meanwhile")
     return words
+
+
+def _names(replacements: Sequence[Replacement]) -> str:
+    return ", ".join(it.name for it in replacements)
 
 
 async def _unless_stopped(work: Awaitable[None], stop: asyncio.Event) -> None:

@@ -24,7 +24,14 @@ class WatchtowerSide:
         delegated = Delegated(client, parts.engine, parts.preparer.bring_back)
         return cls(
             delegated=delegated,
-            engine=WatchtowerEngine(parts.engine, parts.detector, delegated, parts.own),
+            engine=WatchtowerEngine(
+                parts.engine,
+                parts.detector,
+                delegated,
+                parts.own,
+                scope=parts.settings.scope,
+                stopped_too=parts.settings.include_stopped,
+            ),
             watch=Watch(client, parts.engine, scope=parts.settings.scope),
         )
 

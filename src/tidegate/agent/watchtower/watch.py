@@ -1,12 +1,12 @@
 """Keeps an eye on Watchtower: whether it answers, what it counts, and whether it moves containers by itself."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from itertools import pairwise
 
 import structlog
 
+from tidegate.agent.background import Background
 from tidegate.agent.metrics import Sample
 from tidegate.agent.watchtower.client import Counts, WatchtowerClient, WatchtowerError
 from tidegate.domain.labels import WATCHTOWER
@@ -31,28 +31,29 @@ class Watch:
         self._engine = engine
         self._scope = scope
         self._look_s = look_s
-        self._task: asyncio.Task[None] | None = None
+        self._looking = Background("watchtower")
+        self._is_told = False
+        self._told: Counts | None = None
         self.counts: Counts | None = None
         self.trouble = ""
 
     def start(self) -> None:
         """Begin to look, every half a minute."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="watchtower")
+        self._looking.start(self._run)
 
     async def close(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._looking.close()
+
+    def ended(self) -> None:
+        """An assignment has ended, and the manager was told how: what its scan came to is no trouble any more."""
+        self._is_told = True
 
     async def look(self) -> None:
         """Look now."""
         try:
             self.counts = await self._client.counts()
-            said = self._failures(self.counts) or await self._by_itself()
+            said = "; ".join(filter(None, [self._failures(self.counts), await self._by_itself()]))
         except WatchtowerError as error:
             self.counts, said = None, str(error)
         except EngineError:
@@ -74,9 +75,13 @@ class Watch:
             ]
         return found
 
-    @staticmethod
-    def _failures(counts: Counts) -> str:
-        return f"Watchtower counts {counts.failed} failed in its last scan; its log says why" if counts.failed else ""
+    def _failures(self, counts: Counts) -> str:
+        """Of a scan that nobody was told of: Watchtower counts it until the next one."""
+        if self._is_told:
+            self._is_told, self._told = False, counts
+        if not counts.failed or counts == self._told:
+            return ""
+        return f"Watchtower counts {counts.failed} failed in its last scan; its log says why"
 
     async def _by_itself(self) -> str:
         for row in await self._engine.containers(running_only=True, labels={WATCHTOWER: ""}):
@@ -95,7 +100,10 @@ class Watch:
 
     async def _run(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 - an agent that does not look does not see what Watchtower does
+                _log.exception("Watchtower could not be looked at; it is tried again")
             await asyncio.sleep(self._look_s)
 
 
