@@ -236,6 +236,16 @@ def test_what_is_built_is_signed_before_it_has_a_tag_and_what_was_found_has_to_b
     assert not any(step.get("continue-on-error") for step in steps_of)
 
 
+def test_the_channel_of_a_release_is_asked_of_all_tags() -> None:
+    found = document(FOLDER / RELEASE)
+    steps_of = found["jobs"]["version"]["steps"]
+    assert [step["with"]["fetch-depth"] for step in steps_of if "checkout" in step.get("uses", "")] == [0]
+    assert "scripts/pipeline/channel" in [step.get("run") for step in steps_of]
+    channels = [found["jobs"][job]["env"]["CHANNEL"] for job in ("images", "publish")]
+    assert channels == ["${{ needs.version.outputs.channel }}"] * 2
+    assert "CHANNEL" not in found["env"]
+
+
 def test_the_unit_tests_run_on_every_python_that_is_supported() -> None:
     pythons = document(FOLDER / TEST)["jobs"]["unit"]["strategy"]["matrix"]["python"]
     oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
