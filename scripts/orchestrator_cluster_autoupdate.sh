@@ -7,6 +7,7 @@ readonly MANAGED=docker-compose.watchtower-managed.yml
 readonly TOKEN=enrol-token API_TOKEN=watchtower-token UPDATER=watchtower ORCHESTRATOR=orchestrator
 readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MANAGED" "$MADE") PRIVATE_FILES=(.env "$TOKEN" "$API_TOKEN")
 readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
+readonly REFS=refs/tidegate/checkpoints KEPT=20
 readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
 readonly SECRET_NAME='PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
 
@@ -596,16 +597,15 @@ make_checkpoint() {
     stamp=$(date -u +%Y%m%dT%H%M%SZ)
     mkdir -p "$top"
     checkpoint=$stamp
-    while [[ -e $top/$checkpoint ]] || in_git_tag "$checkpoint"; do checkpoint=$stamp-$((++number)); done
+    while [[ -e $top/$checkpoint ]] || git_name "$checkpoint" >/dev/null; do checkpoint=$stamp-$((++number)); done
     rm -rf "$top/.making" && mkdir "$top/.making"
     for file in "${FILES[@]}"; do
         [[ ! -f $dir/$file ]] || cat -- "$dir/$file" >"$top/.making/$file"
     done
     if [[ ! -f $dir/$BASE ]]; then
         say none >"$top/.making/files"
-    elif in_git; then
-        tag_files "$checkpoint" "$top/.making"
-        (cd "$top/.making" && rm -f -- "${COMPOSE_FILES[@]}")
+    elif in_git && ! ignored_by_git; then
+        commit_files "$checkpoint" "$top/.making"
         say git >"$top/.making/files"
     else
         say here >"$top/.making/files"
@@ -614,10 +614,25 @@ make_checkpoint() {
     mv -T "$top/.making" "$top/$checkpoint"
 }
 
-in_git_tag() { git -C "$dir" rev-parse -q --verify "refs/tags/tidegate-checkpoint-$1" >/dev/null 2>&1; }
+# What somebody keeps from git is not to get into it: passwords may be in it.
+ignored_by_git() {
+    local code=0
+    git -C "$dir" check-ignore -- "${COMPOSE_FILES[@]}" >/dev/null 2>&1 || code=$?
+    ((code != 1))  # 1: none is
+}
 
-# tag_files CHECKPOINT FOLDER: its Compose files as a commit beside the branch, with an index of its own
-tag_files() (
+# git_name CHECKPOINT: what it is called in git. A tag, as an earlier version of this script made, leaves with `git push --tags`.
+git_name() {
+    local ref
+    for ref in "$REFS/$1" "refs/tags/tidegate-checkpoint-$1"; do
+        git -C "$dir" rev-parse -q --verify "$ref" >/dev/null 2>&1 && say "$ref" && return 0  # alone, in a trap it would be the status of what came before that
+    done
+    return 1
+}
+
+# commit_files CHECKPOINT FOLDER: its Compose files as a commit beside the branch, with an index of its own. A copy stays in
+# the folder: git writes nothing through to the disk, and what only one name holds is gone when somebody removes that.
+commit_files() (
     local prefix file blob parent=()
     prefix=$(git -C "$dir" rev-parse --show-prefix)
     cd "$(git -C "$dir" rev-parse --show-toplevel)"
@@ -632,7 +647,7 @@ tag_files() (
             git update-index --force-remove -- "$prefix$file"
         fi
     done
-    git update-ref "refs/tags/tidegate-checkpoint-$1" "$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "Checkpoint of ${prefix:-./} at $1")"
+    git update-ref "$REFS/$1" "$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "Checkpoint of ${prefix:-./} at $1")"
     rm -f "$GIT_INDEX_FILE"
 )
 
@@ -648,22 +663,40 @@ keep_out_of_git() {
     done
 }
 
-# files_of CHECKPOINT: its files, in `$stage/new`
+# files_of CHECKPOINT: its files, in `$stage/new`. Whoever calls this puts them in place, so it fails unless all are there:
+# its callers use `||`, in which bash ends nothing by itself.
 files_of() {
-    local top=$dir/.tidegate/checkpoints/$1 file
-    rm -rf "$stage/new" && mkdir -p "$stage/new"
-    for file in "${FILES[@]}"; do [[ ! -f $top/$file ]] || cat -- "$top/$file" >"$stage/new/$file"; done
-    [[ $(cat "$top/files") == git ]] || return 0
-    for file in "${COMPOSE_FILES[@]}"; do
-        git -C "$dir" cat-file -e "tidegate-checkpoint-$1:./$file" 2>/dev/null || continue
-        git -C "$dir" cat-file blob "tidegate-checkpoint-$1:./$file" >"$stage/new/$file" || return
+    local top=$dir/.tidegate/checkpoints/$1 file kind
+    { rm -rf "$stage/new" && mkdir -p "$stage/new"; } || return
+    kind=$(cat "$top/files" 2>/dev/null) || { complain "the checkpoint $1 is not in $dir/.tidegate/checkpoints any more" && return 1; }
+    for file in "${FILES[@]}"; do
+        [[ ! -f $top/$file ]] || cat -- "$top/$file" >"$stage/new/$file" || return
     done
-    [[ -f $stage/new/$BASE ]] || { complain "the tag tidegate-checkpoint-$1, which has the Compose files of the checkpoint, is gone" && return 1; }
+    [[ $kind != git || -f $top/$BASE ]] || files_of_git "$1" || return
+    [[ $kind == none || -s $stage/new/$BASE ]] || { complain "the checkpoint $1 has no $BASE: somebody took it from $top" && return 1; }
+}
+
+# files_of_git CHECKPOINT: its Compose files, where the folder has no copy of them
+files_of_git() {
+    local file ref
+    ref=$(git_name "$1") || { complain "the Compose files of the checkpoint $1 are neither in $dir/.tidegate/checkpoints nor in git" && return 1; }
+    for file in "${COMPOSE_FILES[@]}"; do
+        git -C "$dir" cat-file -e "$ref:./$file" 2>/dev/null || continue
+        git -C "$dir" cat-file blob "$ref:./$file" >"$stage/new/$file" || return
+    done
 }
 
 drop_checkpoint() {
-    git -C "$dir" tag -d "tidegate-checkpoint-$1" >/dev/null 2>&1 || true
+    local ref
+    ! ref=$(git_name "$1") || git -C "$dir" update-ref -d "$ref" || true
     rm -rf "$dir/.tidegate/checkpoints/$1"
+}
+
+# Only when nothing is under way: what a run that was cut off has to put back is never among those that go.
+drop_old_checkpoints() {
+    local name
+    [[ ! -f $dir/.tidegate/in-progress ]] || return 0
+    while IFS= read -r name; do drop_checkpoint "$name"; done < <(checkpoints | head -n "-$KEPT")
 }
 
 # --- changing files and containers ---
@@ -708,8 +741,9 @@ lock_down() {
     done
 }
 
+# The note has a line each for checkpoint, project, and the services whose containers this run is the first to make.
 begin_change() {
-    printf '%s\n%s\n' "$1" "$project" >"$stage/in-progress"
+    printf '%s\n' "$1" "$project" "$added" >"$stage/in-progress"
     sync "$stage/in-progress"
     changing=$1  # before it is noted, or a signal right after would leave the note
     mv -fT "$stage/in-progress" "$dir/.tidegate/in-progress"
@@ -723,11 +757,12 @@ end_change() {
 # Compares the services of the new files with those of the old ones: `$stage/services` are those to be made or replaced.
 compare_services() {
     with_files "$stage/new" config --hash '*' | sort >"$stage/hashes"
+    local readable=yes
     : >"$stage/hashes.old"
-    [[ ! -f $dir/$BASE ]] || { with_files "$dir" config --hash '*' 2>/dev/null | sort >"$stage/hashes.old"; } || : >"$stage/hashes.old"
+    [[ ! -f $dir/$BASE ]] || { with_files "$dir" config --hash '*' 2>/dev/null | sort >"$stage/hashes.old"; } || { readable='' && : >"$stage/hashes.old"; }
     cut -d ' ' -f 1 "$stage/hashes" | sort >"$stage/names"
     cut -d ' ' -f 1 "$stage/hashes.old" | sort >"$stage/names.old"
-    added=$(comm -23 "$stage/names" "$stage/names.old")
+    added=${readable:+$(comm -23 "$stage/names" "$stage/names.old")}
     gone=$(comm -13 "$stage/names" "$stage/names.old")
     if [[ -n $unknown ]]; then
         cp "$stage/names" "$stage/services"
@@ -736,26 +771,49 @@ compare_services() {
     fi
 }
 
-# bring_up_in_turn SERVICES-FILE MORE...: what is to be replaced, then whatever does not run. Not in one go: Compose
+# bring_up_in_turn SERVICES-FILE: what is to be replaced, then whatever does not run. Not in one go: Compose
 # would replace the containers of services that depend on one that is replaced, too.
 bring_up_in_turn() {
     local services=()
     mapfile -t services <"$1"
     find_up_files
     if ((${#services[@]})); then bring_up "${services[@]}" || return; fi
-    bring_up --no-recreate "${@:2}"
+    bring_up --no-recreate
 }
 
 # Puts the new files in place and the cluster on them. Whatever ends this before its end has `put_back` run.
 change() {
     ran=$(containers)
+    find_new
     make_checkpoint
     begin_change "$checkpoint"
     switch_files
     say "bringing up $(paste -sd ' ' "$stage/services"), healthy within ${given[deadline]} s"
-    bring_up_in_turn "$stage/services" ${gone:+--remove-orphans} || exit "$FAILED"
+    bring_up_in_turn "$stage/services" || exit "$FAILED"
+    clear_away "$gone" || exit "$FAILED"
     say "$project" >"$dir/.tidegate/project"
     end_change
+    drop_old_checkpoints
+}
+
+# Leaves in `added` only what has no container yet: what ran before is not this run's to remove again.
+find_new() {
+    local service found=''
+    for service in $added; do
+        [[ -n $(containers --filter "label=com.docker.compose.service=$service") ]] || found+="${found:+ }$service"
+    done
+    added=$found
+}
+
+# clear_away SERVICES: removes their containers, and nothing else that has the project's name
+clear_away() {
+    local service found one ids=()
+    for service in $1; do
+        found=$(containers --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False) || return
+        for one in $found; do ids+=("$one"); done
+    done
+    ((${#ids[@]})) || return 0
+    attended docker stop "${ids[@]}" && attended docker rm "${ids[@]}"
 }
 
 put_back() {
@@ -767,9 +825,10 @@ put_back() {
         attended take_down || return
         switch_files || return
     else
+        clear_away "$added" || return
         switch_files || return
         comm -12 "$stage/services" "$stage/names.old" >"$stage/services.old"
-        bring_up_in_turn "$stage/services.old" ${added:+--remove-orphans} || return
+        bring_up_in_turn "$stage/services.old" || return
     fi
     end_change
     drop_checkpoint "$name"
@@ -781,14 +840,22 @@ could_not_put_back() {
     complain "when what is in the way is gone, run this again: it begins with putting them back"
 }
 
+# What there is to go back to cannot be had: only a person knows which files are right.
+by_hand() {
+    complain "so nothing was put back, and nothing touched. If it can be had again (make room, take it from a backup), do that and run this again."
+    complain "If not, by hand: see that $BASE and .env in $dir are what they are to be; then 'mv $dir/.tidegate/in-progress $dir/.tidegate/unsettled', and run this again"
+    exit "$BROKEN"
+}
+
 # After a run that was killed: the files of its checkpoint first. What it did to containers is settled by the next change.
 recover() {
     local name
     if [[ -f $dir/.tidegate/in-progress ]]; then
-        { read -r name && read -r project; } <"$dir/.tidegate/in-progress"
+        { read -r name && read -r project && { read -r added || true; }; } <"$dir/.tidegate/in-progress"
         say "an earlier run was cut off; the files of its checkpoint $name are put back first"
-        files_of "$name" || { complain "see to $dir/.tidegate/checkpoints/$name" && exit "$BROKEN"; }
-        switch_files || exit "$BROKEN"
+        files_of "$name" || by_hand
+        switch_files || { complain "the files of the checkpoint $name could not be put into $dir; see above, and run this again" && exit "$BROKEN"; }
+        clear_away "$added" || { complain "the containers of $added, which that run has started, could not be removed; see above, and run this again" && exit "$BROKEN"; }
         mv -fT "$dir/.tidegate/in-progress" "$dir/.tidegate/unsettled"
         rm -rf "$stage/new"
     fi
@@ -908,7 +975,7 @@ restore() {
     open_folder
     is dry-run || recover
     name=${name:-$(list | grep -v ' ' | tail -n 1 || true)}
-    name=${name#tidegate-checkpoint-}
+    name=${name##*/} && name=${name#tidegate-checkpoint-}
     [[ $name =~ ^[0-9TZ-]+$ && -f $dir/.tidegate/checkpoints/$name/files ]] || refuse "there is no checkpoint '$name'; list shows those that there are"
     files_of "$name" || exit "$REFUSED"
     [[ -f $stage/new/$BASE ]] || refuse "the checkpoint $name is from before there was a cluster: use remove"
