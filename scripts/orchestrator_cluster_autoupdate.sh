@@ -7,9 +7,11 @@ readonly MANAGED=docker-compose.watchtower-managed.yml
 readonly TOKEN=enrol-token API_TOKEN=watchtower-token UPDATER=watchtower ORCHESTRATOR=orchestrator
 readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MANAGED" "$MADE") PRIVATE_FILES=(.env "$TOKEN" "$API_TOKEN")
 readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
+readonly WRITTEN=(COMPOSE_FILE COMPOSE_PROJECT_NAME ORCHESTRATOR_IMAGE WATCHTOWER_SCOPE WATCHTOWER_INTERVAL
+    TIDEGATE_IMAGE TIDEGATE_MANAGER TIDEGATE_AGENT_NAME TIDEGATE_NETWORK DOCKER_SOCKET)  # of .env
 readonly REFS=refs/tidegate/checkpoints KEPT=20
 readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
-readonly SECRET_NAME='PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
+readonly SECRET_NAME='PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
 
 # What programs that are started see of the environment: what .env says must not be overruled by a variable of the caller.
 readonly PASSED_ON=" PATH HOME USER LOGNAME LANG LC_ALL TERM TMPDIR XDG_RUNTIME_DIR XDG_CONFIG_HOME SSH_AUTH_SOCK
@@ -141,7 +143,12 @@ value() {
 }
 
 # check FLAG VALUE PATTERN WHAT-IS-TAKEN
-check() { [[ $2 =~ ^($3)$ ]] || refuse "--$1 is '$2'; it takes $4"; }
+check() { [[ $2 =~ ^($3)$ ]] || refuse "--$1 is $(shown "$2"); it takes $4"; }
+
+# shown VALUE: in quotes, unless there may be an account in it
+shown() { if has_account "$1"; then say 'not shown, for there may be a password in it'; else say "'$1'"; fi; }
+
+has_account() { [[ $1 == *@* && $1 != *@sha256:* ]]; }
 
 seconds_of() {
     check interval "$1" '[0-9]{1,7}[smh]?' 'seconds, or a time such as 90s, 5m or 1h'
@@ -190,9 +197,13 @@ masked() {
             gsub(/^["\047]|["\047\r]+$/, "", text)
             if (length(text) >= 4) secrets[++count] = text
         }
-        function learn(line, name) {
+        function learn(line,    name, account) {
             if (file ~ /token$/) { keep(line); return }
-            if (match(line, /:\/\/[^\/@ ]+:[^\/@ ]+@/)) keep(substr(line, RSTART + 3, RLENGTH - 4))
+            if (within != "") { keep(line); if (index(line, within)) within = ""; return }
+            if (match(line, /^[^#=]*=["\047][^"\047]*$/)) within = substr(line, index(line, "=") + 1, 1)
+            if (match(line, /:\/\/[^\/@ ]*:[^\/@ ]+@/)) {
+                account = substr(line, RSTART + 3, RLENGTH - 4); keep(account); sub(/^[^:]*:/, "", account); keep(account)
+            }
             name = line; sub(/=.*/, "", name)
             if (line ~ /=/ && line !~ /^#/ && toupper(name) ~ names) { sub(/^[^=]*=/, "", line); keep(line) }
         }
@@ -201,7 +212,7 @@ masked() {
             return before line
         }
         BEGIN {
-            for (i = 1; i < ARGC; i++) { file = ARGV[i]; while ((getline line < file) > 0) learn(line); ARGV[i] = "" }
+            for (i = 1; i < ARGC; i++) { file = ARGV[i]; within = ""; while ((getline line < file) > 0) learn(line); ARGV[i] = "" }
             for (i = 1; i < count; i++) for (j = i + 1; j <= count; j++)
                 if (length(secrets[j]) > length(secrets[i])) { line = secrets[i]; secrets[i] = secrets[j]; secrets[j] = line }
         }
@@ -209,7 +220,7 @@ masked() {
             line = $0; for (i = 1; i <= count; i++) line = without(line, secrets[i])
             if (match(line, /^[-+ ]?(export )?[A-Za-z0-9_]+=/)) {
                 name = substr(line, 1, RLENGTH)
-                if (toupper(name) ~ names && name !~ /_FILE=$/) line = name "***"
+                if (toupper(name) ~ names && name !~ /_FILE=$/ && substr(line, RLENGTH + 1) !~ /^\*\*\*( |$)/) line = name "***"
             }
             print line
         }' "${secret_files[@]}"
@@ -397,13 +408,13 @@ check_manager() {
 # --- the new files, made aside ---
 
 settle_settings() {
-    local name
+    local line name
     engine=${given[engine]:-$(engine_of "$dir")}
     check engine "$engine" 'tidegate|watchtower' 'tidegate or watchtower'
-    for name in "${settings[@]}"; do
-        check set "$name" '[A-Za-z_][A-Za-z0-9_]*=[^'"'"']*' "NAME=VALUE, on one line and without '"
-        [[ ! ${name%%=*} =~ ${SECRET_NAME} ]] || refuse "--set is not for secrets, and ${name%%=*} looks like one: write it into $dir/.env"
-        [[ $name != *$'\n'* ]] || refuse "--set takes one line"
+    for line in "${settings[@]}"; do
+        [[ $line =~ ^[A-Za-z_][A-Za-z0-9_]*=[^\']*$ && $line != *$'\n'* ]] || refuse "--set takes NAME=VALUE, on one line and without '"
+        name=${line%%=*}
+        [[ ! ${name^^} =~ ${SECRET_NAME} && ! $line =~ ://[^/]*:[^/]*@ ]] || refuse "--set is not for secrets, and $name looks like one: write it into $dir/.env"
     done
 }
 
@@ -440,7 +451,7 @@ make_files() {
 make_token() {
     local file=${given[enrolment-token-file]:-} to=$stage/new/$TOKEN
     if [[ -n $file ]]; then
-        [[ -r $file ]] || refuse "the file of the enrolment token, $file, cannot be read"
+        [[ -f $file && -r $file ]] || refuse "--enrolment-token-file names no file that can be read; it takes a file's name, not the token itself"
         tr -d ' \r\n' <"$file" >"$to"
     elif [[ -n ${TIDEGATE_ENROLMENT_TOKEN:+given} ]]; then
         printenv TIDEGATE_ENROLMENT_TOKEN | tr -d ' \r\n' >"$to"
@@ -926,14 +937,72 @@ show_changes() {
         say "an earlier run was cut off; a run that is no dry one would put back its checkpoint $(head -n 1 "$dir/.tidegate/in-progress") first"
     fi
     while IFS= read -r file; do
-        is dry-run || { say "changed: $file" && continue; }
-        if [[ $file == "$TOKEN" || $file == "$API_TOKEN" ]]; then say "--- $file is another (not shown)" && continue; fi
-        diff -u -L "$file, now" -L "$file, then" "$(or_nothing "$dir/$file")" "$(or_nothing "$stage/new/$file")" | masked || true
+        if is dry-run; then show_file "$file"; else say "changed: $file"; fi
     done < <(changed_files)
     is dry-run || return 0
     [[ -n $(changed_files)$unknown ]] || { say "nothing would change" && return; }
     while IFS= read -r service; do say "would make or replace the container of $service"; done <"$stage/services"
     [[ -z $gone ]] || say "would remove the containers of ${gone//$'\n'/ }"
+}
+
+# show_file NAME: how it would change. What may be secret is taken out of both before they are compared: a diff has lines
+# from the middle, of which nobody can tell what they are.
+show_file() {
+    local before after
+    before=$(or_nothing "$dir/$1") after=$(or_nothing "$stage/new/$1")
+    case $1 in
+        "$TOKEN" | "$API_TOKEN") say "--- $1 is another (not shown)" && return ;;
+        .env) env_shown "$before" "$before" >"$stage/before" && env_shown "$before" "$after" >"$stage/after" ;;
+        *) compose_shown "$before" >"$stage/before" && compose_shown "$after" >"$stage/after" ;;
+    esac
+    diff -u -L "$1, now" -L "$1, then" "$stage/before" "$stage/after" | masked || true
+}
+
+# env_shown EARLIER FILE: a line for each entry, with the value only where it is this script that writes it
+env_shown() {
+    awk -v written=" ${WRITTEN[*]} ${settings[*]%%=*} " '
+        function closes(text, quote) { gsub(/\\./, "", text); return index(text, quote) }
+        function tell() {
+            if (name == "") return
+            if (part == 1) earlier[name] = text
+            else if (index(written, " " name " ") && (text !~ /@/ || text ~ /@sha256:/)) print text
+            else print name "=***" (name in earlier && earlier[name] != text ? " (another)" : "")
+            name = quote = ""
+        }
+        FNR == 1 { name = quote = "" }
+        quote != "" { text = text "\n" $0; if (closes($0, quote)) tell(); next }
+        !/^[ \t]*(export[ \t]+)?[A-Za-z_][A-Za-z0-9_.-]*[ \t]*[=:]/ { next }
+        {
+            text = $0; sub(/^[ \t]*(export[ \t]+)?/, "", text)
+            match(text, /[ \t]*[=:][ \t]*/)
+            name = substr(text, 1, RSTART - 1); value = substr(text, RSTART + RLENGTH)
+            if (value ~ /^["\047]/ && !closes(substr(value, 2), substr(value, 1, 1))) quote = substr(value, 1, 1)
+            else tell()
+        }
+        END { tell() }' part=1 "$1" part=2 "$2"
+}
+
+# compose_shown FILE: without the values of what is named as a secret is, and without accounts in addresses
+compose_shown() {
+    awk -v names="$SECRET_NAME" '
+        BEGIN { named = "[A-Z0-9_.-]*(" names ")[A-Z0-9_.-]*[\"\047]?[ \t]*[:=]"; under = bare = -1 }
+        function cut(line,    from, at, name) {
+            for (from = 1; match(toupper(substr(line, from)), named); from = at) {
+                at = from + RSTART + RLENGTH - 1
+                name = toupper(substr(line, from + RSTART - 1, RLENGTH))
+                if (name ~ /_FILE["\047]?[ \t]*[:=]$/ || substr(line, at) !~ /[^ \t]/) continue
+                return substr(line, 1, at - 1) (name ~ /:$/ ? " " : "") "***"
+            }
+            return line
+        }
+        {
+            match($0, /^ */); indent = RLENGTH
+            if (under >= 0 && ($0 ~ /^ *$/ || indent > under)) next  # more of the value that is not shown
+            if (bare >= 0 && indent > bare && $0 !~ /^ *(- |#|[^ :]+:( |$))/) next  # the value, on a line of its own
+            line = cut($0); under = (line == $0) ? -1 : indent
+            bare = (toupper(line) ~ named "[ \t]*$") ? indent : -1
+            gsub(/:\/\/[^\/@ ]*:[^\/@ ]*@/, "://***@", line); print line
+        }' "$1"
 }
 
 or_nothing() { if [[ -f $1 ]]; then say "$1"; else say /dev/null; fi; }

@@ -170,7 +170,8 @@ def test_a_compose_file_that_is_none_is_refused(deployment: Deployment) -> None:
 def test_what_cannot_be_is_refused_with_what_is_taken(deployment: Deployment, words: list[str], said: str) -> None:
     deployment.first()
     before = (deployment.files(), deployment.ids())
-    assert said in deployment.run(*words, code=2)
+    told = deployment.run(*words, code=2)
+    assert (said in told, "hunter2" in told) == (True, False), told
     assert (deployment.files(), deployment.ids()) == before
 
 
