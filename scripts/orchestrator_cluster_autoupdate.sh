@@ -399,11 +399,19 @@ check_manager() {
         say "the manager is reached by the network $network, so it is the agent that asks it"
     elif command -v curl >/dev/null; then
         curl -fsS -o /dev/null --max-time 10 "${url%/}/healthz" 2>"$stage/log" ||
-            problem "the manager does not answer at $url: $(masked <"$stage/log" | head -n 1); see to the address, its certificate, a proxy, or the manager itself"
+            not_asked "$url" "the manager does not answer at $(without_account "$url"): $(masked <"$stage/log" | head -n 1); see to the address, its certificate, a proxy, or the manager itself"
     else
-        problem "there is no curl, by which the manager is asked: install curl"
+        not_asked "$url" "there is no curl, by which the manager is asked: install curl"
     fi
 }
+
+# not_asked URL WHAT: a reason to refuse a manager that is new here. Who goes back, or stays with one, has to be able to
+# while it is away: that may be why.
+not_asked() {
+    if [[ $command == restore || $1 == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]]; then complain "warning: $2"; else problem "$2"; fi
+}
+
+without_account() { sed -E 's|://[^/@]*@|://***@|' <<<"$1"; }
 
 # --- the new files, made aside ---
 
@@ -1025,7 +1033,7 @@ status() {
 manager_shown() {
     local url
     url=$(env_value TIDEGATE_MANAGER "$dir/.env")
-    say "${url:-none}"
+    without_account "${url:-none}"
 }
 
 list() {

@@ -251,3 +251,15 @@ def test_a_manager_that_does_not_answer_is_said(deployment: Deployment, token: P
     assert "the manager does not answer" in deployment.run(*words, first=True, code=2)
     words += ["--manager-network", "nowhere"]
     assert "there is no network nowhere" in deployment.run(*words, first=True, code=2)
+
+
+def test_without_the_manager_that_is_away_files_are_changed_and_gone_back_to(
+    deployment: Deployment, manager: str, token: Path
+) -> None:
+    deployment.first("--manager", manager, "--agent-name", "berlin1", "--enrolment-token-file", str(token))
+    docker("rm", "-f", f"{deployment.compose.project}-manager")
+    assert "warning: the manager does not answer" in deployment.run("--interval", "60")
+    deployment.run("--manager", "none")
+    told = deployment.run("restore")
+    assert ("warning: the manager does not answer" in told, deployment.env()["TIDEGATE_MANAGER"]) == (True, manager)
+    assert "the manager does not answer" in deployment.run("--manager", "http://127.0.0.1:1", code=2)
