@@ -2,13 +2,16 @@
 # Makes, changes, restores and removes an autonomy cluster that updates itself. `--help` says how.
 set -euo pipefail
 
-readonly BASE=docker-compose.yml OVERRIDE=docker-compose.override.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
+readonly BASE=docker-compose.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
 readonly MANAGED=docker-compose.watchtower-managed.yml
+# What Compose takes by itself beside the base file: the first of these that is there.
+readonly OVERRIDES=(compose.override.yml compose.override.yaml docker-compose.override.yml docker-compose.override.yaml)
 readonly TOKEN=enrol-token API_TOKEN=watchtower-token UPDATER=watchtower ORCHESTRATOR=orchestrator
 readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MANAGED" "$MADE") PRIVATE_FILES=(.env "$TOKEN" "$API_TOKEN")
 readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
 readonly WRITTEN=(COMPOSE_FILE COMPOSE_PROJECT_NAME ORCHESTRATOR_IMAGE WATCHTOWER_SCOPE WATCHTOWER_INTERVAL
     TIDEGATE_IMAGE TIDEGATE_MANAGER TIDEGATE_AGENT_NAME TIDEGATE_NETWORK DOCKER_SOCKET)  # of .env
+readonly CHANNEL=ghcr.io/acme/orchestrator:autonomy-latest AGENT_IMAGE=ghcr.io/tidegate/agent:latest
 readonly REFS=refs/tidegate/checkpoints KEPT=20
 readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
 readonly SECRET_NAME='PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
@@ -24,10 +27,10 @@ readonly OPTIONS=(
     "from DIR|TIDEGATE_CLUSTER_FROM|examples/autonomy beside the script|where Compose files come from; named, it replaces those that the folder has"
     'project NAME|TIDEGATE_CLUSTER_PROJECT|what the Compose file says|the name of the Compose project'
     'engine ENGINE|TIDEGATE_UPDATE_ENGINE|tidegate|what updates the cluster: tidegate or watchtower'
-    'channel IMAGE|ORCHESTRATOR_IMAGE|ghcr.io/acme/orchestrator:autonomy-latest|the image that the orchestrator follows, with its tag'
+    'channel IMAGE|ORCHESTRATOR_IMAGE|what the Compose file says|the image that the orchestrator follows, with its tag'
     'scope NAME|WATCHTOWER_SCOPE|autonomy-cluster|only containers with this scope are updated'
     'interval TIME|WATCHTOWER_INTERVAL|300|time between two looks at the registry: seconds, or such as 90s, 5m, 1h'
-    'agent-image IMAGE|TIDEGATE_IMAGE|ghcr.io/tidegate/agent:latest|the image of the agent of this project'
+    "agent-image IMAGE|TIDEGATE_IMAGE|$AGENT_IMAGE|the image of the agent of this project"
     'manager URL|TIDEGATE_MANAGER|none|the manager that says what is updated and when; none: the agent decides'
     "agent-name NAME|TIDEGATE_AGENT_NAME|this host's name|what the manager calls the agent"
     'manager-network NAME|TIDEGATE_NETWORK|none|the Docker network that a manager on this host is reached by'
@@ -41,6 +44,7 @@ readonly OPTIONS=(
 )
 
 declare -A given=()
+declare -a forgotten=()  # the caller's variables that are not passed on
 declare -a settings=() words=() problems=() secret_files=() up_files=()
 command=apply   # what is asked for
 dir='' from=''  # the cluster's folder, and where Compose files come from
@@ -131,7 +135,9 @@ is() { [[ ${given[$1]} == true ]]; }
 forget_environment() {
     local name
     for name in $(compgen -e); do
-        [[ $PASSED_ON == *[[:space:]]"$name"[[:space:]]* ]] || unset -v "$name" 2>/dev/null || true
+        [[ $PASSED_ON != *[[:space:]]"$name"[[:space:]]* ]] || continue
+        forgotten+=("$name")
+        export -n "${name?}"  # a variable of this script may have the same name
     done
 }
 
@@ -235,20 +241,25 @@ know_secrets() {
 # --- the engine ---
 
 # with_files FOLDER WORDS...: Compose with files that are not in their place yet, as if they were
-with_files() {
+with_files() { with_list "$1" "$(compose_list "$1")" "${@:2}"; }
+
+# with_list FOLDER FILES WORDS...: the same with the files that are named, a line each
+with_list() {
     local files=() file
     while IFS= read -r file; do
         if [[ -f $1/$file ]]; then files+=(-f "$1/$file"); else files+=(-f "$dir/$file"); fi
-    done < <(compose_list "$1")
+    done <<<"$2"
     [[ ! -f $1/.env ]] || files+=(--env-file "$1/.env")
-    docker compose --project-directory "$dir" "${files[@]}" "${@:2}"
+    docker compose --project-directory "$dir" "${files[@]}" "${@:3}"
 }
 
 # compose_list FOLDER: the files that its .env names, a line each; else those that Compose takes by itself
 compose_list() {
-    local list
+    local list file
     list=$(env_value COMPOSE_FILE "$1/.env")
-    [[ -n $list || ! -f $dir/$OVERRIDE ]] || list=$BASE:$OVERRIDE
+    for file in "${OVERRIDES[@]}"; do
+        [[ -n $list || ! -f $dir/$file ]] || list=$BASE:$file
+    done
     tr : '\n' <<<"${list:-$BASE}"
 }
 
@@ -318,16 +329,51 @@ enough_space() {
 }
 
 check_services() {
-    local services name
-    if ! attended with_files "$stage/new" config -q; then
-        problem "the Compose files are not valid, see above"
-        return
+    local name
+    own_config
+    check_forgotten
+    if [[ -s $stage/own ]]; then
+        for name in "$ORCHESTRATOR" "$UPDATER"; do
+            [[ -n $(own_service "$name") ]] ||
+                problem "$dir/$BASE has no service '$name': copy that of examples/autonomy/$BASE into it (not with --from, which replaces the whole file)"
+        done
     fi
-    services=$(with_files "$stage/new" config --services)
-    for name in "$ORCHESTRATOR" "$UPDATER"; do
-        grep -qxF "$name" <<<"$services" || problem "$dir/$BASE has no service '$name': add it as in examples/autonomy, or take that with --from"
+    ((${#problems[@]})) || attended with_files "$stage/new" config -q || problem "the Compose files are not valid, see above"
+}
+
+# What the caller's shell has exported is not passed on, so that .env alone says what runs: `docker compose` by hand, the
+# agent and the next run would have it blank. Values are never looked at.
+check_forgotten() {
+    local name
+    used_variables >"$stage/used"
+    for name in "${forgotten[@]}"; do
+        ! grep -qxF "$name" "$stage/used" || grep -qsE "^[[:space:]]*(export[[:space:]]+)?${name}[[:space:]]*[=:]" "$stage/new/.env" ||
+            problem "the Compose files use $name, which your shell exports and $dir/.env lacks: write its line into that (or 'unset $name', if its default is meant)"
     done
 }
+
+# The variables that the Compose files name, a line each: in values, and as what is passed on without one.
+used_variables() {
+    local file
+    while IFS= read -r file; do
+        if [[ -f $stage/new/$file ]]; then cat -- "$stage/new/$file"; else cat -- "$dir/$file" 2>/dev/null || true; fi
+    done < <(compose_list "$stage/new") |
+        sed -e 's/^[[:space:]]*#.*//' -e 's/\$\$//g' | grep -oE '\$\{?[A-Za-z_][A-Za-z0-9_]*' | tr -cd 'A-Za-z0-9_\n' || true
+    sed -n 's/^      \([A-Za-z_][A-Za-z0-9_]*\): null$/\1/p' "$stage/own"
+}
+
+# What the cluster's own files say, without those that this script adds, in `$stage/own`; nothing, where Compose cannot read them.
+own_config() {
+    with_list "$stage/new" "$(compose_list "$stage/new" | grep -vxF -e "$WATCHTOWER" -e "$MANAGED" -e "$MADE")" config >"$stage/own" 2>/dev/null ||
+        : >"$stage/own"
+}
+
+# own_service NAME: its lines in `$stage/own`
+own_service() {
+    awk -v start="  $1:" '/^[^ ]/ { inside = ($0 == "services:") } /^  [^ ]/ { here = (inside && $0 == start) } here && /^  / { print }' "$stage/own"
+}
+
+own_image() { own_service "$1" | sed -n 's/^    image: "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p'; }
 
 check_names() {
     local name owner
@@ -480,8 +526,10 @@ make_api_token() {
 
 # write_env FILE
 write_env() {
-    local channel scope interval list name
-    channel=$(value channel ORCHESTRATOR_IMAGE ghcr.io/acme/orchestrator:autonomy-latest)
+    local channel scope interval list
+    write_settings "$1"  # without which Compose may not read the files
+    own_config
+    channel=$(value channel ORCHESTRATOR_IMAGE "$(own_channel)")
     check channel "$channel" '[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*' 'an image with the tag that is followed, such as ghcr.io/acme/orchestrator:autonomy-latest'
     scope=$(value scope WATCHTOWER_SCOPE autonomy-cluster)
     check scope "$scope" '[A-Za-z0-9][A-Za-z0-9._-]*' 'a name of letters, digits, dots, _ and -'
@@ -495,7 +543,20 @@ write_env() {
     env_if_given project COMPOSE_PROJECT_NAME "$1" '[a-z0-9][a-z0-9_-]*' 'a name of small letters, digits, _ and -'
     write_manager "$1"
     write_socket "$1"
-    for name in "${settings[@]}"; do env_set "${name%%=*}" "${name#*=}" "$1"; done
+    write_settings "$1"  # they win
+}
+
+write_settings() {
+    local line
+    for line in "${settings[@]}"; do env_set "${line%%=*}" "${line#*=}" "$1"; done
+}
+
+# What the orchestrator of a cluster that somebody made follows now.
+own_channel() {
+    local image
+    image=$(own_image "$ORCHESTRATOR")
+    [[ -z $image || ${image##*/} == *[:@]* ]] || image+=:latest
+    say "${image:-$CHANNEL}"
 }
 
 # env_if_given FLAG KEY FILE PATTERN WHAT-IS-TAKEN
@@ -552,13 +613,26 @@ write_made() {
 # Written by orchestrator_cluster_autoupdate.sh at each run: change .env, or its flags, instead of this.
 services:
   orchestrator:
+    image: ${ORCHESTRATOR_IMAGE}
     labels:
+      com.centurylinklabs.watchtower.enable: "true"
       com.centurylinklabs.watchtower.scope: ${WATCHTOWER_SCOPE}
   watchtower:
     command: ["--label-enable", "--scope", "${WATCHTOWER_SCOPE}"]
-    environment:
 YAML
+    [[ $engine == watchtower ]] || write_agent_image
+    say '    environment:'
     if [[ $engine == watchtower ]]; then write_made_watchtower; else write_made_tidegate; fi
+}
+
+# shellcheck disable=SC2016 # the same
+# The agent's image takes the place of Watchtower's; an image of somebody's own stays, unless another is named.
+write_agent_image() {
+    if [[ -n $(env_value TIDEGATE_IMAGE "$stage/new/.env") ]]; then
+        say '    image: ${TIDEGATE_IMAGE}'
+    elif [[ $(own_image "$UPDATER") =~ (^|/)watchtower([:@]|$) ]]; then
+        say "    image: \${TIDEGATE_IMAGE:-$AGENT_IMAGE}"
+    fi
 }
 
 # shellcheck disable=SC2016 # the same
@@ -947,11 +1021,13 @@ show_changes() {
     while IFS= read -r file; do
         if is dry-run; then show_file "$file"; else say "changed: $file"; fi
     done < <(changed_files)
-    is dry-run || return 0
+    is dry-run || { show_gone 'will remove' && return; }
     [[ -n $(changed_files)$unknown ]] || { say "nothing would change" && return; }
     while IFS= read -r service; do say "would make or replace the container of $service"; done <"$stage/services"
-    [[ -z $gone ]] || say "would remove the containers of ${gone//$'\n'/ }"
+    show_gone 'would remove'
 }
+
+show_gone() { [[ -z $gone ]] || say "$1 the containers of ${gone//$'\n'/ }, which the new files do not have"; }
 
 # show_file NAME: how it would change. What may be secret is taken out of both before they are compared: a diff has lines
 # from the middle, of which nobody can tell what they are.
