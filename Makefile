@@ -17,7 +17,7 @@ TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
 MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py managed_busy.py managed_risks.py agent_managed.py manager_quick_start.py)
 # What the autonomy cluster is tested by: its script, its guide, its pipeline, its proxy.
-SCRIPT := $(addprefix tests/engine/test_deployment_script,.py _checkpoints.py _fails.py _real.py)
+SCRIPT := $(addprefix tests/engine/test_deployment_script,.py _adopts.py _checkpoints.py _cut.py _fails.py _real.py _secrets.py)
 AUTONOMY := $(SCRIPT) $(addprefix tests/engine/test_,orchestrator_guide.py pipeline.py zero_downtime.py)
 
 .PHONY: help setup lint test test-manager test-autonomy test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare test-faults

@@ -2,13 +2,19 @@
 # Makes, changes, restores and removes an autonomy cluster that updates itself. `--help` says how.
 set -euo pipefail
 
-readonly BASE=docker-compose.yml OVERRIDE=docker-compose.override.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
+readonly BASE=docker-compose.yml WATCHTOWER=docker-compose.watchtower.yml MADE=docker-compose.deployment.yml
 readonly MANAGED=docker-compose.watchtower-managed.yml
+# What Compose takes by itself beside the base file: the first of these that is there.
+readonly OVERRIDES=(compose.override.yml compose.override.yaml docker-compose.override.yml docker-compose.override.yaml)
 readonly TOKEN=enrol-token API_TOKEN=watchtower-token UPDATER=watchtower ORCHESTRATOR=orchestrator
 readonly COMPOSE_FILES=("$BASE" "$WATCHTOWER" "$MANAGED" "$MADE") PRIVATE_FILES=(.env "$TOKEN" "$API_TOKEN")
 readonly FILES=("${COMPOSE_FILES[@]}" "${PRIVATE_FILES[@]}")
+readonly WRITTEN=(COMPOSE_FILE COMPOSE_PROJECT_NAME ORCHESTRATOR_IMAGE WATCHTOWER_SCOPE WATCHTOWER_INTERVAL
+    TIDEGATE_IMAGE TIDEGATE_MANAGER TIDEGATE_AGENT_NAME TIDEGATE_NETWORK DOCKER_SOCKET)  # of .env
+readonly CHANNEL=ghcr.io/acme/orchestrator:autonomy-latest AGENT_IMAGE=ghcr.io/tidegate/agent:latest
+readonly REFS=refs/tidegate/checkpoints KEPT=20
 readonly FAILED=1 REFUSED=2 BROKEN=3 BUSY=75
-readonly SECRET_NAME='PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
+readonly SECRET_NAME='PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN'
 
 # What programs that are started see of the environment: what .env says must not be overruled by a variable of the caller.
 readonly PASSED_ON=" PATH HOME USER LOGNAME LANG LC_ALL TERM TMPDIR XDG_RUNTIME_DIR XDG_CONFIG_HOME SSH_AUTH_SOCK
@@ -21,10 +27,10 @@ readonly OPTIONS=(
     "from DIR|TIDEGATE_CLUSTER_FROM|examples/autonomy beside the script|where Compose files come from; named, it replaces those that the folder has"
     'project NAME|TIDEGATE_CLUSTER_PROJECT|what the Compose file says|the name of the Compose project'
     'engine ENGINE|TIDEGATE_UPDATE_ENGINE|tidegate|what updates the cluster: tidegate or watchtower'
-    'channel IMAGE|ORCHESTRATOR_IMAGE|ghcr.io/acme/orchestrator:autonomy-latest|the image that the orchestrator follows, with its tag'
+    'channel IMAGE|ORCHESTRATOR_IMAGE|what the Compose file says|the image that the orchestrator follows, with its tag'
     'scope NAME|WATCHTOWER_SCOPE|autonomy-cluster|only containers with this scope are updated'
     'interval TIME|WATCHTOWER_INTERVAL|300|time between two looks at the registry: seconds, or such as 90s, 5m, 1h'
-    'agent-image IMAGE|TIDEGATE_IMAGE|ghcr.io/tidegate/agent:latest|the image of the agent of this project'
+    "agent-image IMAGE|TIDEGATE_IMAGE|$AGENT_IMAGE|the image of the agent of this project"
     'manager URL|TIDEGATE_MANAGER|none|the manager that says what is updated and when; none: the agent decides'
     "agent-name NAME|TIDEGATE_AGENT_NAME|this host's name|what the manager calls the agent"
     'manager-network NAME|TIDEGATE_NETWORK|none|the Docker network that a manager on this host is reached by'
@@ -38,6 +44,7 @@ readonly OPTIONS=(
 )
 
 declare -A given=()
+declare -a forgotten=()  # the caller's variables that are not passed on
 declare -a settings=() words=() problems=() secret_files=() up_files=()
 command=apply   # what is asked for
 dir='' from=''  # the cluster's folder, and where Compose files come from
@@ -128,7 +135,9 @@ is() { [[ ${given[$1]} == true ]]; }
 forget_environment() {
     local name
     for name in $(compgen -e); do
-        [[ $PASSED_ON == *[[:space:]]"$name"[[:space:]]* ]] || unset -v "$name" 2>/dev/null || true
+        [[ $PASSED_ON != *[[:space:]]"$name"[[:space:]]* ]] || continue
+        forgotten+=("$name")
+        export -n "${name?}"  # a variable of this script may have the same name
     done
 }
 
@@ -140,7 +149,12 @@ value() {
 }
 
 # check FLAG VALUE PATTERN WHAT-IS-TAKEN
-check() { [[ $2 =~ ^($3)$ ]] || refuse "--$1 is '$2'; it takes $4"; }
+check() { [[ $2 =~ ^($3)$ ]] || refuse "--$1 is $(shown "$2"); it takes $4"; }
+
+# shown VALUE: in quotes, unless there may be an account in it
+shown() { if has_account "$1"; then say 'not shown, for there may be a password in it'; else say "'$1'"; fi; }
+
+has_account() { [[ $1 == *@* && $1 != *@sha256:* ]]; }
 
 seconds_of() {
     check interval "$1" '[0-9]{1,7}[smh]?' 'seconds, or a time such as 90s, 5m or 1h'
@@ -189,9 +203,13 @@ masked() {
             gsub(/^["\047]|["\047\r]+$/, "", text)
             if (length(text) >= 4) secrets[++count] = text
         }
-        function learn(line, name) {
+        function learn(line,    name, account) {
             if (file ~ /token$/) { keep(line); return }
-            if (match(line, /:\/\/[^\/@ ]+:[^\/@ ]+@/)) keep(substr(line, RSTART + 3, RLENGTH - 4))
+            if (within != "") { keep(line); if (index(line, within)) within = ""; return }
+            if (match(line, /^[^#=]*=["\047][^"\047]*$/)) within = substr(line, index(line, "=") + 1, 1)
+            if (match(line, /:\/\/[^\/@ ]*:[^\/@ ]+@/)) {
+                account = substr(line, RSTART + 3, RLENGTH - 4); keep(account); sub(/^[^:]*:/, "", account); keep(account)
+            }
             name = line; sub(/=.*/, "", name)
             if (line ~ /=/ && line !~ /^#/ && toupper(name) ~ names) { sub(/^[^=]*=/, "", line); keep(line) }
         }
@@ -200,7 +218,7 @@ masked() {
             return before line
         }
         BEGIN {
-            for (i = 1; i < ARGC; i++) { file = ARGV[i]; while ((getline line < file) > 0) learn(line); ARGV[i] = "" }
+            for (i = 1; i < ARGC; i++) { file = ARGV[i]; within = ""; while ((getline line < file) > 0) learn(line); ARGV[i] = "" }
             for (i = 1; i < count; i++) for (j = i + 1; j <= count; j++)
                 if (length(secrets[j]) > length(secrets[i])) { line = secrets[i]; secrets[i] = secrets[j]; secrets[j] = line }
         }
@@ -208,7 +226,7 @@ masked() {
             line = $0; for (i = 1; i <= count; i++) line = without(line, secrets[i])
             if (match(line, /^[-+ ]?(export )?[A-Za-z0-9_]+=/)) {
                 name = substr(line, 1, RLENGTH)
-                if (toupper(name) ~ names && name !~ /_FILE=$/) line = name "***"
+                if (toupper(name) ~ names && name !~ /_FILE=$/ && substr(line, RLENGTH + 1) !~ /^\*\*\*( |$)/) line = name "***"
             }
             print line
         }' "${secret_files[@]}"
@@ -223,20 +241,25 @@ know_secrets() {
 # --- the engine ---
 
 # with_files FOLDER WORDS...: Compose with files that are not in their place yet, as if they were
-with_files() {
+with_files() { with_list "$1" "$(compose_list "$1")" "${@:2}"; }
+
+# with_list FOLDER FILES WORDS...: the same with the files that are named, a line each
+with_list() {
     local files=() file
     while IFS= read -r file; do
         if [[ -f $1/$file ]]; then files+=(-f "$1/$file"); else files+=(-f "$dir/$file"); fi
-    done < <(compose_list "$1")
+    done <<<"$2"
     [[ ! -f $1/.env ]] || files+=(--env-file "$1/.env")
-    docker compose --project-directory "$dir" "${files[@]}" "${@:2}"
+    docker compose --project-directory "$dir" "${files[@]}" "${@:3}"
 }
 
 # compose_list FOLDER: the files that its .env names, a line each; else those that Compose takes by itself
 compose_list() {
-    local list
+    local list file
     list=$(env_value COMPOSE_FILE "$1/.env")
-    [[ -n $list || ! -f $dir/$OVERRIDE ]] || list=$BASE:$OVERRIDE
+    for file in "${OVERRIDES[@]}"; do
+        [[ -n $list || ! -f $dir/$file ]] || list=$BASE:$file
+    done
     tr : '\n' <<<"${list:-$BASE}"
 }
 
@@ -306,16 +329,51 @@ enough_space() {
 }
 
 check_services() {
-    local services name
-    if ! attended with_files "$stage/new" config -q; then
-        problem "the Compose files are not valid, see above"
-        return
+    local name
+    own_config
+    check_forgotten
+    if [[ -s $stage/own ]]; then
+        for name in "$ORCHESTRATOR" "$UPDATER"; do
+            [[ -n $(own_service "$name") ]] ||
+                problem "$dir/$BASE has no service '$name': copy that of examples/autonomy/$BASE into it (not with --from, which replaces the whole file)"
+        done
     fi
-    services=$(with_files "$stage/new" config --services)
-    for name in "$ORCHESTRATOR" "$UPDATER"; do
-        grep -qxF "$name" <<<"$services" || problem "$dir/$BASE has no service '$name': add it as in examples/autonomy, or take that with --from"
+    ((${#problems[@]})) || attended with_files "$stage/new" config -q || problem "the Compose files are not valid, see above"
+}
+
+# What the caller's shell has exported is not passed on, so that .env alone says what runs: `docker compose` by hand, the
+# agent and the next run would have it blank. Values are never looked at.
+check_forgotten() {
+    local name
+    used_variables >"$stage/used"
+    for name in "${forgotten[@]}"; do
+        ! grep -qxF "$name" "$stage/used" || grep -qsE "^[[:space:]]*(export[[:space:]]+)?${name}[[:space:]]*[=:]" "$stage/new/.env" ||
+            problem "the Compose files use $name, which your shell exports and $dir/.env lacks: write its line into that (or 'unset $name', if its default is meant)"
     done
 }
+
+# The variables that the Compose files name, a line each: in values, and as what is passed on without one.
+used_variables() {
+    local file
+    while IFS= read -r file; do
+        if [[ -f $stage/new/$file ]]; then cat -- "$stage/new/$file"; else cat -- "$dir/$file" 2>/dev/null || true; fi
+    done < <(compose_list "$stage/new") |
+        sed -e 's/^[[:space:]]*#.*//' -e 's/\$\$//g' | grep -oE '\$\{?[A-Za-z_][A-Za-z0-9_]*' | tr -cd 'A-Za-z0-9_\n' || true
+    sed -n 's/^      \([A-Za-z_][A-Za-z0-9_]*\): null$/\1/p' "$stage/own"
+}
+
+# What the cluster's own files say, without those that this script adds, in `$stage/own`; nothing, where Compose cannot read them.
+own_config() {
+    with_list "$stage/new" "$(compose_list "$stage/new" | grep -vxF -e "$WATCHTOWER" -e "$MANAGED" -e "$MADE")" config >"$stage/own" 2>/dev/null ||
+        : >"$stage/own"
+}
+
+# own_service NAME: its lines in `$stage/own`
+own_service() {
+    awk -v start="  $1:" '/^[^ ]/ { inside = ($0 == "services:") } /^  [^ ]/ { here = (inside && $0 == start) } here && /^  / { print }' "$stage/own"
+}
+
+own_image() { own_service "$1" | sed -n 's/^    image: "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p'; }
 
 check_names() {
     local name owner
@@ -387,22 +445,30 @@ check_manager() {
         say "the manager is reached by the network $network, so it is the agent that asks it"
     elif command -v curl >/dev/null; then
         curl -fsS -o /dev/null --max-time 10 "${url%/}/healthz" 2>"$stage/log" ||
-            problem "the manager does not answer at $url: $(masked <"$stage/log" | head -n 1); see to the address, its certificate, a proxy, or the manager itself"
+            not_asked "$url" "the manager does not answer at $(without_account "$url"): $(masked <"$stage/log" | head -n 1); see to the address, its certificate, a proxy, or the manager itself"
     else
-        problem "there is no curl, by which the manager is asked: install curl"
+        not_asked "$url" "there is no curl, by which the manager is asked: install curl"
     fi
 }
+
+# not_asked URL WHAT: a reason to refuse a manager that is new here. Who goes back, or stays with one, has to be able to
+# while it is away: that may be why.
+not_asked() {
+    if [[ $command == restore || $1 == "$(env_value TIDEGATE_MANAGER "$dir/.env")" ]]; then complain "warning: $2"; else problem "$2"; fi
+}
+
+without_account() { sed -E 's|://[^/@]*@|://***@|' <<<"$1"; }
 
 # --- the new files, made aside ---
 
 settle_settings() {
-    local name
+    local line name
     engine=${given[engine]:-$(engine_of "$dir")}
     check engine "$engine" 'tidegate|watchtower' 'tidegate or watchtower'
-    for name in "${settings[@]}"; do
-        check set "$name" '[A-Za-z_][A-Za-z0-9_]*=[^'"'"']*' "NAME=VALUE, on one line and without '"
-        [[ ! ${name%%=*} =~ ${SECRET_NAME} ]] || refuse "--set is not for secrets, and ${name%%=*} looks like one: write it into $dir/.env"
-        [[ $name != *$'\n'* ]] || refuse "--set takes one line"
+    for line in "${settings[@]}"; do
+        [[ $line =~ ^[A-Za-z_][A-Za-z0-9_]*=[^\']*$ && $line != *$'\n'* ]] || refuse "--set takes NAME=VALUE, on one line and without '"
+        name=${line%%=*}
+        [[ ! ${name^^} =~ ${SECRET_NAME} && ! $line =~ ://[^/]*:[^/]*@ ]] || refuse "--set is not for secrets, and $name looks like one: write it into $dir/.env"
     done
 }
 
@@ -439,7 +505,7 @@ make_files() {
 make_token() {
     local file=${given[enrolment-token-file]:-} to=$stage/new/$TOKEN
     if [[ -n $file ]]; then
-        [[ -r $file ]] || refuse "the file of the enrolment token, $file, cannot be read"
+        [[ -f $file && -r $file ]] || refuse "--enrolment-token-file names no file that can be read; it takes a file's name, not the token itself"
         tr -d ' \r\n' <"$file" >"$to"
     elif [[ -n ${TIDEGATE_ENROLMENT_TOKEN:+given} ]]; then
         printenv TIDEGATE_ENROLMENT_TOKEN | tr -d ' \r\n' >"$to"
@@ -460,8 +526,10 @@ make_api_token() {
 
 # write_env FILE
 write_env() {
-    local channel scope interval list name
-    channel=$(value channel ORCHESTRATOR_IMAGE ghcr.io/acme/orchestrator:autonomy-latest)
+    local channel scope interval list
+    write_settings "$1"  # without which Compose may not read the files
+    own_config
+    channel=$(value channel ORCHESTRATOR_IMAGE "$(own_channel)")
     check channel "$channel" '[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]*' 'an image with the tag that is followed, such as ghcr.io/acme/orchestrator:autonomy-latest'
     scope=$(value scope WATCHTOWER_SCOPE autonomy-cluster)
     check scope "$scope" '[A-Za-z0-9][A-Za-z0-9._-]*' 'a name of letters, digits, dots, _ and -'
@@ -475,7 +543,20 @@ write_env() {
     env_if_given project COMPOSE_PROJECT_NAME "$1" '[a-z0-9][a-z0-9_-]*' 'a name of small letters, digits, _ and -'
     write_manager "$1"
     write_socket "$1"
-    for name in "${settings[@]}"; do env_set "${name%%=*}" "${name#*=}" "$1"; done
+    write_settings "$1"  # they win
+}
+
+write_settings() {
+    local line
+    for line in "${settings[@]}"; do env_set "${line%%=*}" "${line#*=}" "$1"; done
+}
+
+# What the orchestrator of a cluster that somebody made follows now.
+own_channel() {
+    local image
+    image=$(own_image "$ORCHESTRATOR")
+    [[ -z $image || ${image##*/} == *[:@]* ]] || image+=:latest
+    say "${image:-$CHANNEL}"
 }
 
 # env_if_given FLAG KEY FILE PATTERN WHAT-IS-TAKEN
@@ -532,13 +613,26 @@ write_made() {
 # Written by orchestrator_cluster_autoupdate.sh at each run: change .env, or its flags, instead of this.
 services:
   orchestrator:
+    image: ${ORCHESTRATOR_IMAGE}
     labels:
+      com.centurylinklabs.watchtower.enable: "true"
       com.centurylinklabs.watchtower.scope: ${WATCHTOWER_SCOPE}
   watchtower:
     command: ["--label-enable", "--scope", "${WATCHTOWER_SCOPE}"]
-    environment:
 YAML
+    [[ $engine == watchtower ]] || write_agent_image
+    say '    environment:'
     if [[ $engine == watchtower ]]; then write_made_watchtower; else write_made_tidegate; fi
+}
+
+# shellcheck disable=SC2016 # the same
+# The agent's image takes the place of Watchtower's; an image of somebody's own stays, unless another is named.
+write_agent_image() {
+    if [[ -n $(env_value TIDEGATE_IMAGE "$stage/new/.env") ]]; then
+        say '    image: ${TIDEGATE_IMAGE}'
+    elif [[ $(own_image "$UPDATER") =~ (^|/)watchtower([:@]|$) ]]; then
+        say "    image: \${TIDEGATE_IMAGE:-$AGENT_IMAGE}"
+    fi
 }
 
 # shellcheck disable=SC2016 # the same
@@ -596,16 +690,15 @@ make_checkpoint() {
     stamp=$(date -u +%Y%m%dT%H%M%SZ)
     mkdir -p "$top"
     checkpoint=$stamp
-    while [[ -e $top/$checkpoint ]] || in_git_tag "$checkpoint"; do checkpoint=$stamp-$((++number)); done
+    while [[ -e $top/$checkpoint ]] || git_name "$checkpoint" >/dev/null; do checkpoint=$stamp-$((++number)); done
     rm -rf "$top/.making" && mkdir "$top/.making"
     for file in "${FILES[@]}"; do
         [[ ! -f $dir/$file ]] || cat -- "$dir/$file" >"$top/.making/$file"
     done
     if [[ ! -f $dir/$BASE ]]; then
         say none >"$top/.making/files"
-    elif in_git; then
-        tag_files "$checkpoint" "$top/.making"
-        (cd "$top/.making" && rm -f -- "${COMPOSE_FILES[@]}")
+    elif in_git && ! ignored_by_git; then
+        commit_files "$checkpoint" "$top/.making"
         say git >"$top/.making/files"
     else
         say here >"$top/.making/files"
@@ -614,10 +707,25 @@ make_checkpoint() {
     mv -T "$top/.making" "$top/$checkpoint"
 }
 
-in_git_tag() { git -C "$dir" rev-parse -q --verify "refs/tags/tidegate-checkpoint-$1" >/dev/null 2>&1; }
+# What somebody keeps from git is not to get into it: passwords may be in it.
+ignored_by_git() {
+    local code=0
+    git -C "$dir" check-ignore -- "${COMPOSE_FILES[@]}" >/dev/null 2>&1 || code=$?
+    ((code != 1))  # 1: none is
+}
 
-# tag_files CHECKPOINT FOLDER: its Compose files as a commit beside the branch, with an index of its own
-tag_files() (
+# git_name CHECKPOINT: what it is called in git. A tag, as an earlier version of this script made, leaves with `git push --tags`.
+git_name() {
+    local ref
+    for ref in "$REFS/$1" "refs/tags/tidegate-checkpoint-$1"; do
+        git -C "$dir" rev-parse -q --verify "$ref" >/dev/null 2>&1 && say "$ref" && return 0  # alone, in a trap it would be the status of what came before that
+    done
+    return 1
+}
+
+# commit_files CHECKPOINT FOLDER: its Compose files as a commit beside the branch, with an index of its own. A copy stays in
+# the folder: git writes nothing through to the disk, and what only one name holds is gone when somebody removes that.
+commit_files() (
     local prefix file blob parent=()
     prefix=$(git -C "$dir" rev-parse --show-prefix)
     cd "$(git -C "$dir" rev-parse --show-toplevel)"
@@ -632,7 +740,7 @@ tag_files() (
             git update-index --force-remove -- "$prefix$file"
         fi
     done
-    git update-ref "refs/tags/tidegate-checkpoint-$1" "$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "Checkpoint of ${prefix:-./} at $1")"
+    git update-ref "$REFS/$1" "$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "Checkpoint of ${prefix:-./} at $1")"
     rm -f "$GIT_INDEX_FILE"
 )
 
@@ -648,22 +756,40 @@ keep_out_of_git() {
     done
 }
 
-# files_of CHECKPOINT: its files, in `$stage/new`
+# files_of CHECKPOINT: its files, in `$stage/new`. Whoever calls this puts them in place, so it fails unless all are there:
+# its callers use `||`, in which bash ends nothing by itself.
 files_of() {
-    local top=$dir/.tidegate/checkpoints/$1 file
-    rm -rf "$stage/new" && mkdir -p "$stage/new"
-    for file in "${FILES[@]}"; do [[ ! -f $top/$file ]] || cat -- "$top/$file" >"$stage/new/$file"; done
-    [[ $(cat "$top/files") == git ]] || return 0
-    for file in "${COMPOSE_FILES[@]}"; do
-        git -C "$dir" cat-file -e "tidegate-checkpoint-$1:./$file" 2>/dev/null || continue
-        git -C "$dir" cat-file blob "tidegate-checkpoint-$1:./$file" >"$stage/new/$file" || return
+    local top=$dir/.tidegate/checkpoints/$1 file kind
+    { rm -rf "$stage/new" && mkdir -p "$stage/new"; } || return
+    kind=$(cat "$top/files" 2>/dev/null) || { complain "the checkpoint $1 is not in $dir/.tidegate/checkpoints any more" && return 1; }
+    for file in "${FILES[@]}"; do
+        [[ ! -f $top/$file ]] || cat -- "$top/$file" >"$stage/new/$file" || return
     done
-    [[ -f $stage/new/$BASE ]] || { complain "the tag tidegate-checkpoint-$1, which has the Compose files of the checkpoint, is gone" && return 1; }
+    [[ $kind != git || -f $top/$BASE ]] || files_of_git "$1" || return
+    [[ $kind == none || -s $stage/new/$BASE ]] || { complain "the checkpoint $1 has no $BASE: somebody took it from $top" && return 1; }
+}
+
+# files_of_git CHECKPOINT: its Compose files, where the folder has no copy of them
+files_of_git() {
+    local file ref
+    ref=$(git_name "$1") || { complain "the Compose files of the checkpoint $1 are neither in $dir/.tidegate/checkpoints nor in git" && return 1; }
+    for file in "${COMPOSE_FILES[@]}"; do
+        git -C "$dir" cat-file -e "$ref:./$file" 2>/dev/null || continue
+        git -C "$dir" cat-file blob "$ref:./$file" >"$stage/new/$file" || return
+    done
 }
 
 drop_checkpoint() {
-    git -C "$dir" tag -d "tidegate-checkpoint-$1" >/dev/null 2>&1 || true
+    local ref
+    ! ref=$(git_name "$1") || git -C "$dir" update-ref -d "$ref" || true
     rm -rf "$dir/.tidegate/checkpoints/$1"
+}
+
+# Only when nothing is under way: what a run that was cut off has to put back is never among those that go.
+drop_old_checkpoints() {
+    local name
+    [[ ! -f $dir/.tidegate/in-progress ]] || return 0
+    while IFS= read -r name; do drop_checkpoint "$name"; done < <(checkpoints | head -n "-$KEPT")
 }
 
 # --- changing files and containers ---
@@ -708,8 +834,9 @@ lock_down() {
     done
 }
 
+# The note has a line each for checkpoint, project, and the services whose containers this run is the first to make.
 begin_change() {
-    printf '%s\n%s\n' "$1" "$project" >"$stage/in-progress"
+    printf '%s\n' "$1" "$project" "$added" >"$stage/in-progress"
     sync "$stage/in-progress"
     changing=$1  # before it is noted, or a signal right after would leave the note
     mv -fT "$stage/in-progress" "$dir/.tidegate/in-progress"
@@ -723,11 +850,12 @@ end_change() {
 # Compares the services of the new files with those of the old ones: `$stage/services` are those to be made or replaced.
 compare_services() {
     with_files "$stage/new" config --hash '*' | sort >"$stage/hashes"
+    local readable=yes
     : >"$stage/hashes.old"
-    [[ ! -f $dir/$BASE ]] || { with_files "$dir" config --hash '*' 2>/dev/null | sort >"$stage/hashes.old"; } || : >"$stage/hashes.old"
+    [[ ! -f $dir/$BASE ]] || { with_files "$dir" config --hash '*' 2>/dev/null | sort >"$stage/hashes.old"; } || { readable='' && : >"$stage/hashes.old"; }
     cut -d ' ' -f 1 "$stage/hashes" | sort >"$stage/names"
     cut -d ' ' -f 1 "$stage/hashes.old" | sort >"$stage/names.old"
-    added=$(comm -23 "$stage/names" "$stage/names.old")
+    added=${readable:+$(comm -23 "$stage/names" "$stage/names.old")}
     gone=$(comm -13 "$stage/names" "$stage/names.old")
     if [[ -n $unknown ]]; then
         cp "$stage/names" "$stage/services"
@@ -736,26 +864,49 @@ compare_services() {
     fi
 }
 
-# bring_up_in_turn SERVICES-FILE MORE...: what is to be replaced, then whatever does not run. Not in one go: Compose
+# bring_up_in_turn SERVICES-FILE: what is to be replaced, then whatever does not run. Not in one go: Compose
 # would replace the containers of services that depend on one that is replaced, too.
 bring_up_in_turn() {
     local services=()
     mapfile -t services <"$1"
     find_up_files
     if ((${#services[@]})); then bring_up "${services[@]}" || return; fi
-    bring_up --no-recreate "${@:2}"
+    bring_up --no-recreate
 }
 
 # Puts the new files in place and the cluster on them. Whatever ends this before its end has `put_back` run.
 change() {
     ran=$(containers)
+    find_new
     make_checkpoint
     begin_change "$checkpoint"
     switch_files
     say "bringing up $(paste -sd ' ' "$stage/services"), healthy within ${given[deadline]} s"
-    bring_up_in_turn "$stage/services" ${gone:+--remove-orphans} || exit "$FAILED"
+    bring_up_in_turn "$stage/services" || exit "$FAILED"
+    clear_away "$gone" || exit "$FAILED"
     say "$project" >"$dir/.tidegate/project"
     end_change
+    drop_old_checkpoints
+}
+
+# Leaves in `added` only what has no container yet: what ran before is not this run's to remove again.
+find_new() {
+    local service found=''
+    for service in $added; do
+        [[ -n $(containers --filter "label=com.docker.compose.service=$service") ]] || found+="${found:+ }$service"
+    done
+    added=$found
+}
+
+# clear_away SERVICES: removes their containers, and nothing else that has the project's name
+clear_away() {
+    local service found one ids=()
+    for service in $1; do
+        found=$(containers --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False) || return
+        for one in $found; do ids+=("$one"); done
+    done
+    ((${#ids[@]})) || return 0
+    attended docker stop "${ids[@]}" && attended docker rm "${ids[@]}"
 }
 
 put_back() {
@@ -767,9 +918,10 @@ put_back() {
         attended take_down || return
         switch_files || return
     else
+        clear_away "$added" || return
         switch_files || return
         comm -12 "$stage/services" "$stage/names.old" >"$stage/services.old"
-        bring_up_in_turn "$stage/services.old" ${added:+--remove-orphans} || return
+        bring_up_in_turn "$stage/services.old" || return
     fi
     end_change
     drop_checkpoint "$name"
@@ -781,14 +933,22 @@ could_not_put_back() {
     complain "when what is in the way is gone, run this again: it begins with putting them back"
 }
 
+# What there is to go back to cannot be had: only a person knows which files are right.
+by_hand() {
+    complain "so nothing was put back, and nothing touched. If it can be had again (make room, take it from a backup), do that and run this again."
+    complain "If not, by hand: see that $BASE and .env in $dir are what they are to be; then 'mv $dir/.tidegate/in-progress $dir/.tidegate/unsettled', and run this again"
+    exit "$BROKEN"
+}
+
 # After a run that was killed: the files of its checkpoint first. What it did to containers is settled by the next change.
 recover() {
     local name
     if [[ -f $dir/.tidegate/in-progress ]]; then
-        { read -r name && read -r project; } <"$dir/.tidegate/in-progress"
+        { read -r name && read -r project && { read -r added || true; }; } <"$dir/.tidegate/in-progress"
         say "an earlier run was cut off; the files of its checkpoint $name are put back first"
-        files_of "$name" || { complain "see to $dir/.tidegate/checkpoints/$name" && exit "$BROKEN"; }
-        switch_files || exit "$BROKEN"
+        files_of "$name" || by_hand
+        switch_files || { complain "the files of the checkpoint $name could not be put into $dir; see above, and run this again" && exit "$BROKEN"; }
+        clear_away "$added" || { complain "the containers of $added, which that run has started, could not be removed; see above, and run this again" && exit "$BROKEN"; }
         mv -fT "$dir/.tidegate/in-progress" "$dir/.tidegate/unsettled"
         rm -rf "$stage/new"
     fi
@@ -859,14 +1019,74 @@ show_changes() {
         say "an earlier run was cut off; a run that is no dry one would put back its checkpoint $(head -n 1 "$dir/.tidegate/in-progress") first"
     fi
     while IFS= read -r file; do
-        is dry-run || { say "changed: $file" && continue; }
-        if [[ $file == "$TOKEN" || $file == "$API_TOKEN" ]]; then say "--- $file is another (not shown)" && continue; fi
-        diff -u -L "$file, now" -L "$file, then" "$(or_nothing "$dir/$file")" "$(or_nothing "$stage/new/$file")" | masked || true
+        if is dry-run; then show_file "$file"; else say "changed: $file"; fi
     done < <(changed_files)
-    is dry-run || return 0
+    is dry-run || { show_gone 'will remove' && return; }
     [[ -n $(changed_files)$unknown ]] || { say "nothing would change" && return; }
     while IFS= read -r service; do say "would make or replace the container of $service"; done <"$stage/services"
-    [[ -z $gone ]] || say "would remove the containers of ${gone//$'\n'/ }"
+    show_gone 'would remove'
+}
+
+show_gone() { [[ -z $gone ]] || say "$1 the containers of ${gone//$'\n'/ }, which the new files do not have"; }
+
+# show_file NAME: how it would change. What may be secret is taken out of both before they are compared: a diff has lines
+# from the middle, of which nobody can tell what they are.
+show_file() {
+    local before after
+    before=$(or_nothing "$dir/$1") after=$(or_nothing "$stage/new/$1")
+    case $1 in
+        "$TOKEN" | "$API_TOKEN") say "--- $1 is another (not shown)" && return ;;
+        .env) env_shown "$before" "$before" >"$stage/before" && env_shown "$before" "$after" >"$stage/after" ;;
+        *) compose_shown "$before" >"$stage/before" && compose_shown "$after" >"$stage/after" ;;
+    esac
+    diff -u -L "$1, now" -L "$1, then" "$stage/before" "$stage/after" | masked || true
+}
+
+# env_shown EARLIER FILE: a line for each entry, with the value only where it is this script that writes it
+env_shown() {
+    awk -v written=" ${WRITTEN[*]} ${settings[*]%%=*} " '
+        function closes(text, quote) { gsub(/\\./, "", text); return index(text, quote) }
+        function tell() {
+            if (name == "") return
+            if (part == 1) earlier[name] = text
+            else if (index(written, " " name " ") && (text !~ /@/ || text ~ /@sha256:/)) print text
+            else print name "=***" (name in earlier && earlier[name] != text ? " (another)" : "")
+            name = quote = ""
+        }
+        FNR == 1 { name = quote = "" }
+        quote != "" { text = text "\n" $0; if (closes($0, quote)) tell(); next }
+        !/^[ \t]*(export[ \t]+)?[A-Za-z_][A-Za-z0-9_.-]*[ \t]*[=:]/ { next }
+        {
+            text = $0; sub(/^[ \t]*(export[ \t]+)?/, "", text)
+            match(text, /[ \t]*[=:][ \t]*/)
+            name = substr(text, 1, RSTART - 1); value = substr(text, RSTART + RLENGTH)
+            if (value ~ /^["\047]/ && !closes(substr(value, 2), substr(value, 1, 1))) quote = substr(value, 1, 1)
+            else tell()
+        }
+        END { tell() }' part=1 "$1" part=2 "$2"
+}
+
+# compose_shown FILE: without the values of what is named as a secret is, and without accounts in addresses
+compose_shown() {
+    awk -v names="$SECRET_NAME" '
+        BEGIN { named = "[A-Z0-9_.-]*(" names ")[A-Z0-9_.-]*[\"\047]?[ \t]*[:=]"; under = bare = -1 }
+        function cut(line,    from, at, name) {
+            for (from = 1; match(toupper(substr(line, from)), named); from = at) {
+                at = from + RSTART + RLENGTH - 1
+                name = toupper(substr(line, from + RSTART - 1, RLENGTH))
+                if (name ~ /_FILE["\047]?[ \t]*[:=]$/ || substr(line, at) !~ /[^ \t]/) continue
+                return substr(line, 1, at - 1) (name ~ /:$/ ? " " : "") "***"
+            }
+            return line
+        }
+        {
+            match($0, /^ */); indent = RLENGTH
+            if (under >= 0 && ($0 ~ /^ *$/ || indent > under)) next  # more of the value that is not shown
+            if (bare >= 0 && indent > bare && $0 !~ /^ *(- |#|[^ :]+:( |$))/) next  # the value, on a line of its own
+            line = cut($0); under = (line == $0) ? -1 : indent
+            bare = (toupper(line) ~ named "[ \t]*$") ? indent : -1
+            gsub(/:\/\/[^\/@ ]*:[^\/@ ]*@/, "://***@", line); print line
+        }' "$1"
 }
 
 or_nothing() { if [[ -f $1 ]]; then say "$1"; else say /dev/null; fi; }
@@ -889,7 +1109,7 @@ status() {
 manager_shown() {
     local url
     url=$(env_value TIDEGATE_MANAGER "$dir/.env")
-    say "${url:-none}"
+    without_account "${url:-none}"
 }
 
 list() {
@@ -908,7 +1128,7 @@ restore() {
     open_folder
     is dry-run || recover
     name=${name:-$(list | grep -v ' ' | tail -n 1 || true)}
-    name=${name#tidegate-checkpoint-}
+    name=${name##*/} && name=${name#tidegate-checkpoint-}
     [[ $name =~ ^[0-9TZ-]+$ && -f $dir/.tidegate/checkpoints/$name/files ]] || refuse "there is no checkpoint '$name'; list shows those that there are"
     files_of "$name" || exit "$REFUSED"
     [[ -f $stage/new/$BASE ]] || refuse "the checkpoint $name is from before there was a cluster: use remove"

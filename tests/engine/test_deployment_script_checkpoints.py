@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.compose import Compose
-from tests.support.deployment import Deployment
+from tests.support.deployment import TOKEN, Deployment
 from tests.support.docker import docker
 
 SECRETS = {"DB_PASSWORD": "correct-horse-battery", "S3_SECRET": "'quoted staple'"}
-TOKEN = "enrol-me-once-4711"
 URL = "http://ann:letmein-please@example.com"
 
 
@@ -30,6 +29,11 @@ def in_git(deployment: Deployment) -> None:
     (deployment.folder / "notes").write_text("two\n", encoding="utf-8")
     deployment.git("add", "notes")
     (deployment.folder / "notes").write_text("three\n", encoding="utf-8")
+
+
+def refs(deployment: Deployment) -> list[str]:
+    """The checkpoints in git."""
+    return deployment.git("for-each-ref", "--format=%(refname)", "refs/tidegate").split()
 
 
 @pytest.mark.parametrize("git", [False, True])
@@ -60,8 +64,9 @@ def test_in_a_repository_nothing_that_is_somebodys_is_touched(deployment: Deploy
     deployment.run("--interval", "60")
     now = (deployment.git("rev-parse", "HEAD", "main"), deployment.git("diff"), deployment.git("diff", "--cached"))
     assert now == before
-    (tag,) = deployment.git("tag").split()
-    assert tag == f"tidegate-checkpoint-{deployment.checkpoints()[1]}"
+    (tag,) = refs(deployment)
+    assert tag == f"refs/tidegate/checkpoints/{deployment.checkpoints()[1]}"
+    assert deployment.git("tag") == ""  # which would leave with a push of tags
     kept = deployment.git("ls-tree", "--name-only", tag).split()
     assert kept == ["docker-compose.deployment.yml", "docker-compose.yml", "notes"]
     assert deployment.git("log", "--format=%P", "-1", tag).split() == deployment.git("rev-parse", "HEAD").split()
@@ -76,34 +81,83 @@ def test_a_folder_within_a_repository_has_its_checkpoints_there(deployment: Depl
     deployment.first()
     first = deployment.files()
     deployment.run("--interval", "60")
-    (tag,) = deployment.git("tag").split()
+    (tag,) = refs(deployment)
     kept = deployment.git("ls-tree", "-r", "--full-tree", "--name-only", tag).split()
     assert "clusters/one/docker-compose.yml" in kept
     deployment.run("restore")
     assert deployment.files() == first
 
 
-def test_a_run_that_failed_keeps_no_checkpoint_and_no_tag(deployment: Deployment) -> None:
+def test_a_run_that_failed_keeps_no_checkpoint_and_nothing_in_git(deployment: Deployment) -> None:
     in_git(deployment)
     deployment.first()
     sick = deployment.image("sick", env={"SICK": "1"})
     deployment.run("--channel", sick, "--deadline", "30", code=1)
-    assert (len(deployment.checkpoints()), deployment.git("tag")) == (1, "")
+    assert (len(deployment.checkpoints()), refs(deployment)) == (1, [])
 
 
-@pytest.fixture
-def manager(deployment: Deployment) -> Iterator[str]:
-    """The address of what answers as a manager does."""
-    yield deployment.manager()
-    docker("rm", "-f", f"{deployment.compose.project}-manager")
+def test_a_checkpoint_outlives_its_name_in_git(deployment: Deployment) -> None:
+    in_git(deployment)
+    deployment.first()
+    first = deployment.files()
+    deployment.run("--interval", "60")
+    named = deployment.git("for-each-ref", "--format=%(refname)", "refs/tags", "refs/tidegate").split()
+    assert named
+    for ref in named:
+        deployment.git("update-ref", "-d", ref)
+    deployment.git("gc", "-q", "--prune=now")
+    deployment.run("restore")
+    assert deployment.files() == first
 
 
-@pytest.fixture
-def token(tmp_path: Path) -> Path:
-    """A file with a token to enrol with."""
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n", encoding="utf-8")
-    return file
+def test_a_checkpoint_behind_a_tag_as_there_once_were_is_gone_back_to(deployment: Deployment) -> None:
+    in_git(deployment)
+    deployment.first()
+    first = deployment.files()
+    deployment.run("--interval", "60")
+    name = deployment.checkpoints()[-1]
+    deployment.git("tag", f"tidegate-checkpoint-{name}", f"refs/tidegate/checkpoints/{name}")
+    deployment.git("update-ref", "-d", f"refs/tidegate/checkpoints/{name}")
+    for copy in (deployment.folder / ".tidegate" / "checkpoints" / name).glob("docker-compose*"):
+        copy.unlink()
+    deployment.run("restore", f"tidegate-checkpoint-{name}")
+    assert deployment.files() == first
+    deployment.git("tag", "-d", f"tidegate-checkpoint-{name}")
+    assert "neither in" in deployment.run("restore", name, code=2)
+    assert deployment.files() == first
+
+
+def test_a_compose_file_that_git_is_to_ignore_stays_out_of_it(deployment: Deployment) -> None:
+    in_git(deployment)
+    (deployment.folder / ".gitignore").write_text("docker-compose.yml\n", encoding="utf-8")
+    secret = '    environment: ["DB_PASSWORD=hunter2"]\n'
+    base = deployment.template / "docker-compose.yml"
+    text = base.read_text(encoding="utf-8").replace("  consumer:\n", f"  consumer:\n{secret}", 1)
+    base.write_text(text, encoding="utf-8")
+    deployment.first()
+    first = deployment.files()
+    assert secret in first["docker-compose.yml"]
+    deployment.run("--interval", "60")
+    objects = deployment.git("cat-file", "--batch-all-objects", "--batch", "--unordered")
+    assert (refs(deployment), "hunter2" in objects) == ([], False)
+    deployment.run("restore")
+    assert deployment.files() == first
+
+
+def test_the_newest_twenty_checkpoints_are_kept(deployment: Deployment) -> None:
+    in_git(deployment)
+    deployment.first()
+    deployment.run("--interval", "60")
+    kept = deployment.folder / ".tidegate" / "checkpoints"
+    newest = deployment.checkpoints()[-1]
+    for number in range(25):
+        shutil.copytree(kept / newest, kept / f"20200101T0000{number:02}Z")
+        deployment.git("update-ref", f"refs/tidegate/checkpoints/20200101T0000{number:02}Z", refs(deployment)[-1])
+    before = deployment.checkpoints()
+    deployment.run("--interval", "90")
+    now = deployment.checkpoints()
+    assert (len(now), now[:-1]) == (20, before[-19:])
+    assert refs(deployment) == [f"refs/tidegate/checkpoints/{name}" for name in now if " " not in name]
 
 
 @pytest.mark.parametrize("given", ["file", "variable", "variable of the file"])
@@ -133,7 +187,7 @@ def test_no_secret_is_printed_or_gets_into_history_and_what_holds_one_is_its_own
     assert [one for one in secret if one in told] == []
     history = deployment.git("log", "--all", "-p", "--stat") + deployment.git("diff", "--cached")
     objects = deployment.git("cat-file", "--batch-all-objects", "--batch", "--unordered")
-    assert "tidegate-checkpoint" in deployment.git("tag")
+    assert refs(deployment)
     assert [one for one in secret if one in history + objects] == []
     everybodys = [path for path, text in holders(deployment.folder) if path.stat().st_mode & 0o077 and text]
     assert everybodys == []
@@ -199,3 +253,15 @@ def test_a_manager_that_does_not_answer_is_said(deployment: Deployment, token: P
     assert "the manager does not answer" in deployment.run(*words, first=True, code=2)
     words += ["--manager-network", "nowhere"]
     assert "there is no network nowhere" in deployment.run(*words, first=True, code=2)
+
+
+def test_without_the_manager_that_is_away_files_are_changed_and_gone_back_to(
+    deployment: Deployment, manager: str, token: Path
+) -> None:
+    deployment.first("--manager", manager, "--agent-name", "berlin1", "--enrolment-token-file", str(token))
+    docker("rm", "-f", f"{deployment.compose.project}-manager")
+    assert "warning: the manager does not answer" in deployment.run("--interval", "60")
+    deployment.run("--manager", "none")
+    told = deployment.run("restore")
+    assert ("warning: the manager does not answer" in told, deployment.env()["TIDEGATE_MANAGER"]) == (True, manager)
+    assert "the manager does not answer" in deployment.run("--manager", "http://127.0.0.1:1", code=2)

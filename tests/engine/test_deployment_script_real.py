@@ -98,14 +98,7 @@ def logs(deployment: Deployment) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def answering(deployment: Deployment) -> Iterator[str]:
-    """The address of what answers as a manager does."""
-    yield deployment.manager()
-    docker("rm", "-f", f"{deployment.compose.project}-manager")
-
-
-def test_the_lines_of_the_page_do_what_is_said(deployment: Deployment, tmp_path: Path, answering: str) -> None:
+def test_the_lines_of_the_page_do_what_is_said(deployment: Deployment, tmp_path: Path, manager: str) -> None:
     lines = [line for block in blocks("sh") if block.page == "deployment-script.md" for line in block.text.splitlines()]
     (tmp_path / "token").write_text("once", encoding="utf-8")
     env = os.environ | {
@@ -117,7 +110,7 @@ def test_the_lines_of_the_page_do_what_is_said(deployment: Deployment, tmp_path:
         "scripts/orchestrator": f"{ROOT}/scripts/orchestrator",
         "/srv/autonomy": str(deployment.folder),
         "ghcr.io/acme/orchestrator:autonomy-latest": deployment.channel,
-        "https://tidegate.example.com": answering,
+        "https://tidegate.example.com": manager,
     }
     told = []
     for line in lines:

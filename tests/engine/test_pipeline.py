@@ -144,7 +144,29 @@ def test_a_wrong_password_is_refused_and_not_shown(pipeline: Pipeline) -> None:
     assert (done.returncode != 0, "hunter2" in done.stdout + done.stderr) == (True, False)
 
 
-def test_a_later_job_has_the_digest(pipeline: Pipeline, tmp_path: Path) -> None:
-    environ = BUILD | {"REVISION": pipeline.commit(), "GITHUB_OUTPUT": str(tmp_path / "output")}
+def test_what_comes_after_has_the_digest_and_whether_it_was_built_or_found(pipeline: Pipeline, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    environ = BUILD | {"REVISION": pipeline.commit(), "GITHUB_OUTPUT": str(output)}
     digest = pipeline.play(LOGIN_AND_BUILD, **environ)
-    assert (tmp_path / "output").read_text(encoding="utf-8") == f"digest={digest}"
+    assert output.read_text(encoding="utf-8") == f"digest={digest}built=true\n"
+    output.unlink()
+    pipeline.play("scripts/pipeline/publish", DIGEST=digest.strip(), **environ)
+    assert pipeline.play(LOGIN_AND_BUILD, **environ) == digest
+    assert output.read_text(encoding="utf-8") == f"digest={digest}built=false\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("git -c user.name=a -c user.email=a@a.test commit -q --allow-empty -m two", "and what is checked out here is"),
+        ("echo >>examples/autonomy/orchestrator/Dockerfile", "Dockerfile"),
+        ("echo >examples/autonomy/orchestrator/more", "orchestrator/more"),
+    ],
+)
+def test_what_is_not_the_commit_is_not_built_under_its_name(pipeline: Pipeline, change: str, said: str) -> None:
+    environ = BUILD | {"REVISION": pipeline.commit()}
+    pipeline.play(change)
+    done = pipeline.run(LOGIN_AND_BUILD, **environ)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert ("nothing was built" in done.stderr, said in done.stderr) == (True, True), done.stderr
+    assert pipeline.digest("built") is None

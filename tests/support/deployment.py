@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -42,6 +43,7 @@ secrets:
   watchtower-token:
     file: ./watchtower-token
 """
+TOKEN = "enrol-me-once-4711"
 _QUIET = ("exec_", "health_status")
 
 
@@ -154,6 +156,37 @@ class Deployment:
         shim.chmod(0o755)
         return {**os.environ, "PATH": f"{self.aside}:{os.environ['PATH']}"}
 
+    def failing(self, program: str, words: str) -> dict[str, str]:
+        """The environment of a run in which PROGRAM fails where its arguments match this pattern of the shell."""
+        shim = self.aside / program
+        shim.write_text(
+            f'#!/bin/sh\ncase "$*" in {words}) printf part; exit 1 ;; esac\nexec {shutil.which(program)} "$@"\n',
+            encoding="utf-8",
+        )
+        shim.chmod(0o755)
+        return {"PATH": f"{self.aside}:{os.environ['PATH']}"}
+
+    def adopted(self, **changes: str) -> str:
+        """Put the example's Compose file, with these texts (by a name below) in it, where somebody had made a cluster.
+
+        Its images, but the consumer's, are literal: nothing of the script is in it. What the file says.
+        """
+        places = {
+            "orchestrator": "${ORCHESTRATOR_IMAGE:-ghcr.io/acme/orchestrator:autonomy-latest}",
+            "updater": "${TIDEGATE_IMAGE:-ghcr.io/tidegate/agent:latest}",
+            "enable": '      - "com.centurylinklabs.watchtower.enable=true"\n',
+            "consumer": '    command: ["ask", "orchestrator", "8000"]\n',
+        }
+        text = (EXAMPLE / "docker-compose.yml").read_text(encoding="utf-8")
+        for name, new in {"orchestrator": self.channel, "updater": self.watchtower, **changes}.items():
+            assert text.count(places[name]) == 1
+            text = text.replace(places[name], new)
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "docker-compose.yml").write_text(text, encoding="utf-8")
+        lines = {"COMPOSE_PROJECT_NAME": self.compose.project, "CONSUMER_IMAGE": self.consumer, "BAKE": "1s"}
+        (self.folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
+        return text
+
     def struck(self, *words: str, env: Mapping[str, str]) -> tuple[int, str]:
         """A run that gets the signal of `until`: its exit status (negative: killed) and what it printed."""
         run = self.begin(*words, env=env)
@@ -166,6 +199,19 @@ class Deployment:
         line = f'echo $$ > {self.aside / "pid"}; exec "$@"'
         command = ["sh", "-c", line, "sh", str(SCRIPT), *words, "--dir", str(self.folder)]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def let_go(self) -> None:
+        """Wait until what a killed run has left at work is done."""
+        with (self.folder / ".tidegate" / "lock").open() as lock:
+
+            def free() -> bool:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                return True
+
+            wait_for(free, "the lock is let go", limit_s=60)
 
     def manager(self) -> str:
         """Have the application answer as a manager's health check does, and return its address."""

@@ -24,7 +24,8 @@ MANAGER = (
     "tests/engine/test_agent_managed.py",
     "tests/engine/test_manager_quick_start.py",
 )
-SCRIPT = tuple(f"tests/engine/test_deployment_script{name}.py" for name in ("", "_checkpoints", "_fails", "_real"))
+PARTS = ("", "_adopts", "_checkpoints", "_cut", "_fails", "_real", "_secrets")
+SCRIPT = tuple(f"tests/engine/test_deployment_script{name}.py" for name in PARTS)
 AUTONOMY = (*SCRIPT, *(f"tests/engine/test_{name}.py" for name in ("orchestrator_guide", "pipeline", "zero_downtime")))
 WITHOUT = " ".join(f"--ignore={path}" for path in (*MANAGER, *AUTONOMY, "tests/peers"))
 NEWER = '--engine=trixie -m "engine and not long"'

@@ -171,3 +171,32 @@ def test_a_tag_releases_the_version_of_the_sources_and_no_other(tmp_path: Path) 
     assert f"says {__version__}" in refused.stderr
     done = version(f"v{__version__}", output)
     assert (done.returncode, done.stdout, output.read_text()) == (0, f"{__version__}\n", f"version={__version__}\n")
+
+
+def channel(folder: Path, tag: str, output: Path) -> subprocess.CompletedProcess[str]:
+    """What a release of that tag moves, in this repository."""
+    environ = {"PATH": os.environ["PATH"], "TAG": tag, "GITHUB_OUTPUT": str(output)}
+    program = [str(ROOT / "scripts" / "pipeline" / "channel")]
+    return subprocess.run(program, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("tag", "moved"),
+    [("v2.0.0", "latest"), ("v1.0.1", "1.0"), ("v1.10.0", "1.10"), ("v1.0.0", None), ("v3.0.0", None), ("main", None)],
+)
+def test_latest_is_moved_by_the_highest_version_only(
+    checkout: Path, tmp_path: Path, tag: str, moved: str | None
+) -> None:
+    for other in ("v1.0.0", "v1.0.1", "v1.9.3", "v1.10.0", "v2.0.0", "v9.0.0-rc1", "w9.0.0"):
+        git(checkout, "tag", other)
+    output = tmp_path / "output"
+    done = channel(checkout, tag, output)
+    if moved is None:
+        assert (done.returncode, done.stdout, output.exists()) == (1, "", False)
+    else:
+        assert (done.returncode, done.stdout, output.read_text()) == (0, f"{moved}\n", f"channel={moved}\n")
+
+
+def test_the_first_version_moves_latest(checkout: Path, tmp_path: Path) -> None:
+    git(checkout, "tag", "v0.1.0")
+    assert channel(checkout, "v0.1.0", tmp_path / "output").stdout == "latest\n"

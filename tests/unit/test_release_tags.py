@@ -1,7 +1,9 @@
 """Which tags a release has."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tidegate.domain.reference import parse_reference
@@ -45,10 +47,22 @@ def test_the_channel_cannot_be_fixed_too() -> None:
         release_tags("live", COMMIT, ("live",))
 
 
+@pytest.mark.parametrize("channel", [f"autonomy-{COMMIT}", "sha-0123456", "web-latest-abcdef0"])
+def test_what_looks_like_a_fixed_tag_is_no_channel(channel: str) -> None:
+    with pytest.raises(TagsError, match="looks like a release's fixed tag"):
+        release_tags(channel, "f" * 40)
+
+
+@pytest.mark.parametrize("channel", ["1.0", "autonomy-012345", "web-abcdefg", "0123456"])
+def test_what_only_resembles_one_is_a_channel(channel: str) -> None:
+    assert release_tags(channel, COMMIT).channel == channel
+
+
 @given(
     st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}", fullmatch=True), st.from_regex(r"[0-9a-f]{7,40}", fullmatch=True)
 )
 def test_every_tag_is_one_and_no_two_commits_share_a_fixed_one(channel: str, revision: str) -> None:
+    assume(not re.search(r"-[0-9a-f]{7,64}$", channel))
     tags = release_tags(channel, revision)
     assert all(parse_reference(f"reg.test/web:{tag}").tag == tag for tag in (*tags.fixed, tags.channel))
     assert tags.fixed != release_tags(channel, f"{revision}0").fixed

@@ -214,11 +214,36 @@ def test_tags_are_set_after_everything_else(file: str, before: set[str]) -> None
     assert not any("publish" in str(job.get("needs", "")) for name, job in found.items() if name != "publish")
 
 
-def test_what_is_pushed_is_signed_before_it_has_a_tag() -> None:
-    for file, job in ((AUTONOMY, "build"), (RELEASE, "images")):
-        commands = [step.get("run", "") for step in document(FOLDER / file)["jobs"][job]["steps"]]
-        order = [commands.index(one) for one in ("scripts/pipeline/build", 'cosign sign --yes "${IMAGE,,}@$DIGEST"')]
-        assert order == sorted(order)
+@pytest.mark.parametrize(("file", "job"), [(AUTONOMY, "build"), (RELEASE, "images")])
+def test_what_is_built_is_signed_before_it_has_a_tag_and_what_was_found_has_to_be_signed_already(
+    file: str, job: str
+) -> None:
+    steps_of = document(FOLDER / file)["jobs"][job]["steps"]
+    made, signs, verifies = (
+        [place for place, step in enumerate(steps_of) if step.get("run", "").startswith(words)]
+        for words in ("scripts/pipeline/build", "cosign sign ", "cosign verify ")
+    )
+    assert (len(made), len(signs), len(verifies)) == (1, 1, 1)
+    assert made < signs < verifies
+    sign, verify = steps_of[signs[0]], steps_of[verifies[0]]
+    assert sign["if"] == "steps.build.outputs.built == 'true'"
+    assert verify["if"] == sign["if"].replace("==", "!=")
+    words = shlex.split(verify["run"])
+    assert words[2:6] == ["--certificate-identity", "$IDENTITY", "--certificate-oidc-issuer", "$ISSUER"]
+    assert "steps.build.outputs.digest" in sign["env"]["DIGEST"]
+    assert verify["env"]["DIGEST"] == sign["env"]["DIGEST"]
+    assert verify["env"]["IDENTITY"] == "${{ github.server_url }}/${{ github.workflow_ref }}"
+    assert not any(step.get("continue-on-error") for step in steps_of)
+
+
+def test_the_channel_of_a_release_is_asked_of_all_tags() -> None:
+    found = document(FOLDER / RELEASE)
+    steps_of = found["jobs"]["version"]["steps"]
+    assert [step["with"]["fetch-depth"] for step in steps_of if "checkout" in step.get("uses", "")] == [0]
+    assert "scripts/pipeline/channel" in [step.get("run") for step in steps_of]
+    channels = [found["jobs"][job]["env"]["CHANNEL"] for job in ("images", "publish")]
+    assert channels == ["${{ needs.version.outputs.channel }}"] * 2
+    assert "CHANNEL" not in found["env"]
 
 
 def test_the_unit_tests_run_on_every_python_that_is_supported() -> None:

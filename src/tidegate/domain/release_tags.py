@@ -7,6 +7,7 @@ from tidegate.domain.reference import DEFAULT_TAG, InvalidReferenceError, parse_
 
 _REVISION = re.compile(r"[0-9a-f]{7,64}")
 _MOVES = f"-{DEFAULT_TAG}"
+_LOOKS_FIXED = re.compile(r"-[0-9a-f]{7,64}$")
 
 
 class TagsError(ValueError):
@@ -31,6 +32,11 @@ def release_tags(channel: str, revision: str, others: tuple[str, ...] = ()) -> R
     fixed = tuple(dict.fromkeys((fixed_tag(channel, revision), *others)))
     for tag in (channel, *fixed):
         _check(tag)
+    if _LOOKS_FIXED.search(channel):
+        raise TagsError(
+            f"{channel} looks like a release's fixed tag, which ends in a commit and is never moved: give the tag that "
+            "targets follow, such as latest."
+        )
     if channel in fixed:
         raise TagsError(f"{channel} cannot be a fixed tag and the channel's, which moves.")
     return ReleaseTags(fixed, channel)
