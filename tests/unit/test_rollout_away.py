@@ -301,3 +301,54 @@ def test_failures_that_were_put_up_with_are_not_told_as_late_ones_after_the_end(
     fleet.soak()
     assert told(fleet.effects) == [Notice.STARTED, Notice.COMPLETED]
     assert not [one for one in fleet.effects if isinstance(one, Quarantine)]
+
+
+def test_an_offer_that_was_not_taken_up_before_the_host_went_is_taken_back() -> None:
+    fleet = Fleet("a", "b")
+    fleet.online.remove("a")
+    effects = fleet.go(timedelta(minutes=10))
+    assert [(one.target, one.generation) for one in effects if isinstance(one, Withdraw)] == [("a", 1)]
+    assert fleet.progress()["a"] == "offline"
+    fleet.do(Verb.ABORT)
+    fleet.online.add("a")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    assert (fleet.state, fleet.progress()["a"]) == (State.CANCELLED, "offline")
+
+
+def test_who_returns_to_an_offer_that_was_taken_back_is_offered_it_anew() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("a")
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.go(timedelta(minutes=10))
+    fleet.online.add("a")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    assert (fleet.progress()["a"], fleet.rollout.targets["a"].generation) == ("offered", 2)
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert fleet.progress()["a"] == "healthy"
+
+
+def test_who_is_cut_off_after_the_end_in_what_was_taken_back_catches_up_all_the_same() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("b")  # with the offer in its hands
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=10))
+    fleet.soak()
+    assert (fleet.state, fleet.progress()["b"]) == (State.COMPLETED, "offline")
+    fleet.tell(Outcome.BEGUN, "b")
+    fleet.online.add("b")
+    assert offered(fleet.tell(Outcome.WITHDRAWN, "b")) == [("b", NEW)]
+
+
+def test_a_way_back_that_was_never_taken_up_is_no_try() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.tell(Outcome.FAILED, "b")
+    for _ in range(3):
+        assert fleet.progress()["a"] == "offered"
+        fleet.online.remove("a")
+        effects = fleet.go(timedelta(minutes=10))
+        assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+        fleet.online.add("a")
+        assert offered(fleet.go()) == [("a", OLD)]
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert fleet.progress()["a"] == "went_back"

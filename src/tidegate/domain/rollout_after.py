@@ -8,6 +8,8 @@ from tidegate.domain.rollout_work import Work
 
 _TRIES = 2
 _STOPPED = {State.CANCELLED, State.SUPERSEDED}
+_MISSED = {Progress.OFFLINE, Progress.WAITING}
+"""Where a target is that catches up after the end: it waits once more where what it was at was taken back."""
 
 
 def put_back(work: Work, one: TargetProgress, *, late: bool) -> None:
@@ -70,6 +72,6 @@ def _catch_up(work: Work) -> None:
     if work.is_quarantined or work.in_flight():
         return
     for one in list(work.targets.values()):
-        if one.progress is Progress.OFFLINE and work.gate(one).open and work.is_there(one):
+        if one.progress in _MISSED and work.gate(one).open and work.is_there(one):
             work.offer(one, it.digest, back=False)
             return

@@ -122,12 +122,20 @@ class Work:
             if one.progress is Progress.BUSY:
                 self._busy_for_too_long(one)
             elif one.id not in self.world.online:
-                touched = one.touched or _may_run(one)
-                self.put(one, Progress.OFFLINE, f"offline since it was {one.progress}", touched=touched)
+                self._out_of_reach(one)
             elif one.progress is Progress.WAITING:
                 self.put(one, Progress.WAITING, one.reason)
             else:
                 self._overdue(one)
+
+    def _out_of_reach(self, one: TargetProgress) -> None:
+        """What it was offered would be begun when it returns, whatever has become of the rollout by then."""
+        why, touched = f"offline since it was {one.progress}", one.touched or _may_run(one)
+        if one.progress is Progress.OFFERED:
+            one = self.withdraw(one)
+            if one.back:  # it was not tried
+                one = replace(one, attempts=max(0, one.attempts - 1))
+        self.put(one, Progress.OFFLINE, why, touched=touched)
 
     def _overdue(self, one: TargetProgress) -> None:
         why = f"no result within {self.rollout.policy.progress_deadline}"
