@@ -14,6 +14,7 @@ from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
 from tidegate.manager.agents.wakes import wake
 from tidegate.manager.rollouts import rollback
+from tidegate.manager.rollouts.anew import rules_changed
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
@@ -21,6 +22,7 @@ from tidegate.manager.store import schema
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.protocol.signed import Withdraw
 
 SOAK = timedelta(minutes=5, seconds=10)
 
@@ -184,6 +186,61 @@ async def test_a_freeze_holds_a_rollout_until_it_ends(fleet: ManagerFleet) -> No
     assert (fleet.offered(), await fleet.state(rollout)) == ([], "scheduled")
     await fleet.go(timedelta(hours=1))
     assert len(fleet.offered()) == 1
+
+
+async def test_a_freeze_takes_back_what_has_not_begun_and_it_is_offered_again_after_it(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    async with fleet.db.write() as conn:
+        freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=2), "created_at": T0}
+        await conn.execute(insert(schema.freezes).values(freeze))
+        await rules_changed(conn, fleet.now)
+    await fleet.go()
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+    await fleet.report(one, Outcome.WITHDRAWN)
+    await fleet.go()
+    assert await fleet.count(schema.assignments, schema.assignments.c.open) == 0
+    await fleet.go(timedelta(hours=2))
+    assert ([it.digest for it in fleet.offered()], await fleet.state(rollout)) == ([NEW], "running")
+
+
+async def test_who_is_busy_when_its_window_closes_does_not_begin_afterwards(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"windows": ["0 12 * * * 1h UTC"]})
+    await fleet.start()
+    (one,) = fleet.offered()
+    fleet.now += timedelta(minutes=5)
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    await fleet.go(timedelta(minutes=54))
+    assert fleet.sent.documents == []
+    await fleet.go(timedelta(minutes=1))
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+
+
+async def test_who_catches_up_after_the_end_does_not_begin_once_its_window_has_closed(fleet: ManagerFleet) -> None:
+    policy = {"windows": ["0 12 * * * 1h UTC"], "waves": [], "soak": "0s", "healthy_for": "0s"}
+    await fleet.settle(2, policy=policy)
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.agents).where(schema.agents.c.id == "host1").values(online=False))
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.HEALTHY)
+    fleet.now += timedelta(minutes=10)
+    await fleet.decide()
+    assert await fleet.state(rollout) == "completed"
+    fleet.now += timedelta(minutes=45)
+    await fleet.go()
+    async with fleet.db.write() as conn:
+        await wake(conn, [rollout], fleet.now)
+    await fleet.go()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    await fleet.go(timedelta(minutes=5))
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
 
 
 async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet) -> None:

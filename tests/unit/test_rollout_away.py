@@ -352,3 +352,69 @@ def test_a_way_back_that_was_never_taken_up_is_no_try() -> None:
         assert offered(fleet.go()) == [("a", OLD)]
     fleet.tell(Outcome.HEALTHY, "a")
     assert fleet.progress()["a"] == "went_back"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_has_not_begun_when_its_window_closes_is_taken_back_and_offered_when_it_opens(*, busy: bool) -> None:
+    fleet, opens = Fleet("a", "b", policy=RolloutPolicy(waves=())), T0 + timedelta(days=1)
+    if busy:
+        fleet.tell(Outcome.BUSY, "a")
+    fleet.gates = {"a": Gate(open=False, reason="frozen", next_open=opens)}
+    effects = fleet.go(MINUTE)
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    fleet.go(timedelta(seconds=10))
+    assert (fleet.progress()["a"], fleet.wake_at) == ("waiting", opens)
+    fleet.gates = {}
+    assert offered(fleet.go(timedelta(days=1))) == [("a", NEW)]
+
+
+def test_only_the_time_in_which_a_busy_target_was_asked_counts() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FORCE))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=40))
+    fleet.do(Verb.PAUSE)
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    fleet.go(timedelta(hours=3))
+    fleet.do(Verb.RESUME)
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=19))
+    assert fleet.progress()["a"] == "busy"
+    assert [one.forced for one in fleet.go(MINUTE) if isinstance(one, Offer)] == [True]
+
+
+def test_a_busy_target_that_does_not_answer_in_a_pause_is_not_waited_for_longer() -> None:
+    fleet = Fleet("a", "b")
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.do(Verb.PAUSE)
+    fleet.go(timedelta(hours=1))
+    assert fleet.progress()["a"] == "skipped"
+
+
+def test_a_freeze_holds_who_catches_up_after_the_end_too() -> None:
+    fleet = completed_without("b")
+    fleet.go()
+    fleet.tell(Outcome.BUSY, "b")
+    fleet.gates = {"b": Gate(open=False, reason="frozen", next_open=T0 + timedelta(days=1))}
+    effects = fleet.go(MINUTE)
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["b"]
+    fleet.tell(Outcome.WITHDRAWN, "b")
+    fleet.gates = {}
+    assert offered(fleet.go(timedelta(days=1))) == [("b", NEW)]
+
+
+def test_who_catches_up_does_not_begin_a_release_that_is_put_in_quarantine_meanwhile() -> None:
+    fleet = completed_without("b")
+    fleet.go()
+    fleet.quarantine = {NEW}
+    assert [one.target for one in fleet.go() if isinstance(one, Withdraw)] == ["b"]
+    assert offered(fleet.tell(Outcome.WITHDRAWN, "b")) == []
+
+
+def test_the_way_back_is_not_held_by_a_window() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.tell(Outcome.FAILED, "b")
+    fleet.gates = {"a": Gate(open=False, reason="frozen")}
+    assert (fleet.go(MINUTE), fleet.progress()["a"]) == ([], "offered")

@@ -46,9 +46,7 @@ def after_the_end(work: Work) -> None:
     work.time_out()
     state, rolled_back = work.rollout.state, work.rollout.back_since is not None
     if state in _STOPPED:
-        for one in list(work.targets.values()):
-            if one.progress in {Progress.OFFERED, Progress.BUSY}:
-                work.withdraw(one)
+        work.take_back(everything=True)
     elif work.world.superseded_by:
         return
     elif rolled_back:
@@ -69,6 +67,7 @@ def _catch_up(work: Work) -> None:
         if one.blamed and not work.is_quarantined:
             work.do(Quarantine(it.digest, why))
             return
+    work.take_back(everything=work.is_quarantined)
     if work.is_quarantined or work.in_flight():
         return
     for one in list(work.targets.values()):

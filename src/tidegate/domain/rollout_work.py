@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from tidegate.domain.rollout import ENDED, Progress, Rollout, State, TargetProgress
+from tidegate.domain.rollout import ENDED, STILL_OFFERED, Progress, Rollout, State, TargetProgress
 from tidegate.domain.rollout_effects import Effect, Notice, Notify, Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.rollout_world import World
@@ -82,12 +82,16 @@ class Work:
         self.set(replace(one, progress=progress, since=self.world.now, deadline=None, reason=reason, touched=touched))
 
     def offer(self, one: TargetProgress, digest: str, *, back: bool) -> None:
-        """Assign a digest. What a target says while it is busy has to be heard, so that it holds for that time too."""
+        """Assign a digest. What a target says while it is busy has to be heard, so that it holds for that time too.
+
+        Where it was busy before, only the time in which it was asked counts.
+        """
         now, policy = self.world.now, self.rollout.policy
         generation = max(one.generation, self.world.generations.get(one.id, 0)) + 1
         deadline = now + policy.progress_deadline
         running = self.world.running.get(one.id, "")
         before = one.before if back or not running else running
+        asked = one.since - one.busy_since if one.since and one.busy_since else None
         offered = replace(
             one,
             before=before,
@@ -97,6 +101,7 @@ class Work:
             withdrawn=False,
             since=now,
             deadline=deadline,
+            busy_since=None if asked is None else now - asked,
             reason="",
         )
         self.set(offered)
@@ -111,6 +116,12 @@ class Work:
         self.set(taken_back)
         self.do(Withdraw(one.id, one.generation))
         return taken_back
+
+    def take_back(self, *, everything: bool) -> None:
+        """Withdraw what was offered and has not begun: all of it, or where no update may begin now."""
+        for one in list(self.targets.values()):
+            if one.progress in STILL_OFFERED and (everything or not self.gate(one).open):
+                self.withdraw(one)
 
     # time
 
