@@ -107,6 +107,21 @@ def test_what_is_the_id_of_one_and_the_name_of_another_is_taken_for_neither(run:
     assert run("window", "remove", nights, "--yes").code == 0
 
 
+@pytest.mark.parametrize(
+    ("start", "span"),
+    [
+        ("2026-03-29T01:30", ("2026-03-29T00:30:00Z", "2026-03-29T02:30:00Z")),
+        ("2026-10-25T01:30", ("2026-10-24T23:30:00Z", "2026-10-25T01:30:00Z")),
+    ],
+)
+def test_a_freeze_lasts_as_long_as_it_says_where_clocks_change(run: Run, start: str, span: tuple[str, str]) -> None:
+    """In spring the hour from 2 to 3 is left out, in autumn it comes twice."""
+    length = ("--from", start, "--zone", "Europe/Berlin", "--for", "2h")
+    assert run("freeze", "add", "night", *length).code == 0
+    (one,) = json.loads(run("freeze", "list", "--json").out)
+    assert (one["starts_at"], one["ends_at"]) == span
+
+
 def test_a_freeze_that_is_over_already_is_told(run: Run) -> None:
     ended = run("freeze", "add", "typo", "--from", "2020-12-20", "--to", "2021-01-03", "--reason", "holidays")
     assert ended.code == 0

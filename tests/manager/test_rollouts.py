@@ -9,11 +9,15 @@ from sqlalchemy import insert, select, update
 from tests.support import databases
 from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet
 
+from tidegate.domain.assignment import Assignment
 from tidegate.domain.audit import Entry, fault
 from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
+from tidegate.manager.agents.known import Agent
+from tidegate.manager.agents.told import Told, take_in_told
 from tidegate.manager.agents.wakes import wake
 from tidegate.manager.rollouts import planner, rollback
+from tidegate.manager.rollouts.anew import rules_changed
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
@@ -21,6 +25,10 @@ from tidegate.manager.store import schema
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
+from tidegate.manager.telling.alert import Thresholds
+from tidegate.manager.telling.alert_look import look
+from tidegate.protocol.events import Report
+from tidegate.protocol.signed import Withdraw
 
 SOAK = timedelta(minutes=5, seconds=10)
 
@@ -186,6 +194,61 @@ async def test_a_freeze_holds_a_rollout_until_it_ends(fleet: ManagerFleet) -> No
     assert len(fleet.offered()) == 1
 
 
+async def test_a_freeze_takes_back_what_has_not_begun_and_it_is_offered_again_after_it(fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    async with fleet.db.write() as conn:
+        freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=2), "created_at": T0}
+        await conn.execute(insert(schema.freezes).values(freeze))
+        await rules_changed(conn, fleet.now)
+    await fleet.go()
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+    await fleet.report(one, Outcome.WITHDRAWN)
+    await fleet.go()
+    assert await fleet.count(schema.assignments, schema.assignments.c.open) == 0
+    await fleet.go(timedelta(hours=2))
+    assert ([it.digest for it in fleet.offered()], await fleet.state(rollout)) == ([NEW], "running")
+
+
+async def test_who_is_busy_when_its_window_closes_does_not_begin_afterwards(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"windows": ["0 12 * * * 1h UTC"]})
+    await fleet.start()
+    (one,) = fleet.offered()
+    fleet.now += timedelta(minutes=5)
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    await fleet.go(timedelta(minutes=54))
+    assert fleet.sent.documents == []
+    await fleet.go(timedelta(minutes=1))
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+
+
+async def test_who_catches_up_after_the_end_does_not_begin_once_its_window_has_closed(fleet: ManagerFleet) -> None:
+    policy = {"windows": ["0 12 * * * 1h UTC"], "waves": [], "soak": "0s", "healthy_for": "0s"}
+    await fleet.settle(2, policy=policy)
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.agents).where(schema.agents.c.id == "host1").values(online=False))
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.HEALTHY)
+    fleet.now += timedelta(minutes=10)
+    await fleet.decide()
+    assert await fleet.state(rollout) == "completed"
+    fleet.now += timedelta(minutes=45)
+    await fleet.go()
+    async with fleet.db.write() as conn:
+        await wake(conn, [rollout], fleet.now)
+    await fleet.go()
+    (one,) = fleet.offered()
+    await fleet.report(one, Outcome.BUSY)
+    await fleet.go()
+    await fleet.go(timedelta(minutes=5))
+    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+
+
 async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet) -> None:
     await fleet.settle(0)
     await fleet.join("early", labels={"ring": "early"})
@@ -262,6 +325,61 @@ async def test_a_newer_release_takes_over_once_it_has_begun_and_nobody_is_at_it_
         ("host0", NEWER, canary.generation + 1)
     ]
     assert await fleet.state(second) == "running"
+
+
+async def outcome(fleet: ManagerFleet, generation: int) -> str:
+    """What is kept of an assignment's end."""
+    which = schema.assignments.c.generation == generation
+    async with fleet.db.read() as conn:
+        return str((await conn.execute(select(schema.assignments.c.outcome).where(which))).scalar_one())
+
+
+async def tell(fleet: ManagerFleet, it: Assignment, outcome: Outcome) -> None:
+    """Have an agent tell of an assignment, as it is taken in from the wire."""
+    agent = Agent(it.agent, it.agent, it.agent, 0)
+    said = Report(fleet.now, it.id, it.rollout, it.target, it.generation, it.digest, outcome, "")
+    async with fleet.db.write() as conn:
+        _, rollouts = await take_in_told(conn, [Told(agent, said)], fleet.now)
+        await wake(conn, rollouts, fleet.now)
+    await fleet.go()
+
+
+@pytest.mark.parametrize("silence", [Outcome.BEGUN, None])
+async def test_who_is_never_heard_of_again_has_failed_and_that_is_an_alert(
+    fleet: ManagerFleet, silence: Outcome | None
+) -> None:
+    await fleet.settle(1, policy={"on_failure": "continue", "soak": "0s", "healthy_for": "0s"})
+    rollout = await fleet.start()
+    (one,) = fleet.offered()
+    if silence is not None:
+        await tell(fleet, one, silence)
+    await fleet.go(timedelta(minutes=10))
+    assert (await fleet.state(rollout), await outcome(fleet, one.generation)) == ("completed", "failed")
+    async with fleet.db.read() as conn:
+        facts = await look(conn, Thresholds(), fleet.now, watching_since=T0, feed=(0, 0))
+    assert [(it.target, it.reason) for it in facts.failures] == [("shop@host0/web", "no result within 0:10:00")]
+
+
+async def test_what_is_heard_after_a_failure_for_silence_is_kept_only_where_it_says_how_it_ended(
+    fleet: ManagerFleet,
+) -> None:
+    await fleet.settle(1, policy={"on_failure": "continue"})
+    await fleet.start()
+    (one,) = fleet.offered()
+    await fleet.go(timedelta(minutes=10))
+    for late in (Outcome.BEGUN, Outcome.WITHDRAWN):
+        await tell(fleet, one, late)
+        assert await outcome(fleet, one.generation) == "failed"
+    await tell(fleet, one, Outcome.HEALTHY)
+    assert await outcome(fleet, one.generation) == "healthy"
+
+
+async def test_what_is_over_because_its_agent_said_so_stays_as_it_was_said(fleet: ManagerFleet) -> None:
+    await fleet.settle(1, policy={"on_failure": "continue"})
+    await fleet.start()
+    (one,) = fleet.offered()
+    await tell(fleet, one, Outcome.INCONCLUSIVE)
+    assert await outcome(fleet, one.generation) == "inconclusive"
 
 
 # going back by hand

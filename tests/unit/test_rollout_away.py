@@ -301,3 +301,120 @@ def test_failures_that_were_put_up_with_are_not_told_as_late_ones_after_the_end(
     fleet.soak()
     assert told(fleet.effects) == [Notice.STARTED, Notice.COMPLETED]
     assert not [one for one in fleet.effects if isinstance(one, Quarantine)]
+
+
+def test_an_offer_that_was_not_taken_up_before_the_host_went_is_taken_back() -> None:
+    fleet = Fleet("a", "b")
+    fleet.online.remove("a")
+    effects = fleet.go(timedelta(minutes=10))
+    assert [(one.target, one.generation) for one in effects if isinstance(one, Withdraw)] == [("a", 1)]
+    assert fleet.progress()["a"] == "offline"
+    fleet.do(Verb.ABORT)
+    fleet.online.add("a")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    assert (fleet.state, fleet.progress()["a"]) == (State.CANCELLED, "offline")
+
+
+def test_who_returns_to_an_offer_that_was_taken_back_is_offered_it_anew() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("a")
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.go(timedelta(minutes=10))
+    fleet.online.add("a")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    assert (fleet.progress()["a"], fleet.rollout.targets["a"].generation) == ("offered", 2)
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert fleet.progress()["a"] == "healthy"
+
+
+def test_who_is_cut_off_after_the_end_in_what_was_taken_back_catches_up_all_the_same() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("b")  # with the offer in its hands
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=10))
+    fleet.soak()
+    assert (fleet.state, fleet.progress()["b"]) == (State.COMPLETED, "offline")
+    fleet.tell(Outcome.BEGUN, "b")
+    fleet.online.add("b")
+    assert offered(fleet.tell(Outcome.WITHDRAWN, "b")) == [("b", NEW)]
+
+
+def test_a_way_back_that_was_never_taken_up_is_no_try() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.tell(Outcome.FAILED, "b")
+    for _ in range(3):
+        assert fleet.progress()["a"] == "offered"
+        fleet.online.remove("a")
+        effects = fleet.go(timedelta(minutes=10))
+        assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+        fleet.online.add("a")
+        assert offered(fleet.go()) == [("a", OLD)]
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert fleet.progress()["a"] == "went_back"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_has_not_begun_when_its_window_closes_is_taken_back_and_offered_when_it_opens(*, busy: bool) -> None:
+    fleet, opens = Fleet("a", "b", policy=RolloutPolicy(waves=())), T0 + timedelta(days=1)
+    if busy:
+        fleet.tell(Outcome.BUSY, "a")
+    fleet.gates = {"a": Gate(open=False, reason="frozen", next_open=opens)}
+    effects = fleet.go(MINUTE)
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a"]
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    fleet.go(timedelta(seconds=10))
+    assert (fleet.progress()["a"], fleet.wake_at) == ("waiting", opens)
+    fleet.gates = {}
+    assert offered(fleet.go(timedelta(days=1))) == [("a", NEW)]
+
+
+def test_only_the_time_in_which_a_busy_target_was_asked_counts() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FORCE))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=40))
+    fleet.do(Verb.PAUSE)
+    fleet.tell(Outcome.WITHDRAWN, "a")
+    fleet.go(timedelta(hours=3))
+    fleet.do(Verb.RESUME)
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=19))
+    assert fleet.progress()["a"] == "busy"
+    assert [one.forced for one in fleet.go(MINUTE) if isinstance(one, Offer)] == [True]
+
+
+def test_a_busy_target_that_does_not_answer_in_a_pause_is_not_waited_for_longer() -> None:
+    fleet = Fleet("a", "b")
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.do(Verb.PAUSE)
+    fleet.go(timedelta(hours=1))
+    assert fleet.progress()["a"] == "skipped"
+
+
+def test_a_freeze_holds_who_catches_up_after_the_end_too() -> None:
+    fleet = completed_without("b")
+    fleet.go()
+    fleet.tell(Outcome.BUSY, "b")
+    fleet.gates = {"b": Gate(open=False, reason="frozen", next_open=T0 + timedelta(days=1))}
+    effects = fleet.go(MINUTE)
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["b"]
+    fleet.tell(Outcome.WITHDRAWN, "b")
+    fleet.gates = {}
+    assert offered(fleet.go(timedelta(days=1))) == [("b", NEW)]
+
+
+def test_who_catches_up_does_not_begin_a_release_that_is_put_in_quarantine_meanwhile() -> None:
+    fleet = completed_without("b")
+    fleet.go()
+    fleet.quarantine = {NEW}
+    assert [one.target for one in fleet.go() if isinstance(one, Withdraw)] == ["b"]
+    assert offered(fleet.tell(Outcome.WITHDRAWN, "b")) == []
+
+
+def test_the_way_back_is_not_held_by_a_window() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.tell(Outcome.FAILED, "b")
+    fleet.gates = {"a": Gate(open=False, reason="frozen")}
+    assert (fleet.go(MINUTE), fleet.progress()["a"]) == ([], "offered")

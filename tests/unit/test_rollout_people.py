@@ -162,3 +162,37 @@ def test_a_rollback_that_was_paused_asks_nobody_for_approval_either() -> None:
     fleet.do(Verb.PAUSE)
     fleet.do(Verb.RESUME)
     assert fleet.state == State.RUNNING
+
+
+def test_a_pause_takes_back_what_has_not_begun_and_resuming_offers_it_anew() -> None:
+    fleet = Fleet("a", "b", "c", policy=RolloutPolicy(waves=()))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.tell(Outcome.BEGUN, "c")
+    effects = fleet.do(Verb.PAUSE)
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["a", "b"]
+    fleet.tell(Outcome.WITHDRAWN, "a", "b")
+    fleet.tell(Outcome.HEALTHY, "c")
+    assert fleet.progress() == {"a": "waiting", "b": "waiting", "c": "healthy"}
+    assert fleet.go(timedelta(hours=3)) == []
+    assert offered(fleet.do(Verb.RESUME)) == [("a", NEW), ("b", NEW)]
+
+
+def test_who_has_not_said_yet_that_it_gave_its_offer_back_is_not_offered_another_one() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=(), parallel=Share(1)))
+    fleet.do(Verb.PAUSE)
+    assert fleet.do(Verb.RESUME) == []
+    assert offered(fleet.tell(Outcome.WITHDRAWN, "a")) == [("a", NEW)]
+
+
+def test_who_began_before_it_heard_of_the_pause_goes_to_its_end() -> None:
+    fleet = Fleet("a", "b")
+    fleet.do(Verb.PAUSE)
+    fleet.tell(Outcome.BEGUN, "a")
+    fleet.tell(Outcome.HEALTHY, "a")
+    assert (fleet.state, fleet.progress()["a"]) == (State.PAUSED, "healthy")
+
+
+def test_a_pause_for_a_failure_takes_back_what_has_not_begun_too() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=(), on_failure=OnFailure.PAUSE))
+    effects = fleet.tell(Outcome.FAILED, "a")
+    assert [one.target for one in effects if isinstance(one, Withdraw)] == ["b"]

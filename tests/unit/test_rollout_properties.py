@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tidegate.domain.rollout import ENDED, Kind, Planned, Rollout, State, plan_rollout
+from tidegate.domain.rollout import ENDED, STILL_OFFERED, Kind, Planned, Progress, Rollout, State, plan_rollout
 from tidegate.domain.rollout_apply import Outcome, Report, Verb, VerbRefusedError, act, approve, report
 from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Offer, Quarantine, Withdraw
@@ -84,6 +84,7 @@ class Rollouts(RuleBasedStateMachine):
                     self.quarantine.add(NEW)
                 case _:
                     pass
+        self.nothing_is_begun_that_may_not_be(before)
         assert decision.wake_at is None or decision.wake_at > self.now
         again = decide(self.rollout, self.world())
         assert (again.rollout, again.effects) == (self.rollout, ()), "asked again it says something else"
@@ -104,6 +105,16 @@ class Rollouts(RuleBasedStateMachine):
             assert offer.digest == NEW
             assert offer.target not in self.closed, "outside of its window"
             assert target.wave <= self.rollout.wave, "its wave is not open"
+
+    def nothing_is_begun_that_may_not_be(self, before: Rollout) -> None:
+        """What an agent has not begun is withdrawn in a pause, outside of its window, and where it cannot be heard."""
+        state = self.rollout.state
+        for one in self.rollout.targets.values():
+            closed = state in {State.RUNNING, State.COMPLETED} and one.id in self.closed and not self.later
+            if one.progress in STILL_OFFERED and (closed or state in {State.PAUSED, State.CANCELLED}):
+                assert one.withdrawn, "it may begin all the same"
+            if one.progress is Progress.OFFLINE and before.targets[one.id].progress is Progress.OFFERED:
+                assert one.withdrawn, "it begins when it returns"
 
     @invariant()
     def no_more_are_under_way_than_the_wave_allows(self) -> None:

@@ -54,7 +54,9 @@ class Progress(StrEnum):
     NOT_PUT_BACK = "not_put_back"
 
 
-IN_FLIGHT = frozenset({Progress.OFFERED, Progress.UPDATING, Progress.BUSY})
+STILL_OFFERED = frozenset({Progress.OFFERED, Progress.BUSY})
+"""Its agent has not begun, and may at any time."""
+IN_FLIGHT = STILL_OFFERED | {Progress.UPDATING}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from tidegate.domain.rollout_work import Work
 
 _TRIES = 2
 _STOPPED = {State.CANCELLED, State.SUPERSEDED}
+_MISSED = {Progress.OFFLINE, Progress.WAITING}
+"""Where a target is that catches up after the end: it waits once more where what it was at was taken back."""
 
 
 def put_back(work: Work, one: TargetProgress, *, late: bool) -> None:
@@ -44,9 +46,7 @@ def after_the_end(work: Work) -> None:
     work.time_out()
     state, rolled_back = work.rollout.state, work.rollout.back_since is not None
     if state in _STOPPED:
-        for one in list(work.targets.values()):
-            if one.progress in {Progress.OFFERED, Progress.BUSY}:
-                work.withdraw(one)
+        work.take_back(everything=True)
     elif work.world.superseded_by:
         return
     elif rolled_back:
@@ -67,9 +67,10 @@ def _catch_up(work: Work) -> None:
         if one.blamed and not work.is_quarantined:
             work.do(Quarantine(it.digest, why))
             return
+    work.take_back(everything=work.is_quarantined)
     if work.is_quarantined or work.in_flight():
         return
     for one in list(work.targets.values()):
-        if one.progress is Progress.OFFLINE and work.gate(one).open and work.is_there(one):
+        if one.progress in _MISSED and work.gate(one).open and work.is_there(one):
             work.offer(one, it.digest, back=False)
             return

@@ -84,6 +84,7 @@ def _begin(work: Work) -> None:
 
 def _run(work: Work) -> None:
     work.time_out()
+    work.take_back(everything=work.rollout.state is State.PAUSED)
     if _stops(work) or work.rollout.state is not State.RUNNING:
         return
     _welcome_back(work)

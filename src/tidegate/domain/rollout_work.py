@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from tidegate.domain.rollout import ENDED, Progress, Rollout, State, TargetProgress
+from tidegate.domain.rollout import ENDED, STILL_OFFERED, Progress, Rollout, State, TargetProgress
 from tidegate.domain.rollout_effects import Effect, Notice, Notify, Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.rollout_world import World
@@ -82,12 +82,16 @@ class Work:
         self.set(replace(one, progress=progress, since=self.world.now, deadline=None, reason=reason, touched=touched))
 
     def offer(self, one: TargetProgress, digest: str, *, back: bool) -> None:
-        """Assign a digest. What a target says while it is busy has to be heard, so that it holds for that time too."""
+        """Assign a digest. What a target says while it is busy has to be heard, so that it holds for that time too.
+
+        Where it was busy before, only the time in which it was asked counts.
+        """
         now, policy = self.world.now, self.rollout.policy
         generation = max(one.generation, self.world.generations.get(one.id, 0)) + 1
         deadline = now + policy.progress_deadline
         running = self.world.running.get(one.id, "")
         before = one.before if back or not running else running
+        asked = one.since - one.busy_since if one.since and one.busy_since else None
         offered = replace(
             one,
             before=before,
@@ -97,6 +101,7 @@ class Work:
             withdrawn=False,
             since=now,
             deadline=deadline,
+            busy_since=None if asked is None else now - asked,
             reason="",
         )
         self.set(offered)
@@ -112,6 +117,12 @@ class Work:
         self.do(Withdraw(one.id, one.generation))
         return taken_back
 
+    def take_back(self, *, everything: bool) -> None:
+        """Withdraw what was offered and has not begun: all of it, or where no update may begin now."""
+        for one in list(self.targets.values()):
+            if one.progress in STILL_OFFERED and (everything or not self.gate(one).open):
+                self.withdraw(one)
+
     # time
 
     def time_out(self) -> None:
@@ -122,12 +133,20 @@ class Work:
             if one.progress is Progress.BUSY:
                 self._busy_for_too_long(one)
             elif one.id not in self.world.online:
-                touched = one.touched or _may_run(one)
-                self.put(one, Progress.OFFLINE, f"offline since it was {one.progress}", touched=touched)
+                self._out_of_reach(one)
             elif one.progress is Progress.WAITING:
                 self.put(one, Progress.WAITING, one.reason)
             else:
                 self._overdue(one)
+
+    def _out_of_reach(self, one: TargetProgress) -> None:
+        """What it was offered would be begun when it returns, whatever has become of the rollout by then."""
+        why, touched = f"offline since it was {one.progress}", one.touched or _may_run(one)
+        if one.progress is Progress.OFFERED:
+            one = self.withdraw(one)
+            if one.back:  # it was not tried
+                one = replace(one, attempts=max(0, one.attempts - 1))
+        self.put(one, Progress.OFFLINE, why, touched=touched)
 
     def _overdue(self, one: TargetProgress) -> None:
         why = f"no result within {self.rollout.policy.progress_deadline}"

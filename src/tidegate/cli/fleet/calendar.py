@@ -160,7 +160,7 @@ def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: 
         lasting = timedelta(seconds=parse_duration(lasts or ""))
         if not lasting:
             raise UsageError(f"--for {lasts} is no time at all; it takes a duration such as 2h or 1d.")
-        return begin, begin + lasting
+        return begin, begin.astimezone(UTC) + lasting  # elapsed time, where clocks change too
     except (WindowError, ValueError) as error:
         raise UsageError(str(error)) from error
 

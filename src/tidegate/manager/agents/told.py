@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout_apply import Outcome
@@ -123,8 +123,11 @@ def _refusals(told: Sequence[Told]) -> list[Said]:
     return [("agent.refused", f"agent {name}", data) for (name, *_), data in said.items()]
 
 
+# where nothing was heard for too long it counts as failed, until its agent says how it has ended
+_SAYS_HOW = bindparam("how").not_in((str(Outcome.BEGUN), str(Outcome.BUSY), str(Outcome.WITHDRAWN)))
 _TOLD = (
     update(assignments)
     .where(assignments.c.id == bindparam("which"))
+    .where(or_(assignments.c.outcome != str(Outcome.FAILED), _SAYS_HOW))
     .values(outcome=bindparam("how"), told_at=bindparam("told"), duration_s=bindparam("took"))
 )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout import Kind, Progress, Rollout
+from tidegate.domain.rollout_apply import Outcome
 from tidegate.domain.rollout_effects import Effect, Notify, Offer, Quarantine, Withdraw
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.rollouts.rows import Loaded, counts
@@ -25,6 +26,9 @@ from tidegate.protocol.signed import Withdraw as WithdrawDocument
 
 _TOLD_ONE_BY_ONE = 100
 """Of more targets than this that move at once the feed has only how many are where."""
+_FAILED = (Progress.FAILED, Progress.NOT_PUT_BACK)
+_NO_END = ("", str(Outcome.BEGUN), str(Outcome.BUSY))
+"""What is known of an assignment that has not ended."""
 
 Sending = tuple[str, Assignment | WithdrawDocument]
 """A document for the agent with that id."""
@@ -153,15 +157,19 @@ async def _close(conn: AsyncConnection, it: Change) -> bool:
     """Assignments that are over, or in whose place another one comes; whether there were any."""
     after = it.after.targets
     over = {name for name, one in it.before.rollout.targets.items() if one.in_flight and not after[name].in_flight}
+    failed = {name for name in over if after[name].progress in _FAILED}
+    statement = (
+        update(assignments)
+        .where(assignments.c.target_id == bindparam("which"), assignments.c.open)
+        .where(assignments.c.rollout_id == int(it.after.id))
+    )
+    if failed:  # those of which no agent has told that: nobody else would say so
+        silent = statement.where(assignments.c.outcome.in_(_NO_END))
+        how = silent.values(outcome=str(Outcome.FAILED), told_at=it.now)
+        await conn.execute(how, [{"which": it.before.ids[name]} for name in sorted(failed)])
     rows = [{"which": it.before.ids[name]} for name in sorted(over | {one.target for one in it.offers})]
     if rows:
-        statement = (
-            update(assignments)
-            .where(assignments.c.target_id == bindparam("which"), assignments.c.open)
-            .where(assignments.c.rollout_id == int(it.after.id))
-            .values(open=False)
-        )
-        await conn.execute(statement, rows)
+        await conn.execute(statement.values(open=False), rows)
     return bool(over)
 
 

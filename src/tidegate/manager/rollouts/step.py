@@ -33,7 +33,10 @@ _TRIES = 10
 _LARGE = 300
 """Targets of a rollout that is left to the worker, and decided in a thread there: it hears the server meanwhile."""
 _CHECK = timedelta(minutes=1)
-"""A rollout that is under way is looked at that often, whatever it waits for."""
+"""A rollout that is under way, or a target of it, is looked at that often, whatever it waits for.
+
+By that it hears that a window has closed.
+"""
 _TAKEN = "a target was taken by another rollout meanwhile"
 _log = structlog.get_logger(__name__)
 
@@ -151,6 +154,7 @@ def _decide(it: _Read) -> Decision:
 
 
 def _wake_at(decision: Decision, now: datetime) -> datetime | None:
-    if decision.rollout.state in ENDED:
+    it = decision.rollout
+    if it.state in ENDED and not any(one.in_flight for one in it.targets.values()):
         return decision.wake_at
     return min(decision.wake_at or now + _CHECK, now + _CHECK)
