@@ -30,6 +30,7 @@ class Fleet:
         self.quarantine: set[str] = set()
         self.running: dict[str, str] = {}
         self.superseded_by = ""
+        self.heard_from: datetime | None = None
         self.effects: list[Effect] = []
         planned = [Planned(one, running=OLD) for one in targets]
         policy = policy or RolloutPolicy()
@@ -57,6 +58,7 @@ class Fleet:
             running=self.running,
             quarantine=frozenset(self.quarantine),
             superseded_by=self.superseded_by,
+            heard_from=self.heard_from,
         )
 
     def tell(self, outcome: Outcome, *targets: str, **more: Any) -> list[Effect]:

@@ -98,6 +98,31 @@ def test_no_result_by_the_deadline_is_a_failure_where_the_host_is_there() -> Non
     assert not [one for one in effects if isinstance(one, Quarantine)]
 
 
+def test_who_could_not_tell_while_the_manager_was_away_has_time_to() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(soak=timedelta()))
+    fleet.tell(Outcome.BEGUN, "a")
+    fleet.now += timedelta(minutes=30)
+    fleet.heard_from = fleet.now
+    assert fleet.go() == []
+    assert fleet.wake_at == fleet.now + timedelta(minutes=3)
+    fleet.go(timedelta(minutes=2))
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=2))
+    assert (fleet.state, fleet.progress()["a"]) == (State.RUNNING, "healthy")
+
+
+def test_who_tells_nothing_even_then_has_failed() -> None:
+    fleet = Fleet("a", "b")
+    fleet.tell(Outcome.BEGUN, "a")
+    fleet.now += timedelta(minutes=30)
+    fleet.heard_from = fleet.now
+    fleet.go(timedelta(minutes=3))
+    assert fleet.state == State.ROLLING_BACK
+    fleet.heard_from = fleet.now + timedelta(minutes=30)
+    fleet.go(timedelta(minutes=30))  # away once more: the way back has time, too
+    assert fleet.state == State.ROLLING_BACK
+
+
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.REFUSED, Outcome.FAILED])
 def test_the_way_back_is_tried_twice_whatever_is_said_of_it(outcome: Outcome) -> None:
     fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))

@@ -14,7 +14,7 @@ from tidegate.domain.rollout_apply import Outcome, Report, Verb, VerbRefusedErro
 from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share, WaveRule
-from tidegate.domain.rollout_world import World
+from tidegate.domain.rollout_world import TO_BE_HEARD, World
 from tidegate.domain.windows import Gate
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -53,6 +53,7 @@ class Rollouts(RuleBasedStateMachine):
         self.now = T0
         self.online, self.closed, self.taken = set("abc"), set[str](), set[str]()
         self.quarantine, self.later = set[str](), ""
+        self.heard_from = T0
         self.rollout = plan_rollout("7", "app", NEW, planned, policy, requested_by="ann", now=T0, kind=kind)
 
     def world(self) -> World:
@@ -64,6 +65,7 @@ class Rollouts(RuleBasedStateMachine):
             taken=frozenset(self.taken),
             quarantine=frozenset(self.quarantine),
             superseded_by=self.later,
+            heard_from=self.heard_from,
         )
 
     @rule(later=TIMES)
@@ -94,7 +96,7 @@ class Rollouts(RuleBasedStateMachine):
         assert offer.generation > target.generation
         assert offer.target in world.online, "offered to a host that is not there"
         assert offer.target not in world.taken, "two rollouts at one target"
-        overdue = target.deadline is not None and world.now >= target.deadline
+        overdue = target.deadline is not None and world.now >= max(target.deadline, self.heard_from + TO_BE_HEARD)
         assert not target.in_flight or overdue, "two transactions at one target"
         assert before.kind is Kind.ROLLBACK or len(before.approvals) >= before.policy.approvals, "not approved"
         assert offer.digest not in world.quarantine, "in quarantine"
@@ -146,6 +148,16 @@ class Rollouts(RuleBasedStateMachine):
         except VerbRefusedError:
             return
         assert by != self.rollout.requested_by
+
+    @rule(away=TIMES)
+    def the_manager_was_away(self, away: timedelta) -> None:
+        """Nobody is called overdue who had nobody to tell."""
+        self.now += away
+        self.heard_from = self.now
+        before = {name for name, one in self.rollout.targets.items() if one.in_flight}
+        self.decides(timedelta())
+        overdue = [self.rollout.targets[name].reason for name in before]
+        assert not [why for why in overdue if why.startswith("no result")], "it could not tell"
 
     @rule(name=NAMES)
     def a_host_comes_or_goes(self, name: str) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tidegate.domain.windows import Gate
+
+TO_BE_HEARD = timedelta(minutes=3)
+"""Agents that had nobody to tell try again each minute; what all of them tell has to be taken in, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +16,8 @@ class World:
 
     `gates` are windows and freezes, open where none is named. `taken` are targets with an assignment of another
     rollout, `generations` the latest of each target, `running` the digest that is known to run. `superseded_by` is a
-    later rollout of the channel that has begun: targets are that one's from then on.
+    later rollout of the channel that has begun: targets are that one's from then on. `heard_from`: since when agents
+    can tell how it goes, if not for ever.
     """
 
     now: datetime
@@ -24,3 +28,8 @@ class World:
     running: Mapping[str, str] = field(default_factory=dict)
     quarantine: frozenset[str] = frozenset()
     superseded_by: str = ""
+    heard_from: datetime | None = None
+
+    def due(self, at: datetime) -> datetime:
+        """From when on it counts that nothing was heard by `at`: who could not tell has time to."""
+        return at if self.heard_from is None else max(at, self.heard_from + TO_BE_HEARD)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from sqlalchemy import func, select
@@ -46,6 +46,7 @@ class Driver:
             return await self._until_next()
         except StoreUnavailableError as error:
             _log.warning("rollouts wait for the database", reason=str(error))
+            self.steps = replace(self.steps, heard_from=self.steps.clock())  # what agents tell is kept nowhere, either
             return float(error.retry_after_s)
 
     async def _one(self, id_: int) -> None:

@@ -37,4 +37,4 @@ def deciding(db: Database, keys: KeyFile, clock: Clock) -> list[Service]:
 
 
 def _steps(db: Database, keys: KeyFile, clock: Clock) -> Steps:
-    return Steps(db, Effects(_Outbox(keys)), clock)
+    return Steps(db, Effects(_Outbox(keys)), clock, heard_from=clock())

@@ -45,11 +45,12 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Takes steps."""
+    """Takes steps. `heard_from`: since when agents are heard here, without a break that is known of."""
 
     db: Database
     effects: Effects
     clock: Clock
+    heard_from: datetime | None = None
 
     async def take(self, id_: int) -> Rollout | None:
         """Decide one rollout now; as it is then, None if there is none. Raises `StoreUnavailableError`."""
@@ -83,7 +84,7 @@ class Steps:
         loaded = await load(conn, id_)
         if loaded is None:
             return None
-        around = await look(conn, loaded, now)
+        around = await look(conn, loaded, now, self.heard_from)
         statement = select(reports).where(reports.c.rollout_id == id_).order_by(reports.c.id)
         said = (await conn.execute(statement)).all()
         undecided = Decision(loaded.rollout, (), None)

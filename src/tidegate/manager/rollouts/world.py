@@ -47,8 +47,8 @@ class Around:
     places: Mapping[str, Place]
 
 
-async def look(conn: AsyncConnection, it: Loaded, now: datetime) -> Around:
-    """What is so around a rollout."""
+async def look(conn: AsyncConnection, it: Loaded, now: datetime, heard_from: datetime | None) -> Around:
+    """What is so around a rollout; agents are heard since `heard_from`."""
     number = await current(conn, "world")
     rows = await _targets(conn, int(it.rollout.id))
     world = World(
@@ -60,6 +60,7 @@ async def look(conn: AsyncConnection, it: Loaded, now: datetime) -> Around:
         running={one.name: one.digest for one in rows},
         quarantine=await _quarantined(conn, it),
         superseded_by=await _superseded_by(conn, it),
+        heard_from=heard_from,
     )
     return Around(
         world, number, {one.name: Place(one.agent_id, one.project, one.service, one.repository) for one in rows}
