@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ORDER = ["v3", "v2", "v1"]
 
 
-def update(**canary: object) -> Rollout:
+def update(**canary: Any) -> Rollout:
     """Of v2 to two targets that run v1; `canary` is so of the first."""
     targets = [Planned(name, {}, "v1") for name in ("a", "b")]
     it = plan_rollout("7", "1", "v2", targets, RolloutPolicy(), requested_by="ann", now=NOW)
