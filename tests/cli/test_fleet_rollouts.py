@@ -146,14 +146,27 @@ def test_a_running_rollout_is_rolled_back_as_a_whole(run: Run, world: World) -> 
     assert running(run, world, WEB) == {"1"}
 
 
-@pytest.mark.parametrize(("what", "back"), [("shop@paris1/web", {"1", "2"}), ("shop@paris1", {"1", "2"}), (WEB, {"1"})])
+@pytest.mark.parametrize(
+    ("what", "back", "code"),
+    [("shop@paris1/web", {"1", "2"}, 0), ("shop@paris1", {"1", "2"}, 1), (WEB, {"1"}, 0)],
+)
 def test_one_command_puts_a_target_a_cluster_or_a_channel_back(
-    run: Run, world: World, what: str, back: set[str]
+    run: Run, world: World, what: str, back: set[str], code: int
 ) -> None:
+    """The cluster has a proxy of which nothing is known to have run before."""
     run("rollout", "start", WEB, "2", "--yes")
     world.settle()
-    assert run("rollback", what, "--reason", "slow", "--yes").code == 0
+    assert run("rollback", what, "--reason", "slow", "--yes").code == code
     assert running(run, world, WEB) == back
+
+
+def test_a_cluster_goes_back_and_what_stays_behind_is_named(run: Run, world: World) -> None:
+    run("rollout", "start", WEB, "2", "--yes")
+    world.settle()
+    ended = run("rollback", "shop@paris1", "--yes")
+    assert ended.code == 1
+    assert "shop@paris1/proxy does not go back: nothing is known to have run there before" in ended.err
+    assert running(run, world, WEB) == {"1", "2"}
 
 
 def test_an_earlier_release_than_the_one_before_is_named(run: Run, world: World) -> None:
@@ -165,11 +178,23 @@ def test_an_earlier_release_than_the_one_before_is_named(run: Run, world: World)
     assert running(run, world, WEB) == {"1"}
 
 
-def test_a_rollback_of_several_targets_is_refused_where_nobody_can_be_asked(run: Run, manager: FakeManager) -> None:
+def test_a_rollback_of_several_targets_is_refused_where_nobody_can_be_asked(run: Run, world: World) -> None:
+    run("rollout", "start", WEB, "2", "--yes")
+    world.settle()
     ended = run("rollback", WEB)
     assert ended.code == 2
     assert "2 targets in 2 clusters" in ended.err
-    assert writes(manager) == []
+    assert running(run, world, WEB) == {"2"}
+
+
+def test_who_is_asked_is_shown_where_targets_would_go(run: Run, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = json.loads(run("targets", "--channel", WEB, "--json").out)[0]["digest"]
+    run("rollout", "start", WEB, "2", "--yes")
+    world.settle()
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    asked = run("rollback", WEB)
+    assert (asked.code, first[7:19] in asked.err) == (0, True), asked.err
+    assert running(run, world, WEB) == {"1"}
 
 
 def test_a_number_alone_is_not_put_back(run: Run) -> None:

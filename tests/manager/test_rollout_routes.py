@@ -298,7 +298,21 @@ async def test_what_ran_on_the_channel_before_is_gone_back_to_where_it_never_ran
 async def test_a_rollback_to_what_runs_makes_nothing(fleet: ManagerFleet, people: People) -> None:
     await updated(fleet)
     answer = await people.operator.post(f"/channels/{fleet.channel}/rollback", {"to": NEW})
-    assert (answer.status, answer.json) == (200, {"items": []})
+    assert (answer.status, answer.json) == (200, {"items": [], "going": [], "left": [], "aborted": []})
+
+
+async def test_what_would_go_where_is_told_and_nothing_is_done(fleet: ManagerFleet, people: People) -> None:
+    await updated(fleet)
+    await fleet.join("host2", digest=NEW)
+    path = f"/channels/{fleet.channel}/rollback"
+    would = await people.operator.post(path, {"dry_run": True})
+    assert would.status == 200, would.text
+    assert would.json["going"] == [{"to": OLD, "targets": ["shop@host0/web", "shop@host1/web"]}]
+    assert [one["target"] for one in would.json["left"]] == ["shop@host2/web"]
+    assert (would.json["items"], await fleet.count(schema.rollouts)) == ([], 0)
+    done = await people.operator.post(path)
+    assert [one["kind"] for one in done.json["items"]] == ["rollback"]
+    assert done.json | {"items": []} == would.json
 
 
 async def test_a_misspelt_cluster_is_told_with_the_one_that_may_be_meant(fleet: ManagerFleet, people: People) -> None:

@@ -391,7 +391,7 @@ async def test_a_whole_channel_goes_back_to_what_ran_before(fleet: ManagerFleet)
     await fleet.all(Outcome.HEALTHY)
     async with fleet.db.write() as conn:
         going = await rollback.of_channel(conn, fleet.channel, None)
-        (made,) = await rollback.go_back(conn, going, ANN, fleet.now)
+        (made,) = (await rollback.go_back(conn, going, ANN, fleet.now)).rollouts
     await fleet.go()
     assert (made.kind, made.digest) == (Kind.ROLLBACK, OLD)
     assert [(one.agent, one.digest) for one in fleet.offered()] == [("host0", OLD), ("host1", OLD)]
@@ -407,7 +407,8 @@ async def test_who_goes_back_waits_for_no_window_no_wave_and_no_soak(fleet: Mana
 async def test_to_go_back_to_what_runs_is_nothing_to_do(fleet: ManagerFleet) -> None:
     await fleet.settle(1)
     async with fleet.db.write() as conn:
-        assert await rollback.go_back(conn, await rollback.of_channel(conn, fleet.channel, OLD), ANN, T0) == []
+        back = await rollback.go_back(conn, await rollback.of_channel(conn, fleet.channel, OLD), ANN, T0)
+        assert (back.rollouts, back.going, back.left) == ([], [], [])
 
 
 async def test_where_nothing_ran_before_it_says_so(fleet: ManagerFleet) -> None:
@@ -454,9 +455,8 @@ async def test_an_update_that_is_under_way_is_turned_round(fleet: ManagerFleet) 
     rollout = await fleet.start()
     await fleet.all(Outcome.HEALTHY)
     async with fleet.db.write() as conn:
-        made = await rollback.roll_back_what_is_under_way(conn, fleet.channel, ANN, fleet.now)
+        await rollback.channel_back(conn, fleet.channel, None, ANN, fleet.now)
     await fleet.go()
-    assert made is not None
     assert [(one.agent, one.digest, one.back) for one in fleet.offered()] == [("host0", OLD, True)]
     assert await fleet.state(rollout) == "rolling_back"
 

@@ -247,13 +247,20 @@ class Routes:
 
     async def _roll_back(self, request: web.Request, names: list[str]) -> web.Response:
         body = await request.json()
-        begun = []
-        for channel in sorted({self.state.targets[name].channel for name in names}):
-            ours = [name for name in names if self.state.targets[name].channel == channel]
-            earlier = [one.digest for one in self.state.releases.values() if one.channel == channel]
-            digest = body.get("to") or earlier[0]
-            begun.append(self.state.begin(channel, digest, ours, request[USER], kind=Kind.ROLLBACK))
-        return created({"rollouts": [documents.rollout(self.state, id_) for id_ in begun]})
+        first = {one.channel: one.digest for one in reversed(self.state.releases.values())}
+        places = [self.state.targets[name] for name in names]
+        left = [one.name for one in places if not body.get("to") and one.digest == first[one.channel]]
+        going = [name for name in names if name not in left]
+        begun, ways = list[int](), list[Row]()
+        for channel in sorted({self.state.targets[name].channel for name in going}):
+            ours = [name for name in going if self.state.targets[name].channel == channel]
+            digest = body.get("to") or first[channel]
+            ways.append({"to": digest, "targets": ours})
+            if not body.get("dry_run"):
+                begun.append(self.state.begin(channel, digest, ours, request[USER], kind=Kind.ROLLBACK))
+        items = [documents.rollout(self.state, id_) for id_ in begun]
+        behind = [{"target": name, "reason": "nothing is known to have run there before"} for name in left]
+        return web.json_response({"items": items, "going": ways, "left": behind, "aborted": []})
 
     # quarantine, agents, alerts, audit
 

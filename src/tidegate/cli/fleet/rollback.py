@@ -1,20 +1,20 @@
 """`tidegate rollback`: put back what ran before, on a cluster, on a target, or on all that follow a channel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
 from tidegate.cli.fleet import find
-from tidegate.cli.fleet.ask import confirm
+from tidegate.cli.fleet.ask import ask, reach
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.complete import complete_anything
-from tidegate.cli.fleet.errors import UsageError
-from tidegate.cli.fleet.model import Document, read_rollout, read_rollouts
+from tidegate.cli.fleet.errors import FAILED, OK, UsageError
+from tidegate.cli.fleet.model import Document, read_rollout, read_rollouts, release_name
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Reason, Timeout, To, Yes
 from tidegate.cli.fleet.rollout import told
 from tidegate.cli.fleet.session import finish
-from tidegate.cli.fleet.show import print_json, say
+from tidegate.cli.fleet.show import complain, print_json, say
 
 
 def rollback(
@@ -33,19 +33,53 @@ def rollback(
 ) -> None:
     """Put back the release before, or an earlier one, on a cluster, a target, or all targets of a channel."""
 
-    async def work(manager: Manager) -> None:
+    async def work(manager: Manager) -> int:
         place, reached, channel = await _place(manager, what)
         digest = (await find.release(manager, to, channel)).digest if to else None
-        confirm(f"{what} goes back to {to or 'the release before'}", reached, yes=yes)
         body = {name: value for name, value in (("to", digest), ("reason", reason)) if value is not None}
+        if not yes and len(reached) > 1:
+            await _ask(manager, what, place, body)
         document = (await manager.write("POST", *place, "rollback", body=body)).document
-        if as_json:
-            print_json(document)
-            return
-        begun = read_rollouts(document)
-        say("\n".join(told(read_rollout(one)) for one in begun) or "Nothing has to go back.")
+        print_json(document) if as_json else say(_answer(document))
+        for line in _behind(document):
+            complain(line)
+        return FAILED if _behind(document) else OK
 
     finish(work, timeout_s)
+
+
+async def _ask(manager: Manager, what: str, place: Sequence[str | int], body: Mapping[str, str]) -> None:
+    """Ask with what would go where: to go back is no way forward, and nobody is to be surprised by where it ends."""
+    would = (await manager.write("POST", *place, "rollback", body={**body, "dry_run": True})).document
+    ways = _ways(would)
+    moved = {name for names in ways.values() for name in names}
+    goes = [f"{reach(names)} to {release_name('', to)}" for to, names in ways.items()]
+    goes += [f"{number} is aborted" for number in _aborted(would)]
+    for line in _behind(would):
+        complain(line)
+    if len(moved) > 1 or _aborted(would):
+        ask(f"{what} goes back: {'; '.join(goes)}.", yes=False)
+
+
+def _answer(document: Document) -> str:
+    lines = [told(read_rollout(one)) for one in read_rollouts(document)]
+    lines += [f"{number} was aborted." for number in _aborted(document)]
+    if not _ways(document):
+        lines.append("Nothing has to go back.")
+    return "\n".join(lines)
+
+
+def _ways(document: Document) -> dict[str, list[str]]:
+    """By digests, the names of targets that go there."""
+    return {str(one["to"]): [str(name) for name in one["targets"]] for one in document.get("going", [])}
+
+
+def _aborted(document: Document) -> list[str]:
+    return [f"Rollout {number}, which has begun nothing," for number in document.get("aborted", [])]
+
+
+def _behind(document: Document) -> list[str]:
+    return [f"{one['target']} does not go back: {one['reason']}." for one in document.get("left", [])]
 
 
 async def _place(manager: Manager, what: str) -> tuple[tuple[str | int, ...], set[str], int | None]:

@@ -50,17 +50,27 @@ async def hold_targets(conn: AsyncConnection, ids: Iterable[int]) -> None:
             await conn.execute(held.with_for_update(key_share=True))
 
 
-async def earlier(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int, list[str]]:
-    """By target ids, the digests that ran there, the latest first, each once."""
-    found: dict[int, list[str]] = {}
-    latest = func.max(runs.c.id)
+async def ran_on(conn: AsyncConnection, target_ids: Sequence[int]) -> dict[int, set[str]]:
+    """By target ids, the digests that ran there, or do."""
+    found: dict[int, set[str]] = {}
     for some in pieces(target_ids):
-        statement = (
-            select(runs.c.target_id, runs.c.digest)
-            .where(runs.c.target_id.in_(some))
-            .group_by(runs.c.target_id, runs.c.digest)
-            .order_by(latest.desc())
-        )
+        statement = select(runs.c.target_id, runs.c.digest).where(runs.c.target_id.in_(some)).distinct()
         for one in await conn.execute(statement):
-            found.setdefault(one.target_id, []).append(one.digest)
+            found.setdefault(one.target_id, set()).add(one.digest)
+    return found
+
+
+async def first_runs(conn: AsyncConnection, channel_ids: Iterable[int]) -> dict[int, dict[str, datetime]]:
+    """By channel ids, the digests that ran on targets of it and since when, the newest first."""
+    since, first = func.min(runs.c.since), func.min(runs.c.id)
+    statement = (
+        select(targets.c.channel_id, runs.c.digest, since.label("since"))
+        .join(targets, targets.c.id == runs.c.target_id)
+        .where(targets.c.channel_id.in_(sorted(set(channel_ids))))
+        .group_by(targets.c.channel_id, runs.c.digest)
+        .order_by(since.desc(), first.desc())
+    )
+    found: dict[int, dict[str, datetime]] = {}
+    for one in await conn.execute(statement):
+        found.setdefault(one.channel_id, {})[one.digest] = one.since
     return found

@@ -1,6 +1,6 @@
 """Going back: of a target, a cluster or a whole channel."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -12,7 +12,7 @@ from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import Change, ChangeHere, PartsHere
 from tidegate.manager.api.problems import conflict, not_found
 from tidegate.manager.api.router import router as make_router
-from tidegate.manager.api.routes.rollout_model import GoBack, WentBack
+from tidegate.manager.api.routes.rollout_model import GoBack, GoesTo, LeftBehind, Rollout, WentBack
 from tidegate.manager.api.routes.rollouts import decided
 from tidegate.manager.parts import Parts
 from tidegate.manager.people.roles import Permission
@@ -31,21 +31,18 @@ async def roll_back_channel(
     parts: PartsHere,
     body: GoBack | None = None,
 ) -> WentBack:
-    """Put every target of a channel back. An update that is under way is turned round instead."""
-    wish = body or GoBack()
+    """Put every target of a channel back.
+
+    An update of it that is under way is turned round instead; one that has offered nothing yet is aborted.
+    """
     if (await change.conn.execute(select(channels.c.id).where(channels.c.id == id))).first() is None:
         raise not_found(f"channel {id}")
-    try:
-        if wish.to is None:
-            turned = await rollback.roll_back_what_is_under_way(
-                change.conn, id, change.actor, change.now, reason=wish.reason
-            )
-            if turned is not None:
-                return WentBack(items=[await decided(change, parts, int(turned.id))])
-        going = await rollback.of_channel(change.conn, id, wish.to)
-    except (CreateRefusedError, VerbRefusedError) as error:
-        raise conflict("not-to-be-made", f"{error}.") from error
-    return await _go(change, parts, going, wish)
+    wish = body or GoBack()
+
+    async def work() -> rollback.Back:
+        return await rollback.channel_back(change.conn, id, wish.to, change.actor, change.now, reason=wish.reason)
+
+    return await _go(change, parts, work, wish)
 
 
 @router.post("/clusters/{name}/rollback", dependencies=[needs(Permission.OPERATE)])
@@ -81,16 +78,34 @@ async def roll_back_target(
 
 async def _of(change: Change, parts: Parts, which: rollback.Which, id_: int, body: GoBack | None) -> WentBack:
     wish = body or GoBack()
-    try:
-        going = await which(change.conn, id_, wish.to)
-    except CreateRefusedError as error:
-        raise conflict("not-to-be-made", f"{error}.") from error
-    return await _go(change, parts, going, wish)
+
+    async def work() -> rollback.Back:
+        plan = await which(change.conn, id_, wish.to)
+        return await rollback.go_back(change.conn, plan, change.actor, change.now, reason=wish.reason)
+
+    return await _go(change, parts, work, wish)
 
 
-async def _go(change: Change, parts: Parts, going: Sequence[rollback.Going], wish: GoBack) -> WentBack:
+async def _go(change: Change, parts: Parts, work: Callable[[], Awaitable[rollback.Back]], wish: GoBack) -> WentBack:
+    """Do it, or do and undo it: then what is told is what would be done."""
     try:
-        made = await rollback.go_back(change.conn, going, change.actor, change.now, reason=wish.reason)
-    except CreateRefusedError as error:
+        async with change.conn.begin_nested() as point:
+            back = await work()
+            if wish.dry_run:
+                await point.rollback()
+    except (CreateRefusedError, VerbRefusedError) as error:
         raise conflict("not-to-be-made", f"{error}.") from error
-    return WentBack(items=[await decided(change, parts, int(one.id)) for one in made])
+    begun = [] if wish.dry_run else [await decided(change, parts, int(one.id)) for one in back.rollouts]
+    return _shown(begun, back)
+
+
+def _shown(begun: list[Rollout], back: rollback.Back) -> WentBack:
+    ways: dict[str, list[str]] = {}
+    for one in back.going:
+        ways.setdefault(one.to, []).append(one.name)
+    return WentBack(
+        items=begun,
+        going=[GoesTo(to=to, targets=names) for to, names in ways.items()],
+        left=[LeftBehind(target=one.name, reason=one.reason) for one in back.left],
+        aborted=list(back.aborted),
+    )

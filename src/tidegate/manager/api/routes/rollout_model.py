@@ -110,12 +110,32 @@ class GoBack(BaseModel):
     model_config = ConfigDict(extra="forbid")
     to: Digest | None = Field(default=None, description="The release; without it, what ran before on each target.")
     reason: Reason = Field(default="", description="Why; people are shown it.")
+    dry_run: bool = Field(default=False, description="Say what would go where, and do nothing.")
+
+
+class GoesTo(BaseModel):
+    """Targets that go back to one release."""
+
+    to: str = Field(description="The release's digest.")
+    targets: list[str] = Field(description="Their names.")
+
+
+class LeftBehind(BaseModel):
+    """A target that does not go back with the others."""
+
+    target: str = Field(description="`CLUSTER/SERVICE`.")
+    reason: str = Field(description="Why it stays as it is, or may not.")
 
 
 class WentBack(BaseModel):
-    """The rollouts that a rollback takes; none where everything runs it already."""
+    """What a rollback comes to."""
 
-    items: list[Rollout] = Field(description="The rollouts.")
+    items: list[Rollout] = Field(
+        description="Its rollouts, made or turned round; none where everything runs it already, or after a dry run."
+    )
+    going: list[GoesTo] = Field(description="Which targets go where.")
+    left: list[LeftBehind] = Field(description="The targets that should go back and do not, each with the reason.")
+    aborted: list[int] = Field(description="The numbers of updates that had offered nothing yet, and were aborted.")
 
 
 def shown(

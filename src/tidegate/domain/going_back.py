@@ -1,0 +1,58 @@
+"""Going back by hand: to what each target goes, and what becomes of rollouts that would bring it forward again."""
+
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from tidegate.domain.rollout import Progress, Rollout, TargetProgress
+from tidegate.domain.rollout_apply import Verb
+
+_SETTLED = {Progress.SKIPPED, Progress.FAILED}
+
+
+def ran_before(order: Sequence[str], ran: AbstractSet[str], running: str, held: AbstractSet[str]) -> str:
+    """The newest that ran on a target before what runs now and is not in quarantine; empty where there is none.
+
+    `order` has the digests of its channel by when each ran first, the newest first. When one ran last does not count:
+    what a target was put back from would be the next that it goes "back" to.
+    """
+    older = order[order.index(running) + 1 :] if running in order else order
+    return next((digest for digest in older if digest in ran and digest not in held), "")
+
+
+def newest(order: Sequence[str], running: Collection[str]) -> str:
+    """Of what runs on targets, the release that is left: who runs an earlier one stays where it is."""
+    unknown = (digest for digest in running if digest and digest not in order)
+    return next(unknown, "") or next((digest for digest in order if digest in running), "")
+
+
+def stops(it: Rollout, to: str | None) -> Verb | None:
+    """How an update of a whole channel stops when the channel goes back to `to`; None: to what ran before.
+
+    It is turned round where that brings its targets there. One that has offered nothing yet is aborted: to turn it
+    round would move nothing. So is one that came from another release than `to`; None: it brings `to` itself.
+    """
+    if it.digest == to:
+        return None
+    if not any(one.generation for one in it.targets.values()):
+        return Verb.ABORT
+    return Verb.ROLL_BACK if to is None or all(one.before == to for one in reached(it)) else Verb.ABORT
+
+
+def reached(it: Rollout) -> list[TargetProgress]:
+    """The targets that its release runs on, or may run on soon."""
+    return [one for one in it.targets.values() if one.touched or one.in_flight]
+
+
+def without(it: Rollout, names: Collection[str], why: str) -> Rollout:
+    """The rollout, which leaves these targets alone from now on; once it has ended, those that would catch up."""
+    out = {name: _left(it.targets[name], why) for name in names if _is_to_come(it, it.targets[name])}
+    return replace(it, targets={**it.targets, **out}) if out else it
+
+
+def _is_to_come(it: Rollout, one: TargetProgress) -> bool:
+    return one.progress is Progress.OFFLINE if it.ended else one.progress not in _SETTLED
+
+
+def _left(one: TargetProgress, why: str) -> TargetProgress:
+    return replace(one, progress=Progress.SKIPPED, reason=why, deadline=None, excused=True, touched=False)
