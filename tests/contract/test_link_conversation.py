@@ -54,7 +54,8 @@ class Line:
     def __init__(
         self, manager: FakeManager, directory: Path, token: str | None, *, off: timedelta = timedelta()
     ) -> None:
-        self.client = ManagerClient(manager.url, lambda: datetime.now(UTC) + off)
+        self.off = off
+        self.client = ManagerClient(manager.url, lambda: datetime.now(UTC) + self.off)
         self.log = LinkLog(directory / "link")
         self.desk = Desk(self.log, self.client.now)
         self.contact = talk.Contact(self.client)
@@ -248,6 +249,15 @@ async def test_a_clock_that_is_off_is_set_right_and_expiry_goes_by_the_managers(
         line.see("1")
         await until(lambda: seen(manager) == ["1"])
     assert abs(datetime.fromisoformat(only(manager).events[0]["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_clock_that_is_set_right_afterwards_changes_nothing(manager: FakeManager, tmp_path: Path) -> None:
+    async with connected(Line(manager, tmp_path, await manager.token(), off=timedelta(hours=-3))) as line:
+        await until(lambda: line.contact.connected)
+        line.off = timedelta()
+        await manager.assign(only(manager).id, "shop/web", NEW)
+        await until(lambda: line.desk.entries(Stage.WAITING))
+        assert abs(line.client.now() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 async def test_a_revoked_agent_stays_up_says_so_once_and_asks_rarely(

@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ _SERVER_ERROR = 500
 _log = structlog.get_logger(__name__)
 
 
+def _since_boot_s() -> float:
+    """Goes on while the host sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class LinkError(Exception):
     """The manager could not be asked; `retry_after_s` is how long it wants to be left alone, if it says."""
 
@@ -50,16 +56,23 @@ class RefusedError(LinkError):
 class ManagerClient:
     """One session to one manager, opened at the first request."""
 
-    def __init__(self, url: str, clock: Clock, *, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, ca_file: Path | None = None, since_boot_s: Callable[[], float] = _since_boot_s
+    ) -> None:
+        """`since_boot_s` is a clock that nobody sets."""
         self._base = URL(url)
         self._clock = clock
-        self._offset = timedelta()
+        self._since_boot_s = since_boot_s
+        self._told: tuple[datetime, float] | None = None
         self._tls = _trust(ca_file)
         self._session: aiohttp.ClientSession | None = None
 
     def now(self) -> datetime:
-        """The manager's time, as far as it is known."""
-        return self._clock() + self._offset
+        """The manager's time, as far as it is known; that stays so when the host's clock is set right afterwards."""
+        if self._told is None:
+            return self._clock()
+        at, since_boot_s = self._told
+        return at + timedelta(seconds=self._since_boot_s() - since_boot_s)
 
     async def post(
         self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None = None, *, wait_s: float = 0.0
@@ -87,13 +100,12 @@ class ManagerClient:
         if isinstance(time_s, bool) or not isinstance(time_s, int | float):
             return False
         try:
-            offset = datetime.fromtimestamp(time_s, UTC) - self._clock()
+            at = datetime.fromtimestamp(time_s, UTC)
         except (ValueError, OverflowError, OSError):
             return False
-        _log.warning(
-            "the manager's clock is another; the agent goes by it", seconds_ahead=round(offset.total_seconds())
-        )
-        self._offset = offset
+        ahead_s = round((at - self._clock()).total_seconds())
+        _log.warning("the manager's clock is another; the agent goes by it", seconds_ahead=ahead_s)
+        self._told = at, self._since_boot_s()
         return True
 
     async def _post(self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None, wait_s: float) -> Any:
