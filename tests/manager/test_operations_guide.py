@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,7 +92,12 @@ async def test_what_was_backed_up_while_the_manager_ran_is_what_is_restored(
     db = Database.at(database_url)
     async with db.read() as conn:
         rows = (await conn.execute(select(schema.targets.c.name, schema.targets.c.generation))).all()
+        held = (
+            await conn.execute(select(schema.freezes.c.name, schema.freezes.c.ends_at, schema.freezes.c.scope))
+        ).all()
     assert [tuple(row) for row in rows] == [("before", 7)]
+    assert [(one.name, one.scope) for one in held] == [("on hold", {})]
+    assert held[0].ends_at > datetime.now(UTC) + timedelta(days=29)
     assert (tmp_path / "signing.key").read_bytes() == key
     await add(db, "later")  # numbers go on after those of the copy
     await db.close()

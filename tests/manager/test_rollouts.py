@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import insert, select, update
 from tests.support import databases
 from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet
 
+from tidegate.cli.manager import work
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.audit import Entry, fault
 from tidegate.domain.rollout import Kind
@@ -21,6 +23,7 @@ from tidegate.manager.rollouts.anew import rules_changed
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
+from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store import schema
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
@@ -247,6 +250,24 @@ async def test_who_catches_up_after_the_end_does_not_begin_once_its_window_has_c
     await fleet.go()
     await fleet.go(timedelta(minutes=5))
     assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
+
+
+async def test_a_manager_that_was_put_on_hold_begins_nothing(
+    fleet: ManagerFleet, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fleet.settle(3, policy={"soak": "0s", "healthy_for": "0s", "parallel": 1})
+    await fleet.start()
+    await fleet.all(Outcome.HEALTHY)
+    (offer,) = fleet.offered()
+    monkeypatch.setattr(work, "now", lambda: fleet.now)
+    settings = load_manager_settings({"TIDEGATE_DATABASE_URL": database_url, "TIDEGATE_DATA": str(tmp_path)})
+    for _ in range(2):
+        await work.hold(settings)
+    await fleet.go()
+    assert fleet.sent.documents == [Withdraw(offer.agent, offer.target, offer.generation, fleet.now)]
+    await fleet.report(offer, Outcome.HEALTHY)  # it had begun
+    await fleet.go(timedelta(days=2))
+    assert fleet.offered() == []
 
 
 async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet) -> None:

@@ -37,6 +37,12 @@ def create_token(
     _run(lambda work, settings: work.create_token(settings, name, role))
 
 
+@manager.command()
+def hold() -> None:
+    """Let no update begin until somebody has looked: for before the manager starts on a database that was restored."""
+    _run(lambda work, settings: work.hold(settings))
+
+
 @manager.command("rotate-key")
 def rotate_key() -> None:
     """Sign what agents are told with a new key from now on; they come to know it by the old one's word."""

@@ -4,10 +4,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
 import uvloop
+from sqlalchemy import delete, insert
 
 from tidegate.agent.logs import configure_logs
 from tidegate.cli.failures import FAILED, INTERRUPTED, OK, USAGE, complain
@@ -17,14 +19,19 @@ from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.people.names import NAME_TAKES, is_user_name
 from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import make_token
+from tidegate.manager.rollouts.anew import rules_changed
 from tidegate.manager.serve import ListenError
 from tidegate.manager.serve import serve as run_manager
 from tidegate.manager.settings import ManagerSettings, ManagerSettingsError, load_manager_settings
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreError
 from tidegate.manager.store.migrate import migrate as run_migrations
+from tidegate.manager.store.schema import freezes
 from tidegate.manager.telling.sinks.apprise import AppriseError
 
+HOLD = "on hold"
+_HOLD = timedelta(days=30)
+_HELD = "the database was restored; nothing goes out before somebody has looked"
 _HERE = "command line"
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +106,25 @@ async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
         await db.close()
     print(text)
     print(f"Token {number} of {user} ({role}). It is not shown again.", file=sys.stderr)
+
+
+async def hold(settings: ManagerSettings) -> None:
+    """Freeze everything, in the database at hand. What has to be put back is put back all the same."""
+    db = Database.at(settings.database_url)
+    try:
+        await run_migrations(db)
+        async with db.write() as conn:
+            at = now()
+            await rules_changed(conn, at)
+            await conn.execute(delete(freezes).where(freezes.c.name == HOLD))
+            frozen = {"name": HOLD, "starts_at": at, "ends_at": at + _HOLD, "reason": _HELD, "scope": {}}
+            added = insert(freezes).values(frozen | {"created_by": MANAGER, "created_at": at}).returning(freezes.c.id)
+            number = (await conn.execute(added)).scalar_one()
+            after = {"name": HOLD, "ends_at": (at + _HOLD).isoformat()}
+            await record(conn, Actor(MANAGER, _HERE), "freeze.create", f"freeze {number}", at, after=after)
+    finally:
+        await db.close()
+    print(f"No update begins for {_HOLD.days} days, or until `tidegate freeze remove '{HOLD}' --yes`.")
 
 
 async def rotate_key(settings: ManagerSettings) -> None:
