@@ -184,6 +184,45 @@ async def test_another_token_makes_another_agent_of_it(manager: FakeManager, dia
     assert len(manager.agents) == 2
 
 
+@pytest.mark.parametrize("refused", ["bad-token", "name-taken", "wrong-name", "revoked"])
+async def test_another_token_that_is_not_taken_leaves_an_agent_who_it_is(
+    manager: FakeManager, dial: Dial, tmp_path: Path, refused: str
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+
+    def enrol(request: web.Request) -> web.Response | None:
+        answer = {"code": refused, "detail": "not with that one"}
+        return web.json_response(answer, status=409) if request.path.endswith("enrol") else None
+
+    manager.trouble = enrol
+    with capture_logs() as logs:
+        async with connected(Line(manager, tmp_path, "tge_another")) as line:
+            await until(lambda: line.contact.connected)
+            line.see("2")
+            await manager.assign(only(manager).id, "shop/web", NEW)
+            await until(lambda: line.desk.entries(Stage.WAITING))
+            await until(lambda: seen(manager) == ["1", "2"])
+    (told,) = [entry for entry in logs if "other enrolment token" in str(entry["event"])]
+    assert (told["log_level"], "not with that one" in told["reason"]) == ("error", True)
+
+
+async def test_another_token_is_tried_again_where_it_was_not_the_token_that_was_refused(
+    manager: FakeManager, dial: Dial, tmp_path: Path, waits: Waits
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    await manager.revoke(only(manager).id)
+    manager.trouble = lambda _: web.json_response({"code": "not-found"}, status=404)
+    async with connected(Line(manager, tmp_path, await manager.token())) as line:
+        await until(lambda: len(waits) > 2)
+        manager.trouble = None
+        await until(lambda: line.contact.connected)
+    assert len(manager.agents) == 2
+
+
 async def test_an_assignment_arrives_at_once_is_kept_and_the_manager_forgets_it_then(
     manager: FakeManager, dial: Dial
 ) -> None:
