@@ -23,7 +23,7 @@ from tidegate.agent.link.identity import Identities
 from tidegate.agent.link.log import LinkLog
 from tidegate.agent.link.pacing import Pace
 from tidegate.agent.link.sending import Sending
-from tidegate.protocol.events import Sighting
+from tidegate.protocol.events import Inventory, Sighting
 
 Waits = list[tuple[float | None, bool]]
 
@@ -263,6 +263,22 @@ async def test_what_was_not_told_before_a_restart_is_told_after_it(manager: Fake
         line.see("3")
         await until(lambda: line.log.queued == 0)
     assert seen(manager) == ["1", "2", "3"]
+
+
+async def test_inventories_that_are_of_no_use_any_more_cost_no_other_event(manager: FakeManager, dial: Dial) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.log._most = 10
+        for number in range(20):
+            line.desk.tell(Inventory(line.client.now(), ()))
+            if number % 7 == 3:
+                line.see(str(number))
+        await manager.start()
+        await until(lambda: line.log.queued == 0)
+        assert line.gaps == 0
+    assert seen(manager) == ["3", "10", "17"]
+    assert only(manager).events[-1]["kind"] == "inventory"
 
 
 async def test_a_manager_that_is_away_is_asked_again_and_what_it_asks_for_is_waited_for(

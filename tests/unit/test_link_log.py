@@ -141,6 +141,37 @@ def test_only_the_last_inventory_is_told_and_no_number_is_missing(log: LinkLog) 
     assert "targets" not in batch.events[0]
 
 
+def test_where_there_are_too_many_inventories_of_no_use_go_first_and_what_they_stood_between_is_told(
+    tmp_path: Path,
+) -> None:
+    log = LinkLog(tmp_path, most=6)
+    log.begin(PINNED)
+    tell(log, "1", "2")
+    for image in "abc":
+        log.commit(Change(events=(inventory(image),)))
+    tell(log, "3")
+    log.commit(Change(events=(inventory("d"),)))
+    told = []
+    for _ in range(3):
+        batch = again(log, most=6).batch()
+        assert batch is not None
+        told.append((batch.first, batch.skipped, [event.get("tag", event["kind"]) for event in batch.events]))
+        log.acknowledged(batch.stream, batch.last)
+        if log.batch() is None:
+            break
+    assert told == [(1, False, ["1", "2"]), (6, True, ["3", "inventory"])]
+
+
+def test_where_there_are_too_many_that_are_of_use_the_oldest_go(tmp_path: Path) -> None:
+    log = LinkLog(tmp_path, most=3)
+    log.begin(PINNED)
+    log.commit(Change(events=(inventory("a"), inventory("b"))))
+    tell(log, "1", "2", "3")
+    batch = again(log, most=3).batch()
+    assert batch is not None
+    assert (batch.first, batch.skipped, tags(log)) == (3, True, ["1", "2", "3"])
+
+
 def test_what_the_manager_does_not_take_is_given_up_and_the_rest_goes_on(log: LinkLog) -> None:
     tell(log, "1", "2")
     log.drop(1)

@@ -5,6 +5,7 @@ disk, or neither is.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from uuid import uuid4
 import structlog
 
 from tidegate.agent.link.entry import Entry
-from tidegate.agent.link.held import Held, forget, renumber, snapshot, taken
+from tidegate.agent.link.held import Held, Numbered, forget, renumber, snapshot, taken
 from tidegate.agent.store.files import (
     Clock,
     StateError,
@@ -33,7 +34,8 @@ from tidegate.protocol.messages import MOST_BYTES, MOST_EVENTS
 _NAME = "log.jsonl"
 _COMPACT_BYTES = 256 * 1024
 _QUEUE = 5000
-"""So many events are kept while the manager is away; the oldest are lost first."""
+"""So many events are kept while the manager is away; then inventories of no use go, and after them the oldest."""
+_SUPERSEDED = "superseded"
 _ROOM_BYTES = 4096
 _Stamp = tuple[int, int]
 _log = structlog.get_logger(__name__)
@@ -162,7 +164,7 @@ class LinkLog:
         self._renew()
 
     def batch(self, *, after: int | None = None, most: int = MOST_EVENTS) -> Batch | None:
-        """The next events to be sent, at most `most` and what a request may hold; None where there are none.
+        """The next events to be sent, up to a hole, at most `most` and what a request may hold; None: there are none.
 
         `after` is the last that the manager says it has.
         """
@@ -173,10 +175,10 @@ class LinkLog:
         first = waiting[0][0]
         events: list[Mapping[str, Any]] = []
         size = _ROOM_BYTES
-        for _, event in waiting[:most]:
+        for number, event in waiting[:most]:
             size += len(json.dumps(event)) + 1
-            if events and size > MOST_BYTES:
-                break
+            if events and (size > MOST_BYTES or number != first + len(events)):
+                break  # the manager counts on from the first: what comes after a hole is a batch of its own
             events.append(event)
         known = held.applied if after is None else after
         return Batch(held.stream, first, tuple(events), skipped=first > known + 1)
@@ -246,14 +248,14 @@ class LinkLog:
         for number, event in queue:
             if event["kind"] == "inventory" and number != last:
                 event.pop("targets", None)
-                event["kind"] = "superseded"
+                event["kind"] = _SUPERSEDED
 
     def _shrink(self) -> None:
         held = self._held
-        lost = len(held.queue) - self._most
-        for _ in range(lost):
-            held.queue.popleft()
-        if lost > 0 or self._stamp_now()[1] > self._compact_at:
+        full = len(held.queue) > self._most
+        if full:
+            held.queue = _newest(held.queue, self._most)
+        if full or self._stamp_now()[1] > self._compact_at:
             self._rewrite()
 
     def _renew(self) -> None:
@@ -270,3 +272,9 @@ class LinkLog:
         write(self._path, data)
         self._compact_at = max(_COMPACT_BYTES, 2 * len(data))
         self._stamp = self._stamp_now()
+
+
+def _newest(queue: deque[Numbered], most: int) -> deque[Numbered]:
+    """At most so many: first what is of no use any more goes, and only then what is oldest."""
+    useful = [one for one in queue if one[1]["kind"] != _SUPERSEDED]
+    return deque(useful[-most:])
