@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.assigned import NEW, NOW, PINNED, assignment
 
 from tidegate.agent.link.entry import Entry, Stage
@@ -242,3 +244,60 @@ def test_a_disk_that_is_full_changes_nothing(log: LinkLog, monkeypatch: pytest.M
     monkeypatch.undo()
     tell(log, "2")
     assert tags(log) == ["2"]
+
+
+def test_what_is_on_disk_counts_and_is_sent_though_there_is_no_room_to_shorten_the_file(
+    log: LinkLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[object] = []
+    attempts: list[object] = []
+    log.on_event = lambda: woken.append(1)
+    log._compact_at = 1
+    monkeypatch.setattr("tidegate.agent.link.log.write", _full(attempts))
+    with capture_logs() as logs:
+        tell(log, "1", "2", "3")
+    assert (tags(log), tags(again(log)), len(woken)) == (["1", "2", "3"], ["1", "2", "3"], 3)
+    assert (len(attempts), [entry["log_level"] for entry in logs]) == (1, ["warning"])
+    log.acknowledged(log.batch().stream, 2)  # type: ignore[union-attr]
+    assert tags(again(log)) == ["3"]
+
+
+def test_too_many_events_on_a_disk_without_room_are_numbered_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LinkLog(tmp_path, most=2)
+    log.begin(PINNED)
+    with monkeypatch.context() as patched:
+        patched.setattr("tidegate.agent.link.log.write", _full([]))
+        tell(log, "1", "2", "3")
+    assert tags(log) == ["2", "3"]
+    tell(log, "4")
+    for one in (log, again(log)):
+        batch = one.batch()
+        assert batch is not None
+        assert (batch.first, batch.skipped, tags(one)) == (3, True, ["3", "4"])
+
+
+def test_a_log_that_could_not_be_renewed_goes_on_as_it_is_on_disk(
+    log: LinkLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(log, "1", "2")
+    before = log.batch()
+    with monkeypatch.context() as patched:
+        patched.setattr("tidegate.agent.link.log.write", _full([]))
+        with pytest.raises(StateError):
+            log.renew()
+    tell(log, "3")
+    after = log.batch()
+    assert before is not None
+    assert after is not None
+    assert (after.stream, tags(log)) == (before.stream, ["1", "2", "3"])
+    assert again(log).batch() == after
+
+
+def _full(attempts: list[object]) -> Callable[..., None]:
+    def write(*_: object) -> None:
+        attempts.append(1)
+        raise StateError("its disk is full")
+
+    return write

@@ -37,6 +37,9 @@ _QUEUE = 5000
 """So many events are kept while the manager is away; then inventories of no use go, and after them the oldest."""
 _SUPERSEDED = "superseded"
 _ROOM_BYTES = 4096
+_NOT_SHORTENED = (
+    "the log of the link could not be shortened, and goes on growing; make room on the disk of the state folder"
+)
 _Stamp = tuple[int, int]
 _log = structlog.get_logger(__name__)
 
@@ -255,15 +258,25 @@ class LinkLog:
         full = len(held.queue) > self._most
         if full:
             held.queue = _newest(held.queue, self._most)
-        if full or self._stamp_now()[1] > self._compact_at:
+        size = self._stamp_now()[1]
+        if not full and size <= self._compact_at:
+            return
+        try:
             self._rewrite()
+        except StateError as error:  # what was to be written is on disk already, so whoever wrote it is to go on
+            self._compact_at = max(_COMPACT_BYTES, 2 * size)
+            _log.warning(_NOT_SHORTENED, file=str(self._path), size=size, reason=str(error))
 
     def _renew(self) -> None:
         held = self._held
         _log.warning("the manager knows another log of this agent; it goes on with a new one", events=len(held.queue))
         held.stream, held.applied = uuid4().hex, 0
         renumber(held)
-        self._rewrite()
+        try:
+            self._rewrite()
+        except StateError:
+            self._stamp = None  # what is on disk counts, and is read again
+            raise
 
     def _rewrite(self) -> None:
         make_directory(self._path.parent)
