@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 from tests.support.assigned import NEW
-from tests.support.fake_manager import Enrolled, FakeManager, fake_manager
+from tests.support.fake_manager import Enrolled, FakeManager, Problem, fake_manager
 
 from tidegate.agent.link import talk
 from tidegate.agent.link.client import ManagerClient
@@ -338,6 +340,46 @@ async def test_an_agent_that_was_set_back_tells_by_another_name_so_that_nothing_
         await until(lambda: line.contact.connected)
         agent = only(manager)
         agent.streams = {line.log._read().stream: 50}
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+async def test_an_agent_whose_state_folder_was_put_back_tells_what_is_new_and_nothing_twice(
+    manager: FakeManager, dial: Dial, tmp_path: Path, count: int
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.see("1", "2")
+        kept = shutil.copytree(tmp_path / "link", tmp_path / "backup")
+        await manager.start()
+        line.see("lost 3", "lost 4", "lost 5")
+        await until(lambda: line.log.queued == 0)
+    await manager.stop()
+    shutil.copytree(kept, tmp_path / "link", dirs_exist_ok=True)
+    new = [f"new {number}" for number in range(count)]
+    async with connected(await dial()) as line:
+        line.see(*new)
+        await manager.start()
+        await until(lambda: line.log.queued == 0)
+    assert seen(manager) == ["1", "2", "lost 3", "lost 4", "lost 5", *new]
+
+
+async def test_a_manager_that_does_not_say_how_far_it_is_is_sent_events_all_the_same(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async def refuse_empty(request: web.Request, body: bytes) -> dict[str, Any]:
+        if not json.loads(body)["events"]:
+            raise Problem(422, "bad-message", "there are no events")
+        return await events(request, body)
+
+    events = manager._events
+    await manager.stop()
+    manager._events = refuse_empty  # type: ignore[method-assign]
+    await manager.start()
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
         line.see("1")
         await until(lambda: seen(manager) == ["1"])
 

@@ -112,6 +112,46 @@ def test_a_manager_that_has_more_than_was_ever_sent_is_told_what_is_left_by_anot
     assert (after.stream != before.stream, after.first, tags(log)) == (True, 1, ["1", "2"])
 
 
+def test_before_any_is_sent_a_manager_that_knows_more_than_was_found_is_told_what_is_new_by_another_name(
+    log: LinkLog,
+) -> None:
+    tell(log, "1", "2", "3")
+    found = again(log)
+    before = found.batch()
+    assert before is not None
+    tell(found, "new")  # and the manager has had 3 others since the backup was made
+    found.known_before(before.stream, 6)
+    after = again(found).batch()
+    assert after is not None
+    assert (after.stream != before.stream, after.first, tags(found)) == (True, 1, ["new"])
+
+
+@pytest.mark.parametrize("applied", [0, 2, 3])
+def test_before_any_is_sent_a_manager_that_knows_no_more_than_was_found_is_told_the_rest(
+    log: LinkLog, applied: int
+) -> None:
+    tell(log, "1", "2", "3")
+    found = again(log)
+    before = found.batch()
+    assert before is not None
+    tell(found, "4")
+    found.known_before(before.stream, applied)
+    after = found.batch()
+    assert after is not None
+    assert (after.stream, after.first, tags(found)) == (before.stream, applied + 1, ["1", "2", "3", "4"][applied:])
+
+
+def test_what_another_process_has_written_meanwhile_may_have_been_sent_by_it(log: LinkLog) -> None:
+    tell(log, "1")
+    found = again(log)
+    assert tags(found) == ["1"]
+    tell(log, "2", "3")
+    stream = log.batch().stream  # type: ignore[union-attr]
+    tell(found, "4")
+    found.known_before(stream, 3)
+    assert (found.batch().stream, tags(found)) == (stream, ["4"])  # type: ignore[union-attr]
+
+
 def test_events_that_are_too_many_are_lost_from_their_beginning_and_said_to_be(tmp_path: Path) -> None:
     log = LinkLog(tmp_path, most=3)
     log.begin(PINNED)

@@ -85,6 +85,7 @@ class LinkLog:
         self._clock = clock
         self._most = most
         self._held = Held()
+        self._found = self._held.next
         self._stamp: _Stamp | None = None
         self._compact_at = _COMPACT_BYTES
         self.on_event: Callable[[], None] = lambda: None
@@ -108,6 +109,11 @@ class LinkLog:
     def entries(self) -> Mapping[str, Entry]:
         """Every assignment that is remembered, by its id, in the order in which they came."""
         return self._read().entries
+
+    @property
+    def stream(self) -> str:
+        """The name by which the manager tells this log from others."""
+        return self._read().stream
 
     @property
     def queued(self) -> int:
@@ -161,6 +167,17 @@ class LinkLog:
             self._append({"applied": applied})
             self._shrink()
 
+    def known_before(self, stream: str, applied: int) -> None:
+        """The manager has these, and this process has sent none yet. Raises `StateError`.
+
+        If it has more than was found here, the state folder was put back from a backup. What was written since has
+        numbers that the manager would take for those of the events that were lost, so it goes into a new log.
+        """
+        self._open()
+        self.acknowledged(stream, min(applied, self._found - 1))
+        if stream == self._held.stream and applied >= self._found:
+            self._renew()
+
     def renew(self) -> None:
         """Go on as a new log with what is left to tell. Raises `StateError`."""
         self._open()
@@ -207,6 +224,7 @@ class LinkLog:
         """The content; read anew where another process has written to the file."""
         if self._stamp is None or self._stamp_now() != self._stamp:
             self._held = self._load()
+            self._found = self._held.next  # others may have sent what is before that, and nothing after it
             self._stamp = self._stamp_now()
         return self._held
 
