@@ -242,6 +242,15 @@ async def test_a_gap_is_told_and_nothing_after_it_applied_unless_it_cannot_be_fi
     assert await agent.seen() == ["aa", "cc"]
 
 
+async def test_an_empty_batch_is_told_how_far_its_stream_is_and_changes_nothing(agent: Agent) -> None:
+    assert (await agent.events(1)).body == {"applied": 0}
+    assert (await agent.events(5, sighting("aa"), sighting("bb"))).body == {"applied": 6}
+    assert (await agent.events(1)).body == {"applied": 6}
+    assert (await agent.events(1, stream="s2")).body == {"applied": 0}
+    assert (await agent.events(7, sighting("cc"))).body == {"applied": 7}
+    assert await agent.seen() == ["aa", "bb", "cc"]
+
+
 async def test_a_new_stream_begins_at_any_number(agent: Agent) -> None:
     await agent.events(1, sighting("aa"))
     assert (await agent.events(7, sighting("bb"), stream="s2")).body == {"applied": 7}

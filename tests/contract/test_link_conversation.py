@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 from tests.support.assigned import NEW
-from tests.support.fake_manager import Enrolled, FakeManager, fake_manager
+from tests.support.fake_manager import Enrolled, FakeManager, Problem, fake_manager
 
 from tidegate.agent.link import talk
 from tidegate.agent.link.client import ManagerClient
@@ -23,7 +25,7 @@ from tidegate.agent.link.identity import Identities
 from tidegate.agent.link.log import LinkLog
 from tidegate.agent.link.pacing import Pace
 from tidegate.agent.link.sending import Sending
-from tidegate.protocol.events import Sighting
+from tidegate.protocol.events import Inventory, Sighting
 
 Waits = list[tuple[float | None, bool]]
 
@@ -185,6 +187,45 @@ async def test_another_token_makes_another_agent_of_it(manager: FakeManager, dia
     assert len(manager.agents) == 2
 
 
+@pytest.mark.parametrize("refused", ["bad-token", "name-taken", "wrong-name", "revoked"])
+async def test_another_token_that_is_not_taken_leaves_an_agent_who_it_is(
+    manager: FakeManager, dial: Dial, tmp_path: Path, refused: str
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+
+    def enrol(request: web.Request) -> web.Response | None:
+        answer = {"code": refused, "detail": "not with that one"}
+        return web.json_response(answer, status=409) if request.path.endswith("enrol") else None
+
+    manager.trouble = enrol
+    with capture_logs() as logs:
+        async with connected(Line(manager, tmp_path, "tge_another")) as line:
+            await until(lambda: line.contact.connected)
+            line.see("2")
+            await manager.assign(only(manager).id, "shop/web", NEW)
+            await until(lambda: line.desk.entries(Stage.WAITING))
+            await until(lambda: seen(manager) == ["1", "2"])
+    (told,) = [entry for entry in logs if "other enrolment token" in str(entry["event"])]
+    assert (told["log_level"], "not with that one" in told["reason"]) == ("error", True)
+
+
+async def test_another_token_is_tried_again_where_it_was_not_the_token_that_was_refused(
+    manager: FakeManager, dial: Dial, tmp_path: Path, waits: Waits
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+    await manager.revoke(only(manager).id)
+    manager.trouble = lambda _: web.json_response({"code": "not-found"}, status=404)
+    async with connected(Line(manager, tmp_path, await manager.token())) as line:
+        await until(lambda: len(waits) > 2)
+        manager.trouble = None
+        await until(lambda: line.contact.connected)
+    assert len(manager.agents) == 2
+
+
 async def test_an_assignment_arrives_at_once_is_kept_and_the_manager_forgets_it_then(
     manager: FakeManager, dial: Dial
 ) -> None:
@@ -225,6 +266,22 @@ async def test_what_was_not_told_before_a_restart_is_told_after_it(manager: Fake
         line.see("3")
         await until(lambda: line.log.queued == 0)
     assert seen(manager) == ["1", "2", "3"]
+
+
+async def test_inventories_that_are_of_no_use_any_more_cost_no_other_event(manager: FakeManager, dial: Dial) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.log._most = 10
+        for number in range(20):
+            line.desk.tell(Inventory(line.client.now(), ()))
+            if number % 7 == 3:
+                line.see(str(number))
+        await manager.start()
+        await until(lambda: line.log.queued == 0)
+        assert line.gaps == 0
+    assert seen(manager) == ["3", "10", "17"]
+    assert only(manager).events[-1]["kind"] == "inventory"
 
 
 async def test_a_manager_that_is_away_is_asked_again_and_what_it_asks_for_is_waited_for(
@@ -293,6 +350,46 @@ async def test_an_agent_that_was_set_back_tells_by_another_name_so_that_nothing_
         await until(lambda: line.contact.connected)
         agent = only(manager)
         agent.streams = {line.log._read().stream: 50}
+        line.see("1")
+        await until(lambda: seen(manager) == ["1"])
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+async def test_an_agent_whose_state_folder_was_put_back_tells_what_is_new_and_nothing_twice(
+    manager: FakeManager, dial: Dial, tmp_path: Path, count: int
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        await manager.stop()
+        line.see("1", "2")
+        kept = shutil.copytree(tmp_path / "link", tmp_path / "backup")
+        await manager.start()
+        line.see("lost 3", "lost 4", "lost 5")
+        await until(lambda: line.log.queued == 0)
+    await manager.stop()
+    shutil.copytree(kept, tmp_path / "link", dirs_exist_ok=True)
+    new = [f"new {number}" for number in range(count)]
+    async with connected(await dial()) as line:
+        line.see(*new)
+        await manager.start()
+        await until(lambda: line.log.queued == 0)
+    assert seen(manager) == ["1", "2", "lost 3", "lost 4", "lost 5", *new]
+
+
+async def test_a_manager_that_does_not_say_how_far_it_is_is_sent_events_all_the_same(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async def refuse_empty(request: web.Request, body: bytes) -> dict[str, Any]:
+        if not json.loads(body)["events"]:
+            raise Problem(422, "bad-message", "there are no events")
+        return await events(request, body)
+
+    events = manager._events
+    await manager.stop()
+    manager._events = refuse_empty  # type: ignore[method-assign]
+    await manager.start()
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
         line.see("1")
         await until(lambda: seen(manager) == ["1"])
 

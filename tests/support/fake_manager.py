@@ -237,7 +237,8 @@ class FakeManager:
             if number > applied:
                 agent.events.append(write_event(event))
                 applied = number
-        agent.streams[it.stream] = applied
+        if it.events:
+            agent.streams[it.stream] = applied
         return messages.write_events_answer(messages.EventsAnswer(applied))
 
     def _agent(self, request: web.Request, body: bytes) -> Enrolled:

@@ -15,6 +15,7 @@ from tidegate.agent.decide import Decision
 from tidegate.agent.hooks import HookOutcome
 from tidegate.agent.link.carrying import Carrying
 from tidegate.agent.link.desk import Desk
+from tidegate.agent.link.entry import Stage
 from tidegate.agent.link.log import LinkLog
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.signatures import UnverifiedError
@@ -304,6 +305,33 @@ async def test_what_could_not_be_ended_is_left_to_its_journal_and_not_begun_agai
     bench.now += RETRY
     await bench.go()
     assert (len(bench.moved), bench.said()) == (1, ["begun"])
+
+
+async def test_what_could_not_be_ended_has_its_next_turn_later_and_not_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.results = [NotEndedError("the engine refused")]
+    bench.assign("web")
+    await bench.go()
+    assert bench.carrying.next_due() == NOW + RETRY
+    bench.open = [JournalFile("tx", ({"kind": "begin", "assignments": ["shop/web-1"]},))]
+    bench.now += RETRY
+    await bench.go()
+    assert bench.carrying.next_due() == NOW + 2 * RETRY
+
+
+@pytest.mark.parametrize("stage", [Stage.WAITING, Stage.BEGUN])
+async def test_what_could_not_be_noted_is_put_off_however_far_it_was(tmp_path: Path, stage: Stage) -> None:
+    bench = Bench(tmp_path)
+    bench.assign("web")
+    if stage is Stage.BEGUN:
+        bench.desk.begin(bench.desk.entries(Stage.WAITING))
+    assert bench.carrying.next_due() == NOW
+    bench.carrying.put_off()
+    assert bench.carrying.next_due() == NOW + RETRY
+    await bench.go()
+    bench.now += RETRY
+    await bench.go()
+    assert bench.said()[-1] == "healthy"
 
 
 async def test_what_the_engine_could_not_be_asked_for_is_begun_again_when_it_is_back(tmp_path: Path) -> None:

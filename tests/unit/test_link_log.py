@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.assigned import NEW, NOW, PINNED, assignment
 
 from tidegate.agent.link.entry import Entry, Stage
@@ -110,6 +112,46 @@ def test_a_manager_that_has_more_than_was_ever_sent_is_told_what_is_left_by_anot
     assert (after.stream != before.stream, after.first, tags(log)) == (True, 1, ["1", "2"])
 
 
+def test_before_any_is_sent_a_manager_that_knows_more_than_was_found_is_told_what_is_new_by_another_name(
+    log: LinkLog,
+) -> None:
+    tell(log, "1", "2", "3")
+    found = again(log)
+    before = found.batch()
+    assert before is not None
+    tell(found, "new")  # and the manager has had 3 others since the backup was made
+    found.known_before(before.stream, 6)
+    after = again(found).batch()
+    assert after is not None
+    assert (after.stream != before.stream, after.first, tags(found)) == (True, 1, ["new"])
+
+
+@pytest.mark.parametrize("applied", [0, 2, 3])
+def test_before_any_is_sent_a_manager_that_knows_no_more_than_was_found_is_told_the_rest(
+    log: LinkLog, applied: int
+) -> None:
+    tell(log, "1", "2", "3")
+    found = again(log)
+    before = found.batch()
+    assert before is not None
+    tell(found, "4")
+    found.known_before(before.stream, applied)
+    after = found.batch()
+    assert after is not None
+    assert (after.stream, after.first, tags(found)) == (before.stream, applied + 1, ["1", "2", "3", "4"][applied:])
+
+
+def test_what_another_process_has_written_meanwhile_may_have_been_sent_by_it(log: LinkLog) -> None:
+    tell(log, "1")
+    found = again(log)
+    assert tags(found) == ["1"]
+    tell(log, "2", "3")
+    stream = log.batch().stream  # type: ignore[union-attr]
+    tell(found, "4")
+    found.known_before(stream, 3)
+    assert (found.batch().stream, tags(found)) == (stream, ["4"])  # type: ignore[union-attr]
+
+
 def test_events_that_are_too_many_are_lost_from_their_beginning_and_said_to_be(tmp_path: Path) -> None:
     log = LinkLog(tmp_path, most=3)
     log.begin(PINNED)
@@ -139,6 +181,37 @@ def test_only_the_last_inventory_is_told_and_no_number_is_missing(log: LinkLog) 
     assert batch is not None
     assert [event["kind"] for event in batch.events] == ["superseded", "sighting", "inventory"]
     assert "targets" not in batch.events[0]
+
+
+def test_where_there_are_too_many_inventories_of_no_use_go_first_and_what_they_stood_between_is_told(
+    tmp_path: Path,
+) -> None:
+    log = LinkLog(tmp_path, most=6)
+    log.begin(PINNED)
+    tell(log, "1", "2")
+    for image in "abc":
+        log.commit(Change(events=(inventory(image),)))
+    tell(log, "3")
+    log.commit(Change(events=(inventory("d"),)))
+    told = []
+    for _ in range(3):
+        batch = again(log, most=6).batch()
+        assert batch is not None
+        told.append((batch.first, batch.skipped, [event.get("tag", event["kind"]) for event in batch.events]))
+        log.acknowledged(batch.stream, batch.last)
+        if log.batch() is None:
+            break
+    assert told == [(1, False, ["1", "2"]), (6, True, ["3", "inventory"])]
+
+
+def test_where_there_are_too_many_that_are_of_use_the_oldest_go(tmp_path: Path) -> None:
+    log = LinkLog(tmp_path, most=3)
+    log.begin(PINNED)
+    log.commit(Change(events=(inventory("a"), inventory("b"))))
+    tell(log, "1", "2", "3")
+    batch = again(log, most=3).batch()
+    assert batch is not None
+    assert (batch.first, batch.skipped, tags(log)) == (3, True, ["1", "2", "3"])
 
 
 def test_what_the_manager_does_not_take_is_given_up_and_the_rest_goes_on(log: LinkLog) -> None:
@@ -211,3 +284,60 @@ def test_a_disk_that_is_full_changes_nothing(log: LinkLog, monkeypatch: pytest.M
     monkeypatch.undo()
     tell(log, "2")
     assert tags(log) == ["2"]
+
+
+def test_what_is_on_disk_counts_and_is_sent_though_there_is_no_room_to_shorten_the_file(
+    log: LinkLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[object] = []
+    attempts: list[object] = []
+    log.on_event = lambda: woken.append(1)
+    log._compact_at = 1
+    monkeypatch.setattr("tidegate.agent.link.log.write", _full(attempts))
+    with capture_logs() as logs:
+        tell(log, "1", "2", "3")
+    assert (tags(log), tags(again(log)), len(woken)) == (["1", "2", "3"], ["1", "2", "3"], 3)
+    assert (len(attempts), [entry["log_level"] for entry in logs]) == (1, ["warning"])
+    log.acknowledged(log.batch().stream, 2)  # type: ignore[union-attr]
+    assert tags(again(log)) == ["3"]
+
+
+def test_too_many_events_on_a_disk_without_room_are_numbered_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LinkLog(tmp_path, most=2)
+    log.begin(PINNED)
+    with monkeypatch.context() as patched:
+        patched.setattr("tidegate.agent.link.log.write", _full([]))
+        tell(log, "1", "2", "3")
+    assert tags(log) == ["2", "3"]
+    tell(log, "4")
+    for one in (log, again(log)):
+        batch = one.batch()
+        assert batch is not None
+        assert (batch.first, batch.skipped, tags(one)) == (3, True, ["3", "4"])
+
+
+def test_a_log_that_could_not_be_renewed_goes_on_as_it_is_on_disk(
+    log: LinkLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(log, "1", "2")
+    before = log.batch()
+    with monkeypatch.context() as patched:
+        patched.setattr("tidegate.agent.link.log.write", _full([]))
+        with pytest.raises(StateError):
+            log.renew()
+    tell(log, "3")
+    after = log.batch()
+    assert before is not None
+    assert after is not None
+    assert (after.stream, tags(log)) == (before.stream, ["1", "2", "3"])
+    assert again(log).batch() == after
+
+
+def _full(attempts: list[object]) -> Callable[..., None]:
+    def write(*_: object) -> None:
+        attempts.append(1)
+        raise StateError("its disk is full")
+
+    return write

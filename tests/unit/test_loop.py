@@ -240,9 +240,12 @@ class Assigned:
         assert not unended
         self.attempts.append(self.bench.now_s)
         answer = self.answers.pop(0) if self.answers else None
-        self.due = self.bench.clock() + timedelta(seconds=RETRY_S) if answer else None
         if answer is not None:
             raise answer
+        self.due = None
+
+    def put_off(self) -> None:
+        self.due = self.bench.clock() + timedelta(seconds=RETRY_S)
 
 
 async def test_what_a_manager_assigned_has_its_turn_when_it_is_due_and_is_no_look(clock: Clock) -> None:
@@ -262,6 +265,25 @@ async def test_what_a_manager_assigned_is_tried_again_after_a_minute_where_it_co
     link = Assigned(bench, 0, failure, failure)
     await bench.run(DAY_S / 2)
     assert link.attempts == [0, 60, 120]
+
+
+async def test_what_a_manager_assigned_waits_a_minute_where_nothing_could_be_ended_first(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.agent._due = False
+    bench.agent._parts.state.lock = SimpleNamespace(held=True)  # type: ignore[misc, assignment]
+    full = StateError("the disk is full")
+    bench.open, bench.answers = [OPEN], [full, full]
+    link = Assigned(bench, 0)
+    await bench.run(180)
+    assert (link.attempts, bench.attempts) == ([120], [0, 60, 120])
+
+
+async def test_what_a_manager_assigned_goes_on_as_soon_as_the_engine_is_back(clock: Clock) -> None:
+    bench = Bench(clock)
+    bench.agent._due = False
+    link = Assigned(bench, 0, AWAY, AWAY)
+    await bench.run(60)
+    assert link.attempts == [0, 0.5, 1.5]
 
 
 async def test_what_was_cut_off_is_ended_before_anything_that_a_manager_assigned(clock: Clock) -> None:

@@ -162,9 +162,13 @@ class Agent:
         due = self._link.next_due() if self._link is not None else None
         if self._link is None or due is None or due > self._parts.clock():
             return
-        unended = await self._recover()
         try:
-            await self._link.carry_out(unended)
+            await self._link.carry_out(await self._recover())
+        except EngineUnavailableError:
+            raise  # it is waited for, and then gone on at once
+        except (EngineError, StateError):
+            self._link.put_off()  # else it stays due, and is tried again without a pause
+            raise
         finally:
             self._end_soon()
 

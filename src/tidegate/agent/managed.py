@@ -36,6 +36,9 @@ class Link(Ends, Protocol):
     async def carry_out(self, unended: Unended) -> None:
         """Carry out what is due; nothing else may act meanwhile. Raises `EngineError`, `StateError`."""
 
+    def put_off(self) -> None:
+        """Nothing is due for a while: carrying out was cut short."""
+
     def seen(self, decisions: Iterable[Decision]) -> None:
         """A look has found these digests on their channels."""
 

@@ -51,9 +51,8 @@ class Carrying:
 
     def next_due(self) -> datetime | None:
         """When an assignment has its turn; in the past: now. None: there is none."""
-        open_ = [*self._desk.entries(Stage.WAITING), *self._desk.entries(Stage.BEGUN)]
         now = self._parts.clock()
-        return min((self._not_before.get(one.it.id, now) for one in open_), default=None)
+        return min((self._not_before.get(one.it.id, now) for one in self._open()), default=None)
 
     async def carry_out(self, unended: Unended) -> None:
         """Everything that is due. What is `unended` is left alone. Raises `EngineError`, `StateError`."""
@@ -63,6 +62,14 @@ class Carrying:
             jobs = [job for one in due if (job := self._job(one, survey, unended)) is not None]
             if jobs:
                 await self._first_of(jobs, survey)
+        self._later(self._desk.entries(Stage.BEGUN))  # their journals are open yet, and only a recovery ends those
+
+    def put_off(self) -> None:
+        """Whatever is open has its turn after `retry`: what went wrong now would go wrong again at once."""
+        self._later(self._open())
+
+    def _open(self) -> list[Entry]:
+        return [*self._desk.entries(Stage.WAITING), *self._desk.entries(Stage.BEGUN)]
 
     def _under_way(self) -> Iterator[str]:
         for journal in self._parts.state.journal.peek():
@@ -72,7 +79,7 @@ class Carrying:
         now = self._parts.clock()
         waiting = self._desk.entries(Stage.WAITING)
         due = [one for one in waiting if self._not_before.get(one.it.id, now) <= now]
-        known = {one.it.id for one in waiting}
+        known = {one.it.id for one in self._open()}
         self._not_before = {id_: at for id_, at in self._not_before.items() if id_ in known}
         return due
 
@@ -168,8 +175,7 @@ class Carrying:
         """It could not begin, and nothing was touched."""
         self._parts.updater.tell_failure([one for job in jobs for one in job.decisions], reason)
         ids = {job.entry.it.id for job in jobs}
-        now = [*self._desk.entries(Stage.WAITING), *self._desk.entries(Stage.BEGUN)]
-        self._desk.end([one for one in now if one.it.id in ids], Outcome.FAILED, reason)
+        self._desk.end([one for one in self._open() if one.it.id in ids], Outcome.FAILED, reason)
 
     async def _not_now(self, jobs: Sequence[_Job]) -> str | None:
         """Why these wait: a window or a freeze of the agent's own, or a hook that says busy. Raises `_HookFailedError`.

@@ -8,6 +8,7 @@ from typing import Any
 from tidegate.agent.link.entry import Entry, Stage
 
 _ENDED_KEPT = 200
+Numbered = tuple[int, dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -20,7 +21,7 @@ class Held:
     cursor: int = 0
     manager_key: str = ""
     entries: dict[str, Entry] = field(default_factory=dict)
-    queue: deque[tuple[int, dict[str, Any]]] = field(default_factory=deque)
+    queue: deque[Numbered] = field(default_factory=deque)
 
 
 def taken(held: Held, record: Mapping[str, Any]) -> bool:

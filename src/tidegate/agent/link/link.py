@@ -82,6 +82,10 @@ class ManagerLink:
         await self._carrying.carry_out(unended)
         self._changed.set()
 
+    def put_off(self) -> None:
+        """Have what is open wait for its next turn."""
+        self._carrying.put_off()
+
     def ended(self, assignments: Collection[str], result: Result, prepared: Sequence[Prepared]) -> None:
         """Note how assignments ended, for the manager."""
         if assignments and self._log.exists:

@@ -5,6 +5,7 @@ disk, or neither is.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from uuid import uuid4
 import structlog
 
 from tidegate.agent.link.entry import Entry
-from tidegate.agent.link.held import Held, forget, renumber, snapshot, taken
+from tidegate.agent.link.held import Held, Numbered, forget, renumber, snapshot, taken
 from tidegate.agent.store.files import (
     Clock,
     StateError,
@@ -33,8 +34,12 @@ from tidegate.protocol.messages import MOST_BYTES, MOST_EVENTS
 _NAME = "log.jsonl"
 _COMPACT_BYTES = 256 * 1024
 _QUEUE = 5000
-"""So many events are kept while the manager is away; the oldest are lost first."""
+"""So many events are kept while the manager is away; then inventories of no use go, and after them the oldest."""
+_SUPERSEDED = "superseded"
 _ROOM_BYTES = 4096
+_NOT_SHORTENED = (
+    "the log of the link could not be shortened, and goes on growing; make room on the disk of the state folder"
+)
 _Stamp = tuple[int, int]
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +85,7 @@ class LinkLog:
         self._clock = clock
         self._most = most
         self._held = Held()
+        self._found = self._held.next
         self._stamp: _Stamp | None = None
         self._compact_at = _COMPACT_BYTES
         self.on_event: Callable[[], None] = lambda: None
@@ -103,6 +109,11 @@ class LinkLog:
     def entries(self) -> Mapping[str, Entry]:
         """Every assignment that is remembered, by its id, in the order in which they came."""
         return self._read().entries
+
+    @property
+    def stream(self) -> str:
+        """The name by which the manager tells this log from others."""
+        return self._read().stream
 
     @property
     def queued(self) -> int:
@@ -156,13 +167,24 @@ class LinkLog:
             self._append({"applied": applied})
             self._shrink()
 
+    def known_before(self, stream: str, applied: int) -> None:
+        """The manager has these, and this process has sent none yet. Raises `StateError`.
+
+        If it has more than was found here, the state folder was put back from a backup. What was written since has
+        numbers that the manager would take for those of the events that were lost, so it goes into a new log.
+        """
+        self._open()
+        self.acknowledged(stream, min(applied, self._found - 1))
+        if stream == self._held.stream and applied >= self._found:
+            self._renew()
+
     def renew(self) -> None:
         """Go on as a new log with what is left to tell. Raises `StateError`."""
         self._open()
         self._renew()
 
     def batch(self, *, after: int | None = None, most: int = MOST_EVENTS) -> Batch | None:
-        """The next events to be sent, at most `most` and what a request may hold; None where there are none.
+        """The next events to be sent, up to a hole, at most `most` and what a request may hold; None: there are none.
 
         `after` is the last that the manager says it has.
         """
@@ -173,10 +195,10 @@ class LinkLog:
         first = waiting[0][0]
         events: list[Mapping[str, Any]] = []
         size = _ROOM_BYTES
-        for _, event in waiting[:most]:
+        for number, event in waiting[:most]:
             size += len(json.dumps(event)) + 1
-            if events and size > MOST_BYTES:
-                break
+            if events and (size > MOST_BYTES or number != first + len(events)):
+                break  # the manager counts on from the first: what comes after a hole is a batch of its own
             events.append(event)
         known = held.applied if after is None else after
         return Batch(held.stream, first, tuple(events), skipped=first > known + 1)
@@ -202,6 +224,7 @@ class LinkLog:
         """The content; read anew where another process has written to the file."""
         if self._stamp is None or self._stamp_now() != self._stamp:
             self._held = self._load()
+            self._found = self._held.next  # others may have sent what is before that, and nothing after it
             self._stamp = self._stamp_now()
         return self._held
 
@@ -246,22 +269,32 @@ class LinkLog:
         for number, event in queue:
             if event["kind"] == "inventory" and number != last:
                 event.pop("targets", None)
-                event["kind"] = "superseded"
+                event["kind"] = _SUPERSEDED
 
     def _shrink(self) -> None:
         held = self._held
-        lost = len(held.queue) - self._most
-        for _ in range(lost):
-            held.queue.popleft()
-        if lost > 0 or self._stamp_now()[1] > self._compact_at:
+        full = len(held.queue) > self._most
+        if full:
+            held.queue = _newest(held.queue, self._most)
+        size = self._stamp_now()[1]
+        if not full and size <= self._compact_at:
+            return
+        try:
             self._rewrite()
+        except StateError as error:  # what was to be written is on disk already, so whoever wrote it is to go on
+            self._compact_at = max(_COMPACT_BYTES, 2 * size)
+            _log.warning(_NOT_SHORTENED, file=str(self._path), size=size, reason=str(error))
 
     def _renew(self) -> None:
         held = self._held
         _log.warning("the manager knows another log of this agent; it goes on with a new one", events=len(held.queue))
         held.stream, held.applied = uuid4().hex, 0
         renumber(held)
-        self._rewrite()
+        try:
+            self._rewrite()
+        except StateError:
+            self._stamp = None  # what is on disk counts, and is read again
+            raise
 
     def _rewrite(self) -> None:
         make_directory(self._path.parent)
@@ -270,3 +303,9 @@ class LinkLog:
         write(self._path, data)
         self._compact_at = max(_COMPACT_BYTES, 2 * len(data))
         self._stamp = self._stamp_now()
+
+
+def _newest(queue: deque[Numbered], most: int) -> deque[Numbered]:
+    """At most so many: first what is of no use any more goes, and only then what is oldest."""
+    useful = [one for one in queue if one[1]["kind"] != _SUPERSEDED]
+    return deque(useful[-most:])

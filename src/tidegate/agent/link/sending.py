@@ -30,6 +30,7 @@ class Sending:
         self._more = asyncio.Event()
         self._after: int | None = None
         self._most = MOST_EVENTS
+        self._asked = False
         log.on_event = self._more.set
 
     async def run(self, signer: tuple[Key, str]) -> None:
@@ -41,12 +42,28 @@ class Sending:
                 batch = self._log.batch(after=self._after, most=self._most)
                 if batch is None:
                     await self._more.wait()
-                    continue
-                await self._send(batch, signer)
+                elif not self._asked:
+                    await self._ask(signer)
+                else:
+                    await self._send(batch, signer)
                 pace = Pace()
             except TROUBLE as error:
                 pace = pace.failed()
                 await self._contact.lost(error, pace)
+
+    async def _ask(self, signer: tuple[Key, str]) -> None:
+        """How far the manager is, before anything is sent; afterwards nobody can tell whose events it has."""
+        stream = self._log.stream
+        head = {"protocol": PROTOCOL, "stream": stream, "first": 1}
+        try:
+            answer = await self._client.post(EVENTS_PATH, {**head, "events": ()}, signer)
+        except RefusedError as error:
+            if error.status not in _NOT_TAKEN:
+                raise
+        else:
+            self._log.known_before(stream, read_events_answer(answer).applied)
+            self._contact.made()
+        self._asked = True
 
     async def _send(self, batch: Batch, signer: tuple[Key, str]) -> None:
         skipped = {"skipped": True} if batch.skipped else {}

@@ -77,6 +77,13 @@ _MEANS: Mapping[str, str] = {
     Code.PROTOCOL: "the manager does not speak this agent's protocol any more: update the agent's image",
 }
 
+_TOKEN_REFUSED = frozenset({Code.BAD_TOKEN, Code.REVOKED, "name-taken", "wrong-name"})
+"""It was the token, in the manager's own words. Whatever else is answered may be of something on the way."""
+_STAYS = (
+    "the manager does not take this agent's other enrolment token, so the agent stays who it is; take the token away, "
+    "or to enrol it anew revoke the agent, give it a new token and restart it"
+)
+
 
 def _asked_for(error: Trouble) -> float | None:
     return error.retry_after_s if isinstance(error, LinkError) else None
@@ -97,7 +104,10 @@ class Enrolment:
         self._told = False
 
     async def identity(self, contact: Contact) -> Identity:
-        """Who the agent is, as soon as it is somebody. Another token than it enrolled with makes it enrol anew."""
+        """Who the agent is, as soon as it is somebody. It tries another token than it enrolled with first.
+
+        Where the manager does not take that one, the agent goes on as before: a token must not cut it off.
+        """
         pace = Pace()
         while True:
             try:
@@ -112,17 +122,25 @@ class Enrolment:
 
     async def _once(self) -> Identity | None:
         known, token = self._identities.read(), self._token()
-        if known is not None and (token is None or hash_of(token) == known.token_hash):
-            known.loaded()
-            if not self._log.exists:
-                self._log.begin(known.manager_key)
-            return known
-        if token is not None:
-            return await self._enrol(token)
+        if token is not None and (known is None or hash_of(token) != known.token_hash):
+            try:
+                return await self._enrol(token)
+            except RefusedError as error:
+                if known is None or error.code not in _TOKEN_REFUSED:
+                    raise
+                _log.error(_STAYS, name=known.name, reason=str(error))
+        if known is not None:
+            return self._as_before(known)
         if not self._told:
             self._told = True
             _log.error("a manager is set, but this agent has not enrolled with it; give it TIDEGATE_ENROL_TOKEN")
         return None
+
+    def _as_before(self, known: Identity) -> Identity:
+        known.loaded()
+        if not self._log.exists:
+            self._log.begin(known.manager_key)
+        return known
 
     async def _enrol(self, token: str) -> Identity:
         pem = self._identities.key_for(token)
