@@ -202,6 +202,25 @@ async def test_an_agent_is_not_silent_because_the_manager_did_not_run(db: Databa
     assert len(await alerts(db)) == 1
 
 
+async def test_who_is_known_to_be_silent_is_not_told_as_heard_when_the_manager_starts_anew(
+    db: Database, fleet: Fleet, alerter: Alerter, time: Time
+) -> None:
+    del fleet
+    time.now += 10 * MINUTE
+    await alerter.look()
+    again = Alerter(db, time, ["webhook a", "mail b"])
+    for _ in range(12):
+        await again.look()
+        time.now += MINUTE
+    assert [what for _, _, what in await told(db)] == ["opened", "opened"]
+    assert [one.data for one in await alerts(db)] == [{}]
+    await change(db, schema.agents, "a1", last_seen_at=time.now)
+    for _ in range(6):
+        await again.look()
+        time.now += MINUTE
+    assert await alerts(db) == []
+
+
 async def test_an_agent_that_was_revoked_is_not_missed(
     db: Database, fleet: Fleet, alerter: Alerter, time: Time
 ) -> None:

@@ -78,8 +78,8 @@ class Alerter:
         return await self._write(changes, edition, last, now)
 
     async def _decide(self, conn: AsyncConnection, facts: Facts, now: datetime) -> Changes:
-        found = findings(facts, self._limits, now)
         alerts = await alert_rows.open_alerts(conn, now)
+        found = findings(facts, self._limits, now, {(one.rule, one.subject) for one in alerts})
         return decide(found, alerts, await alert_rows.done_with(conn, found), self._limits, now)
 
     async def _write(self, changes: Changes, edition: int, feed_to: int, now: datetime) -> bool:
