@@ -325,6 +325,41 @@ async def test_each_rule_waits_for_its_time_and_then_tells(
         assert [(one.rule, one.subject, one.severity) for one in await alerts(fleet.db)] == wanted
 
 
+NOBODY_THERE: dict[str, tuple[Any, int | str, dict[str, Any]]] = {
+    "its agent was revoked": (schema.agents, "a1", {"revoked_at": NOON}),
+    "it is gone": (schema.targets, 1, {"gone_at": NOON}),
+    "it follows another channel": (schema.targets, 1, {"channel_id": None}),
+}
+
+
+@pytest.mark.parametrize("why", NOBODY_THERE)
+async def test_a_channel_is_missed_only_while_a_target_follows_it(
+    fleet: Fleet, alerter: Alerter, time: Time, why: str
+) -> None:
+    await _unreachable(fleet)
+    await alerter.look()
+    assert len(await alerts(fleet.db)) == 1
+    table, id_, values = NOBODY_THERE[why]
+    await change(fleet.db, table, id_, **values)
+    for _ in range(2):
+        await alerter.look()
+        time.now += 5 * MINUTE
+    assert await alerts(fleet.db) == []
+
+
+async def test_the_drift_of_an_agent_that_was_revoked_is_over(fleet: Fleet, alerter: Alerter, time: Time) -> None:
+    await _drift(fleet)
+    time.now += 10 * MINUTE
+    await change(fleet.db, schema.agents, "a1", last_seen_at=time.now)
+    await alerter.look()
+    assert [one.rule for one in await alerts(fleet.db)] == [Rule.DRIFT]
+    await change(fleet.db, schema.agents, "a1", revoked_at=time.now)
+    for _ in range(2):
+        await alerter.look()
+        time.now += 5 * MINUTE
+    assert await alerts(fleet.db) == []
+
+
 async def refuse(db: Database, reason: str) -> None:
     async with db.write() as conn:
         await tell(conn, "agent.refused", "agent berlin1", NOON, target="shop/web", reason=reason)

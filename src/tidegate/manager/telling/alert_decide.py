@@ -180,8 +180,8 @@ _OVER = {
     Rule.ROLLOUT_FAILED: "a later rollout of the channel has completed, or this one is forgotten",
     Rule.ROLLOUT_PAUSED: "it is not paused any more",
     Rule.TARGET_OFFLINE: "it is online again, or was revoked",
-    Rule.DRIFT: "it runs again what it should, or that was changed",
+    Rule.DRIFT: "it runs again what it should, that was changed, or its agent was revoked",
     Rule.APPROVAL_WAITING: "it does not wait any more",
-    Rule.CHANNEL_UNREACHABLE: "its registry answers again",
+    Rule.CHANNEL_UNREACHABLE: "its registry answers again, or no target follows it any more",
     Rule.DIGEST_QUARANTINED: "it was released",
 }
