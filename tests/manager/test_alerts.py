@@ -202,6 +202,80 @@ async def test_an_agent_is_not_silent_because_the_manager_did_not_run(db: Databa
     assert len(await alerts(db)) == 1
 
 
+async def test_who_is_known_to_be_silent_is_not_told_as_heard_when_the_manager_starts_anew(
+    db: Database, fleet: Fleet, alerter: Alerter, time: Time
+) -> None:
+    del fleet
+    time.now += 10 * MINUTE
+    await alerter.look()
+    again = Alerter(db, time, ["webhook a", "mail b"])
+    for _ in range(12):
+        await again.look()
+        time.now += MINUTE
+    assert [what for _, _, what in await told(db)] == ["opened", "opened"]
+    assert [one.data for one in await alerts(db)] == [{}]
+    await change(db, schema.agents, "a1", last_seen_at=time.now)
+    for _ in range(6):
+        await again.look()
+        time.now += MINUTE
+    assert await alerts(db) == []
+
+
+async def add_agents(db: Database, numbers: range) -> None:
+    row = {"public_key": "k", "labels": {}, "enrolled_at": NOON, "last_seen_at": NOON}
+    async with db.write() as conn:
+        for number in numbers:
+            await conn.execute(insert(schema.agents).values(id=f"n{number}", name=f"n{number:02}", **row))
+
+
+async def test_many_are_told_once_and_whoever_comes_later_by_itself(
+    db: Database, fleet: Fleet, time: Time, alerter: Alerter
+) -> None:
+    del fleet
+    await change(db, schema.agents, "a1", revoked_at=NOON)
+    await add_agents(db, range(21))
+    time.now += 10 * MINUTE
+    await alerter.look()
+    await add_agents(db, range(21, 22))
+    await change(db, schema.agents, "n0", last_seen_at=time.now + timedelta(days=1))  # one is back
+    again = Alerter(db, time, ["webhook a"])
+    for _ in range(11):
+        await again.look()
+        time.now += MINUTE
+    assert [one.subject for one in await alerts(db)] == ["many", "agent n21"]
+    assert await alerts(db, open_=False) == []
+    for number in range(1, 21):
+        await change(db, schema.agents, f"n{number}", last_seen_at=time.now)
+    for _ in range(6):
+        await again.look()
+        time.now += MINUTE
+    assert [one.subject for one in await alerts(db)] == ["agent n21"]
+    assert [one.close_reason for one in await alerts(db, open_=False)] == ["it is online again, or was revoked"]
+
+
+async def test_who_acknowledges_many_leaves_those_open_that_were_told_by_themselves(
+    db: Database, fleet: Fleet, alerter: Alerter
+) -> None:
+    rollout = await fleet.add_rollout("running")
+
+    async def fail(numbers: range) -> None:
+        for number in numbers:
+            async with db.write() as conn:
+                target = await fleet.add_target(conn, f"s{number}")
+            await fleet.assign(rollout, 1, "failed", target=target)
+        await alerter.look()
+
+    await fail(range(3))
+    await fail(range(3, 24))
+    await acknowledge(db, (await alerts(db))[-1].id, NOON + MINUTE)
+    for _ in range(2):
+        await alerter.look()
+        assert [one.subject for one in await alerts(db)] == [f"shop@berlin1/s{number}" for number in range(3)]
+    await fail(range(24, 25))
+    assert [one.subject for one in await alerts(db)][3:] == ["shop@berlin1/s24"]
+    assert [one.close_reason for one in await alerts(db, open_=False)] == ["acknowledged by ann"]
+
+
 async def test_an_agent_that_was_revoked_is_not_missed(
     db: Database, fleet: Fleet, alerter: Alerter, time: Time
 ) -> None:
@@ -249,6 +323,41 @@ async def test_each_rule_waits_for_its_time_and_then_tells(
         await alerter.look()
         wanted = [(rule, subject, severity)] if passed == minutes else []
         assert [(one.rule, one.subject, one.severity) for one in await alerts(fleet.db)] == wanted
+
+
+NOBODY_THERE: dict[str, tuple[Any, int | str, dict[str, Any]]] = {
+    "its agent was revoked": (schema.agents, "a1", {"revoked_at": NOON}),
+    "it is gone": (schema.targets, 1, {"gone_at": NOON}),
+    "it follows another channel": (schema.targets, 1, {"channel_id": None}),
+}
+
+
+@pytest.mark.parametrize("why", NOBODY_THERE)
+async def test_a_channel_is_missed_only_while_a_target_follows_it(
+    fleet: Fleet, alerter: Alerter, time: Time, why: str
+) -> None:
+    await _unreachable(fleet)
+    await alerter.look()
+    assert len(await alerts(fleet.db)) == 1
+    table, id_, values = NOBODY_THERE[why]
+    await change(fleet.db, table, id_, **values)
+    for _ in range(2):
+        await alerter.look()
+        time.now += 5 * MINUTE
+    assert await alerts(fleet.db) == []
+
+
+async def test_the_drift_of_an_agent_that_was_revoked_is_over(fleet: Fleet, alerter: Alerter, time: Time) -> None:
+    await _drift(fleet)
+    time.now += 10 * MINUTE
+    await change(fleet.db, schema.agents, "a1", last_seen_at=time.now)
+    await alerter.look()
+    assert [one.rule for one in await alerts(fleet.db)] == [Rule.DRIFT]
+    await change(fleet.db, schema.agents, "a1", revoked_at=time.now)
+    for _ in range(2):
+        await alerter.look()
+        time.now += 5 * MINUTE
+    assert await alerts(fleet.db) == []
 
 
 async def refuse(db: Database, reason: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -319,6 +320,25 @@ async def test_an_alert_is_mailed_over_starttls_with_a_log_in(
     assert closed.message["In-Reply-To"] == opened.message["Message-ID"]
     assert closed.message["Message-ID"] != opened.message["Message-ID"]
     assert server.commands.index("STARTTLS") < server.commands.index("AUTH") < server.commands.index("MAIL")
+
+
+async def test_a_server_that_does_not_answer_holds_up_nobody_who_writes(db: Database, time: Time) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    async with mail_server() as silent:
+        silent.stays_silent = True
+        sinks = [mail_sink(silent, None, security="none", timeout_s=3.0) for _ in range(4)]
+        for number, sink in enumerate(sinks):
+            sink.name = f"mail {number}"
+        await alert(db, *sinks)
+        sending = asyncio.create_task(deliverer(db, time, *sinks).send_due())
+        while silent.talks < 2:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(1.5):
+            await asyncio.to_thread(int)
+            async with db.write() as conn:
+                await conn.execute(update(schema.alerts).values(text="written meanwhile"))
+        assert not sending.done()
+        await sending
 
 
 async def test_an_alert_is_mailed_over_tls(db: Database, time: Time, certificates: Certificates) -> None:

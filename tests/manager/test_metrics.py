@@ -49,6 +49,14 @@ async def test_an_empty_manager_has_every_state_at_nought(db: Database) -> None:
     assert found["tidegate_database_up"] == {(): 1}
 
 
+async def test_targets_of_an_agent_that_was_revoked_are_not_unwell(db: Database) -> None:
+    fleet = await Fleet(db).made()
+    await change(db, schema.targets, fleet.target, drift_since=NOON, health="unhealthy", held=True)
+    assert set((await scraped(db))["tidegate_targets_unwell"].values()) == {1}
+    await change(db, schema.agents, "a1", revoked_at=NOON)
+    assert set((await scraped(db))["tidegate_targets_unwell"].values()) == {0}
+
+
 async def test_what_is_there_is_counted(db: Database) -> None:
     fleet = await Fleet(db).made()
     rollout = await fleet.add_rollout("awaiting_approval")

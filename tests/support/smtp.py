@@ -22,7 +22,10 @@ class Letter:
 
 @dataclass
 class MailServer:
-    """What it has taken, and how it behaves. `answers` are given in place of its own, each once, by the command."""
+    """What it has taken, and how it behaves. `answers` are given in place of its own, each once, by the command.
+
+    `talks` is how many have come.
+    """
 
     port: int = 0
     tls: ssl.SSLContext | None = None
@@ -32,6 +35,7 @@ class MailServer:
     commands: list[str] = field(default_factory=list)
     answers: dict[str, list[str]] = field(default_factory=dict)
     stays_silent: bool = False
+    talks: int = 0
 
 
 @asynccontextmanager
@@ -59,6 +63,7 @@ class _Talk:
         self._known = not it.user
 
     async def run(self) -> None:
+        self._it.talks += 1
         try:
             if self._it.stays_silent:
                 await self._reader.read()

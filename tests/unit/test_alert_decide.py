@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.manager.telling.alert import DoneWith, Finding, OpenAlert, Rule, Severity, Thresholds
-from tidegate.manager.telling.alert_decide import MANY, Changes, calm_needed, decide
+from tidegate.manager.telling.alert_decide import MANY, Changes, calm_needed, decide, told_of
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LIMITS = Thresholds(calm=timedelta(minutes=5), longest_calm=timedelta(hours=1), one_by_one=3)
@@ -22,7 +23,7 @@ def finding(
 
 
 def opened(one: Finding, id_: int = 1, **more: object) -> OpenAlert:
-    alert = OpenAlert(id_, one.rule, one.subject, one.severity, one.text, one.cause)
+    alert = OpenAlert(id_, one.rule, one.subject, one.severity, one.text, one.cause, covers=one.covers)
     return replace(alert, **more)  # type: ignore[arg-type]
 
 
@@ -142,6 +143,88 @@ def test_many_that_were_acknowledged_together_do_not_come_back_and_a_later_one_d
     assert change([*failed, later], before=DoneWith(upto={Rule.UPDATE_FAILED: NOON})).open == [later]
 
 
+def together(findings: Iterable[Finding], id_: int = 7, **more: object) -> OpenAlert:
+    """The alert that they were told as."""
+    (one,) = change(findings).open
+    return opened(one, id_, **more)
+
+
+def test_many_stand_for_those_that_they_were_opened_for_and_a_later_one_is_told_by_itself() -> None:
+    done = change(many(22), [together(many(21))])
+    assert [one.subject for one in done.open] == ["agent 21"]
+    assert (done.close, done.calm, done.retell) == ([], {}, {})
+
+
+def test_one_of_many_that_is_over_leaves_the_others_together() -> None:
+    done = change(many(20), [together(many(21))])
+    assert (done.open, done.close, done.calm) == ([], [], {})
+    assert done.retell[7].text.startswith("20 at once, among them ")
+    (left,) = change(many(1), [together(many(21))]).retell.values()
+    assert left.text == "the last that is left of many: target_offline of agent 0"
+
+
+def test_one_of_many_that_comes_back_after_it_was_over_is_told_by_itself() -> None:
+    left = change(many(20), [together(many(21))]).retell[7]
+    assert [one.subject for one in change(many(21), [opened(left)]).open] == ["agent 20"]
+
+
+def test_many_are_over_when_the_last_of_them_is() -> None:
+    alert, other = together(many(21)), finding(Rule.TARGET_OFFLINE, "agent 99")
+    assert change([other], [alert, opened(other)]).calm == {7: NOON}
+    (close,) = change([other], [replace(alert, calm_since=NOON), opened(other)], now=NOON + 5 * MINUTE).close
+    assert (close.id, close.told) == (7, True)
+
+
+def test_many_more_while_many_are_open_are_told_together_anew() -> None:
+    done = change(many(30), [together(many(21))])
+    assert [(one.id, one.told) for one in done.close] == [(7, False)]
+    assert [(one.subject, len(one.covers)) for one in done.open] == [(MANY, 30)]
+
+
+def test_one_of_many_that_fails_again_stays_with_them() -> None:
+    alert = together(many(21, Rule.UPDATE_FAILED, "x"))
+    done = change(many(21, Rule.UPDATE_FAILED, "y"), [alert])
+    assert (done.open, done.close) == ([], [])
+    assert ("agent 3", "y3") in done.retell[7].covers
+
+
+def test_many_of_before_it_was_noted_for_whom_they_stand_stand_for_all_that_is_so() -> None:
+    alert = replace(together(many(21)), covers=frozenset())
+    done = change(many(2), [alert])
+    assert (done.open, done.close) == ([], [])
+    assert len(done.retell[7].covers) == 2
+
+
+def test_refusals_of_one_of_many_are_told_each() -> None:
+    refused = many(21, Rule.ASSIGNMENT_REFUSED)
+    assert change(refused[:1], [together(refused)]).open == refused[:1]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_who_acknowledges_many_acknowledges_nothing_that_is_open_by_itself(*, noted: bool) -> None:
+    first = many(3, Rule.UPDATE_FAILED, "x")
+    singly = [opened(one, id_) for id_, one in enumerate(first)]
+    failed = many(24, Rule.UPDATE_FAILED, "x")
+    (one,) = change(failed, singly).open
+    alert = opened(one, 7, acknowledged_by="ann", acknowledged_at=NOON)
+    if not noted:
+        alert = replace(alert, covers=frozenset())
+    done = change(failed, [*singly, alert])
+    assert [(close.id, close.reason) for close in done.close] == [(7, "acknowledged by ann")]
+    assert not done.open
+
+
+def test_who_acknowledges_many_acknowledges_nothing_that_they_do_not_stand_for() -> None:
+    failed = many(21, Rule.UPDATE_FAILED, "x")
+    alert = together(failed, acknowledged_by="ann", acknowledged_at=NOON + MINUTE)
+    later = finding(Rule.UPDATE_FAILED, "agent 30", "y", NOON)
+    assert change([*failed, later], [alert]).open == [later]
+
+
+def test_what_is_told_together_is_told() -> None:
+    assert (Rule.TARGET_OFFLINE, "agent 20") in told_of([together(many(21))])
+
+
 # always
 
 
@@ -156,18 +239,44 @@ FINDINGS = st.builds(
 )
 def test_what_was_changed_as_it_says_needs_no_more_changes(findings: list[Finding], were: list[Finding]) -> None:
     alerts = {id_: opened(one, id_) for id_, one in enumerate(were)}
-    done = change(findings, alerts.values())
+    apply(change(findings, alerts.values()), alerts)
+    again = change(findings, alerts.values())
+    assert not again.open
+    assert not again.calm
+    assert not [one for one in again.close if one.told]
+
+
+def apply(done: Changes, alerts: dict[int, OpenAlert]) -> None:
+    """Change them as it says."""
     for close in done.close:
         del alerts[close.id]
     for id_, since in done.calm.items():
         alerts[id_] = replace(alerts[id_], calm_since=since)
     for id_, new in done.retell.items():
-        alerts[id_] = replace(alerts[id_], text=new.text, severity=new.severity)
-    for id_, new in enumerate(done.open, 100):
+        alerts[id_] = replace(alerts[id_], text=new.text, severity=new.severity, covers=new.covers)
+    for id_, new in enumerate(done.open, max(alerts, default=0) + 1):
         alerts[id_] = opened(new, id_)
     keys = [(one.rule, one.subject) for one in alerts.values()]
     assert len(keys) == len(set(keys)), "one open alert of a rule and subject"
-    again = change(findings, alerts.values())
-    assert not again.open
-    assert not again.calm
-    assert not [one for one in again.close if one.told]
+
+
+OF_TWO_RULES = st.builds(
+    finding,
+    st.sampled_from([Rule.TARGET_OFFLINE, Rule.UPDATE_FAILED]),
+    st.sampled_from("abcdefgh"),
+    st.sampled_from(["x", "y"]),
+)
+
+
+@given(st.lists(st.lists(OF_TWO_RULES, unique_by=lambda one: (one.rule, one.subject)), max_size=5))
+def test_whatever_comes_and_goes_all_that_is_so_is_told_of_and_nothing_as_over(course: list[list[Finding]]) -> None:
+    alerts: dict[int, OpenAlert] = {}
+    for hour, so in enumerate(course):
+        done = change(so, alerts.values(), now=NOON + hour * timedelta(hours=1))
+        keys = {(one.rule, one.subject) for one in so}
+        for close in done.close:
+            assert not (close.told and told_of([alerts[close.id]]) & keys)
+        before = told_of(alerts.values())
+        apply(done, alerts)
+        assert keys <= told_of(alerts.values())
+        assert keys - before <= told_of(opened(new) for new in done.open), "all that is new is told to people"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tidegate.manager.releases.changes import Change, all_changes, changes, readable_size
 from tidegate.manager.releases.compare_link import compare_link
 from tidegate.manager.releases.image_config import config_document
+from tidegate.manager.releases.sealed import Seal
 
 OCI = "org.opencontainers.image."
 OLD, NEW = "0123456789ab", "ba9876543210"
@@ -17,7 +18,7 @@ GITHUB = "https://github.com/acme/web"
 
 def config(size: int | None = None, created: str = "", **settings: Any) -> dict[str, Any]:
     """As the reader keeps it."""
-    return config_document({"config": settings, "created": created}, size=size, salt="x")
+    return config_document({"config": settings, "created": created}, size=size, seal=Seal("x"))
 
 
 def only(before: dict[str, Any], after: dict[str, Any]) -> Change:

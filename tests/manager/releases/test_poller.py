@@ -189,6 +189,39 @@ async def test_a_registry_with_a_failure_of_its_own_is_asked_again_soon_and_then
     assert waits[0] < 60 < EVERY_S < waits[-1] <= 3600
 
 
+async def test_a_hint_for_a_registry_that_is_left_alone_is_no_failure_more(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
+) -> None:
+    fake.faults.append(on("HEAD", "manifests", status(429, Retry_After="900")))
+    (number,) = await followed(db, fake.address, "live")
+    one = poller(db, client, clock)
+    await poll(db, one, clock)
+    for _ in range(6):
+        clock.forward(seconds=10)
+        async with db.write() as conn:
+            await poll_soon(conn, [number], clock())
+        assert await poll(db, one, clock) == 1
+    row = await channel(db, number)
+    assert (row.failures, await kinds(db)) == (1, ["channel.trouble"])
+    assert row.poll_at >= NOON + timedelta(seconds=900)
+    clock.now = row.poll_at
+    await poll(db, one, clock)
+    assert (await channel(db, number)).failures == 2
+
+
+async def test_each_channel_of_a_registry_that_fails_has_failed_as_often_as_it(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
+) -> None:
+    fake.faults.append(on("HEAD", "manifests", status(503)))
+    ids = await followed(db, fake.address, *(f"t{number}" for number in range(12)))
+    one = poller(db, client, clock)
+    for times in (1, 2, 3):
+        await poll(db, one, clock)
+        rows = [await channel(db, number) for number in ids]
+        assert {row.failures for row in rows} == {times}
+        clock.now = max(row.poll_at for row in rows) + timedelta(seconds=1)
+
+
 async def test_what_no_target_follows_is_asked_about_less_often(
     db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
 ) -> None:

@@ -1,7 +1,9 @@
 """What is known of a release after its registry was asked."""
 
 import asyncio
+import hashlib
 import secrets
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -73,6 +75,25 @@ async def test_version_revision_source_and_size_are_read_from_the_registry(
     config = row.configs["linux/amd64"]
     assert (config["User"], config["Env"][0], config["size"]) == ("app", "A=1", 1000)
     assert "swordfish" not in str(row.configs)
+
+
+async def test_secrets_are_hashed_apart_from_the_loop_that_everybody_else_waits_for(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    scrypt = hashlib.scrypt
+
+    def noted(*args: Any, **options: Any) -> bytes:
+        threads.append(threading.get_ident())
+        return scrypt(*args, **options)
+
+    monkeypatch.setattr(hashlib, "scrypt", noted)
+    settings = {"Env": [f"API_TOKEN={secrets.token_hex(8)}"]}
+    pushed = await push_image(Pusher(f"http://{fake.address}"), "acme/web", "live", settings)
+    await told(db, fake.address, pushed.digest)
+    await read(db, client, clock)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_of_an_index_the_platforms_that_targets_run_are_read_and_the_most_common_stands_for_it(

@@ -1,5 +1,6 @@
 """What a registry says of a release: index, manifest and config, for each platform that targets run."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from tidegate.domain.reference import Reference
 from tidegate.manager.releases.image_config import config_document, labels_document, packed_size, platform_named
-from tidegate.manager.releases.sealed import kept
+from tidegate.manager.releases.sealed import Seal, kept
 from tidegate.registry.errors import PlatformNotFoundError
 from tidegate.registry.model import Manifest, Release, release_of, text_map, with_config
 from tidegate.registry.platform import Descriptor, Platform
@@ -64,7 +65,9 @@ async def read_image(registry: Images, reference: Reference, platforms: Sequence
             missing.append(error)
     if not found and missing:
         raise missing[0]
-    return _described(found, reference.name, tuple(name for name in platforms if name not in found))
+    left = tuple(name for name in platforms if name not in found)
+    # apart: configs are large, and their secrets are hashed slowly; nobody else is to wait for that
+    return await asyncio.to_thread(_described, found, Seal(reference.name), left)
 
 
 async def _read(registry: Images, reference: Reference, top: Manifest, platform: Platform) -> _Read:
@@ -81,7 +84,7 @@ async def _read(registry: Images, reference: Reference, top: Manifest, platform:
     return _Read(with_config(release, config), config, packed_size(manifest.document))
 
 
-def _described(found: Mapping[str, _Read], salt: str, missing: tuple[str, ...]) -> Image:
+def _described(found: Mapping[str, _Read], seal: Seal, missing: tuple[str, ...]) -> Image:
     first = next(iter(found.values()))
     inner = first.config.get("config")
     labels = text_map(inner.get("Labels")) if isinstance(inner, Mapping) else {}
@@ -91,8 +94,8 @@ def _described(found: Mapping[str, _Read], salt: str, missing: tuple[str, ...]) 
         source=kept(first.release.annotations.get(_SOURCE, "")),
         created=_in_utc(first.release.created),
         size=first.size,
-        labels=labels_document({**labels, **first.release.annotations}, salt),
-        configs={name: config_document(read.config, size=read.size, salt=salt) for name, read in found.items()},
+        labels=labels_document({**labels, **first.release.annotations}, seal),
+        configs={name: config_document(read.config, size=read.size, seal=seal) for name, read in found.items()},
         missing=missing,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from tidegate.manager.releases.sealed import kept, variable, without_accounts
+from tidegate.manager.releases.sealed import Seal, kept
 from tidegate.registry.model import parse_time, text_map
 from tidegate.registry.platform import Platform
 
@@ -17,31 +17,31 @@ _TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
 Document = dict[str, Any]
 
 
-def config_document(config: Mapping[str, Any], *, size: int | None, salt: str) -> Document:
+def config_document(config: Mapping[str, Any], *, size: int | None, seal: Seal) -> Document:
     """What is kept of an image config: Docker's own names, and `created` (RFC 3339) and `size` (bytes, packed)."""
     inner = config.get("config")
     given: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     created = parse_time(config.get("created"))
     document = {
-        "Env": [variable(entry, salt) for entry in _texts(given.get("Env"))],
-        "Entrypoint": _command(given.get("Entrypoint"), salt),
-        "Cmd": _command(given.get("Cmd"), salt),
-        "User": _text(given.get("User")),
-        "WorkingDir": _text(given.get("WorkingDir")),
-        "StopSignal": _text(given.get("StopSignal")),
+        "Env": [seal.variable(entry) for entry in _texts(given.get("Env"))],
+        "Entrypoint": _command(given.get("Entrypoint"), seal),
+        "Cmd": _command(given.get("Cmd"), seal),
+        "User": _text(given.get("User"), seal),
+        "WorkingDir": _text(given.get("WorkingDir"), seal),
+        "StopSignal": _text(given.get("StopSignal"), seal),
         "ExposedPorts": _names(given.get("ExposedPorts")),
         "Volumes": _names(given.get("Volumes")),
-        "Healthcheck": _healthcheck(given.get("Healthcheck"), salt),
-        "Labels": labels_document(text_map(given.get("Labels")), salt),
+        "Healthcheck": _healthcheck(given.get("Healthcheck"), seal),
+        "Labels": labels_document(text_map(given.get("Labels")), seal),
         "created": created.isoformat() if created else "",
         "size": size,
     }
     return {key: value for key, value in document.items() if value not in (None, "", [], {})}
 
 
-def labels_document(labels: Mapping[str, str], salt: str) -> dict[str, str]:
+def labels_document(labels: Mapping[str, str], seal: Seal) -> dict[str, str]:
     """Labels as they are kept."""
-    return {kept(key): _text(value, salt) for key, value in islice(sorted(labels.items()), _MOST)}
+    return {kept(key): seal.text(value) for key, value in islice(sorted(labels.items()), _MOST)}
 
 
 def whole(value: Any) -> int | None:
@@ -78,13 +78,13 @@ def _texts(value: Any) -> Iterable[str]:
     return islice((one for one in value if isinstance(one, str)), _MOST)
 
 
-def _text(value: Any, salt: str = "") -> str:
-    return kept(without_accounts(value, salt)) if isinstance(value, str) else ""
+def _text(value: Any, seal: Seal) -> str:
+    return seal.text(value) if isinstance(value, str) else ""
 
 
-def _command(value: Any, salt: str) -> list[str]:
+def _command(value: Any, seal: Seal) -> list[str]:
     """Docker takes a list; some builders wrote a text."""
-    return [_text(one, salt) for one in _texts([value] if isinstance(value, str) else value)]
+    return [seal.text(one) for one in _texts([value] if isinstance(value, str) else value)]
 
 
 def _names(value: Any) -> dict[str, dict[str, str]]:
@@ -92,8 +92,8 @@ def _names(value: Any) -> dict[str, dict[str, str]]:
     return {kept(str(name)): {} for name in islice(sorted(value), _MOST)} if isinstance(value, Mapping) else {}
 
 
-def _healthcheck(value: Any, salt: str) -> Document:
+def _healthcheck(value: Any, seal: Seal) -> Document:
     if not isinstance(value, Mapping):
         return {}
     times = {key: whole(value.get(key)) for key in _TIMES}
-    return {"Test": _command(value.get("Test"), salt)} | {key: count for key, count in times.items() if count}
+    return {"Test": _command(value.get("Test"), seal)} | {key: count for key, count in times.items() if count}

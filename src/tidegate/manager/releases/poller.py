@@ -75,6 +75,7 @@ class Poller:
         self._clock = clock
         self._random = random
         self._patience = Patience(clock, random)
+        self._counted: dict[int, datetime] = {}  # by channel, until when its failure of now is counted
         self._gates: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE_PER_REGISTRY))
 
     async def run(self) -> None:
@@ -101,7 +102,8 @@ class Poller:
         reference = parse_reference(f"{job.repository}:{job.tag}")
         async with self._gates[reference.registry]:
             if (error := self._patience.left_alone(reference)) is not None:
-                await self._failed(job, error, self._patience.until(reference))
+                until = self._patience.until(reference)
+                await self._in_trouble(job, error, until, self._left_alone(job, until))
                 return
             await self._ask(job, reference)
 
@@ -111,10 +113,20 @@ class Poller:
             head = await self._registry.head(reference)
         except RegistryError as error:
             own = self._patience.failed(error, asked_at)
-            await self._failed(job, error, self._patience.until(reference) if own else self._later(job.failures))
+            next_at = self._patience.until(reference) if own else self._later(job.failures)
+            self._counted[job.id] = next_at
+            await self._in_trouble(job, error, next_at, job.failures + 1)
         else:
             self._patience.answered(reference, asked_at)
             await self._answered(job, head.digest, asked_at)
+
+    def _left_alone(self, job: Due, until: datetime) -> int:
+        """How often it has failed now: once more for each wait of its registry, however many hints come meanwhile."""
+        counted = self._counted.get(job.id)
+        if counted is not None and self._clock() < counted:
+            return job.failures
+        self._counted[job.id] = until
+        return job.failures + 1
 
     async def _answered(self, job: Due, digest: str, asked_at: datetime) -> None:
         now = self._clock()
@@ -125,10 +137,10 @@ class Poller:
             if job.trouble:
                 await tell(conn, "channel.answers", f"channel {job.id}", now, channel=job.name)
 
-    async def _failed(self, job: Due, error: RegistryError, next_at: datetime) -> None:
+    async def _in_trouble(self, job: Due, error: RegistryError, next_at: datetime, failures: int) -> None:
         now, trouble = self._clock(), str(error)
         async with self._db.write() as conn:
-            await _put_back(conn, job, next_at, trouble=trouble, failures=job.failures + 1)
+            await _put_back(conn, job, next_at, trouble=trouble, failures=failures)
             if not job.trouble:
                 await tell(conn, "channel.trouble", f"channel {job.id}", now, channel=job.name, trouble=trouble)
 

@@ -66,7 +66,7 @@ class Finding:
     """Something that is so now. `text` is for a person at night: what, to what, since when, and what to do.
 
     `cause` tells two of the same subject apart (another failure of the same target); empty: there are no two. `at` is
-    when it came to be so.
+    when it came to be so. `covers` are the subjects and causes of what is told together here; empty: it is one.
     """
 
     rule: Rule
@@ -75,13 +75,15 @@ class Finding:
     text: str
     at: datetime
     cause: str = ""
+    covers: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
     """An alert that is open. `calm_since`: what it tells of is over since then, if it stays so.
 
-    `openings` is how often one of this rule and subject was opened within a day, this one counted.
+    `openings` is how often one of this rule and subject was opened within a day, this one counted. `covers` is as a
+    finding's.
     """
 
     id: int
@@ -94,6 +96,7 @@ class OpenAlert:
     acknowledged_at: datetime | None = None
     calm_since: datetime | None = None
     openings: int = 1
+    covers: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

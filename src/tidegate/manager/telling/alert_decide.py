@@ -62,7 +62,7 @@ def decide(
     close, calm, retell = [], dict[int, datetime | None](), dict[int, Finding]()
     for key, alert in there.items():
         finding = so.get(key)
-        if finding is not None and finding.cause == alert.cause and not _is_done_with(alert):
+        if finding is not None and _is_still(alert, finding) and not _is_done_with(alert):
             _stays(alert, finding, calm, retell)
         elif (ended := _ends(alert, finding, limits, now)) is not None:
             close.append(ended)
@@ -77,16 +77,23 @@ def _fresh(findings: Iterable[Finding], alerts: Collection[OpenAlert], before: D
     """The findings that nobody has acknowledged."""
     acknowledged = [one for one in alerts if _is_done_with(one)]
     causes = before.causes | {(one.rule, one.subject, one.cause) for one in acknowledged}
+    causes |= {(one.rule, *covered) for one in acknowledged for covered in one.covers}
     upto = dict(before.upto)
     for one in acknowledged:
-        if one.subject == MANY and one.acknowledged_at is not None:
+        if one.subject == MANY and not one.covers and one.acknowledged_at is not None:
             upto[one.rule] = max(one.acknowledged_at, upto.get(one.rule, one.acknowledged_at))
+    singly = {(one.rule, one.subject) for one in alerts}  # nobody has acknowledged these with the many
     return [
         one
         for one in findings
         if not (one.cause and (one.rule, one.subject, one.cause) in causes)
-        and not (one.rule in upto and one.at <= upto[one.rule])
+        and not (one.rule in upto and one.at <= upto[one.rule] and (one.rule, one.subject) not in singly)
     ]
+
+
+def told_of(alerts: Iterable[OpenAlert]) -> set[Key]:
+    """What open alerts tell of, and if only together with others."""
+    return {(one.rule, subject) for one in alerts for subject in (one.subject, *_subjects(one))}
 
 
 def calm_needed(openings: int, limits: Thresholds) -> timedelta:
@@ -98,8 +105,17 @@ def calm_needed(openings: int, limits: Thresholds) -> timedelta:
 def _stays(alert: OpenAlert, finding: Finding, calm: dict[int, datetime | None], retell: dict[int, Finding]) -> None:
     if alert.calm_since is not None:
         calm[alert.id] = None
-    if (finding.severity, finding.text) != (alert.severity, alert.text):
+    if (finding.severity, finding.text, finding.covers) != (alert.severity, alert.text, alert.covers):
         retell[alert.id] = finding
+
+
+def _is_still(alert: OpenAlert, finding: Finding) -> bool:
+    """Whether it is what people were told of: no other failure, and of many none more."""
+    return finding.cause == alert.cause and (not alert.covers or _subjects(finding) <= _subjects(alert))
+
+
+def _subjects(many: Finding | OpenAlert) -> set[str]:
+    return {subject for subject, _ in many.covers}
 
 
 def _is_done_with(alert: OpenAlert) -> bool:
@@ -120,24 +136,42 @@ def _ends(alert: OpenAlert, finding: Finding | None, limits: Thresholds, now: da
 
 
 def _gathered(findings: Sequence[Finding], there: Mapping[Key, OpenAlert], most: int) -> list[Finding]:
-    """The findings, but one alert for all new ones of a rule that has more of them than a person would read."""
+    """The findings, but one alert for all new ones of a rule that has more of them than a person would read.
+
+    It stands for those until the last of them is over. What is new meanwhile is told by itself; where that is too many
+    again, all are told together anew.
+    """
     told = []
     for rule in Rule:
         ours = [one for one in findings if one.rule is rule]
-        new = [one for one in ours if (rule, one.subject) not in there]
-        if len(new) <= most:
-            told += ours
-            continue
         told += [one for one in ours if (rule, one.subject) in there]
-        told.append(_as_one(new))
+        held, new = _held(ours, rule, there)
+        if len(new) > most:
+            held, new = [*held, *new], []
+        told += new
+        told += [_as_one(held)] if held else []
     return told
+
+
+def _held(ours: Sequence[Finding], rule: Rule, there: Mapping[Key, OpenAlert]) -> tuple[list[Finding], list[Finding]]:
+    """Those that are told together already, and those that are not told yet."""
+    rest, many = [one for one in ours if (rule, one.subject) not in there], there.get((rule, MANY))
+    if many is None or _is_done_with(many) or rule in ONLY_ACKNOWLEDGED:
+        return [], rest
+    if not many.covers:  # it was opened when that was not noted yet
+        return rest, []
+    known = _subjects(many)
+    return [one for one in rest if one.subject in known], [one for one in rest if one.subject not in known]
 
 
 def _as_one(findings: Sequence[Finding]) -> Finding:
     names = ", ".join(sorted(one.subject for one in findings)[:_NAMED])
     worst = max(findings, key=lambda one: _WORSE.index(one.severity))
     text = f"{len(findings)} at once, among them {names}. One of them: {worst.text}"
-    return replace(worst, subject=MANY, text=text, cause="")
+    if len(findings) == 1:
+        text = f"the last that is left of many: {worst.text}"
+    covers = frozenset((one.subject, one.cause) for one in findings)
+    return replace(worst, subject=MANY, text=text, cause="", covers=covers)
 
 
 _OVER = {
@@ -146,8 +180,8 @@ _OVER = {
     Rule.ROLLOUT_FAILED: "a later rollout of the channel has completed, or this one is forgotten",
     Rule.ROLLOUT_PAUSED: "it is not paused any more",
     Rule.TARGET_OFFLINE: "it is online again, or was revoked",
-    Rule.DRIFT: "it runs again what it should, or that was changed",
+    Rule.DRIFT: "it runs again what it should, that was changed, or its agent was revoked",
     Rule.APPROVAL_WAITING: "it does not wait any more",
-    Rule.CHANNEL_UNREACHABLE: "its registry answers again",
+    Rule.CHANNEL_UNREACHABLE: "its registry answers again, or no target follows it any more",
     Rule.DIGEST_QUARANTINED: "it was released",
 }

@@ -144,17 +144,29 @@ def _silent(since: datetime) -> Select[tuple[str, datetime | None, datetime, int
 
 
 def _drifted() -> Select[tuple[str, datetime, str, str]]:
-    return select(
+    statement = select(
         targets.c.name.label("target"),
         targets.c.drift_since.label("since"),
         targets.c.digest.label("runs"),
         targets.c.wanted,
-    ).where(targets.c.drift_since.is_not(None), targets.c.gone_at.is_(None))
+    )
+    return watched(statement).where(targets.c.drift_since.is_not(None))
 
 
 def _unreachable(failures: int) -> Select[tuple[str, int, str]]:
+    """Channels stay for ever, and if it is one of a tag that was mistyped once: only what is followed is missed."""
+    followed = watched(select(targets.c.id)).where(targets.c.channel_id == channels.c.id).exists()
     return select(channels.c.name.label("channel"), channels.c.failures, channels.c.trouble).where(
-        channels.c.failures >= failures
+        channels.c.failures >= failures, followed
+    )
+
+
+def watched(of_targets: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Only of targets that are there; of a revoked agent's nothing is heard any more, not even that they are well."""
+    return (
+        of_targets.join(clusters, clusters.c.id == targets.c.cluster_id)
+        .join(agents, agents.c.id == clusters.c.agent_id)
+        .where(targets.c.gone_at.is_(None), agents.c.revoked_at.is_(None))
     )
 
 

@@ -1,6 +1,6 @@
 """Alerts in the database: reading those that are open, and writing what changes, once whoever else looks as well."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,7 +68,12 @@ def _read(row: Any) -> OpenAlert:
         acknowledged_at=row.acknowledged_at,
         calm_since=datetime.fromisoformat(calm) if calm else None,
         openings=row.openings,
+        covers=_covers(row.data),
     )
+
+
+def _covers(data: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset((subject, cause) for subject, cause in data.get("covers", ()))
 
 
 async def done_with(conn: AsyncConnection, findings: Collection[Finding]) -> DoneWith:
@@ -83,9 +88,10 @@ async def done_with(conn: AsyncConnection, findings: Collection[Finding]) -> Don
     )
     causes, upto = set(), dict[Rule, datetime]()
     for row in rows:
-        rule = Rule(row.rule)
+        rule, covers = Rule(row.rule), _covers(row.data)
         causes.add((rule, row.subject, row.data.get("cause", "")))
-        if row.subject == MANY:
+        causes.update((rule, *one) for one in covers)
+        if row.subject == MANY and not covers:
             upto[rule] = max(row.acknowledged_at, upto.get(rule, row.acknowledged_at))
     return DoneWith(frozenset(causes), upto)
 
@@ -101,6 +107,8 @@ async def write(conn: AsyncConnection, changes: Changes, sinks: Sequence[str], n
     for id_, finding in changes.retell.items():
         values = {"text": finding.text, "severity": finding.severity}
         await conn.execute(update(alerts).where(alerts.c.id == id_).values(values))
+        if finding.covers:
+            await _set_data(conn, id_, covers=sorted(finding.covers))
 
 
 async def _open(conn: AsyncConnection, finding: Finding, sinks: Sequence[str], now: datetime) -> None:
@@ -109,13 +117,18 @@ async def _open(conn: AsyncConnection, finding: Finding, sinks: Sequence[str], n
         "subject": finding.subject,
         "severity": finding.severity,
         "text": finding.text,
-        "data": {"cause": finding.cause} if finding.cause else {},
+        "data": _data(finding),
         "opened_at": now,
     }
     id_ = (await conn.execute(insert(alerts).values(row).returning(alerts.c.id))).scalar_one()
     await announce(conn, id_, OPENED, sinks, now)
     said = {"rule": finding.rule, "severity": finding.severity, "about": finding.subject, "text": finding.text}
     await tell(conn, "alert.opened", f"alert {id_}", now, **said)
+
+
+def _data(finding: Finding) -> dict[str, Any]:
+    cause = {"cause": finding.cause} if finding.cause else {}
+    return cause | ({"covers": sorted(finding.covers)} if finding.covers else {})
 
 
 async def _close(conn: AsyncConnection, closing: Close, now: datetime) -> None:
@@ -132,7 +145,7 @@ async def _close(conn: AsyncConnection, closing: Close, now: datetime) -> None:
     await tell(conn, "alert.closed", f"alert {closing.id}", now, **said)
 
 
-async def _set_data(conn: AsyncConnection, id_: int, **new: str | None) -> None:
+async def _set_data(conn: AsyncConnection, id_: int, **new: Any) -> None:
     data = (await conn.execute(select(alerts.c.data).where(alerts.c.id == id_))).scalar_one()
     kept = {key: value for key, value in (data | new).items() if value is not None}
     await conn.execute(update(alerts).where(alerts.c.id == id_).values(data=kept))

@@ -4,7 +4,7 @@ A text says what, to what, since when, and what to do now. Times are absolute, s
 changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from tidegate.domain.rollout import State
@@ -26,12 +26,19 @@ _REASON_CHARS = 500
 _BY_A_PERSON = "paused by "
 
 
-def findings(facts: Facts, limits: Thresholds, now: datetime) -> list[Finding]:
-    """Everything that is worth an alert now."""
+def findings(
+    facts: Facts, limits: Thresholds, now: datetime, told: Collection[tuple[Rule, str]] = frozenset()
+) -> list[Finding]:
+    """Everything that is worth an alert now. `told` is what alerts that are open tell of: rules and subjects."""
+    since = facts.watching_since
     return [
         *(_failed(one) for one in facts.failures),
         *(found for one in facts.rollouts for found in _rollout(one, limits, now)),
-        *(found for one in facts.silent for found in _silent(one, facts.watching_since, limits, now)),
+        *(
+            found
+            for one in facts.silent
+            for found in _silent(one, None if _offline(one) in told else since, limits, now)
+        ),
         *(_drifted(one) for one in facts.drifted if now >= one.since + limits.drift),
         *(_unreachable(one, now) for one in facts.unreachable if one.failures >= limits.channel_failures),
         *(_refused(one) for one in facts.refused),
@@ -96,10 +103,17 @@ def _not_put_back(it: Troubled, what: str, since: datetime) -> Finding:
     return Finding(Rule.ROLLOUT_FAILED, f"rollout {it.id}", Severity.CRITICAL, text, since, str(it.id))
 
 
-def _silent(it: Silent, watching_since: datetime, limits: Thresholds, now: datetime) -> Iterator[Finding]:
-    """Whoever could not be heard because the manager did not run has its time from when it does."""
+def _offline(it: Silent) -> tuple[Rule, str]:
+    return Rule.TARGET_OFFLINE, f"agent {it.agent}"
+
+
+def _silent(it: Silent, watching_since: datetime | None, limits: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Whoever could not be heard because the manager did not run has its time from when it does.
+
+    Not who was missed before (`watching_since` is None): that one is not back because the manager is.
+    """
     last = it.last_seen_at or it.enrolled_at
-    if now < max(last, watching_since) + limits.offline:
+    if now < max(last, watching_since or last) + limits.offline:
         return
     ends = "its target" if it.targets == 1 else f"its {it.targets} targets"
     text = (
@@ -107,7 +121,7 @@ def _silent(it: Silent, watching_since: datetime, limits: Thresholds, now: datet
         f"runs there goes on. On its host: is the machine up, does the agent run (`docker compose ps`), and what does "
         f"it say of the manager (`docker compose logs tidegate`)?"
     )
-    yield Finding(Rule.TARGET_OFFLINE, f"agent {it.agent}", Severity.WARNING, text, last)
+    yield Finding(*_offline(it), Severity.WARNING, text, last)
 
 
 def _drifted(it: Drifted) -> Finding:

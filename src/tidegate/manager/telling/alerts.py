@@ -15,7 +15,7 @@ from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.topics import FEED
 from tidegate.manager.telling import alert_rows
 from tidegate.manager.telling.alert import Thresholds
-from tidegate.manager.telling.alert_decide import Changes, decide
+from tidegate.manager.telling.alert_decide import Changes, decide, told_of
 from tidegate.manager.telling.alert_facts import Facts
 from tidegate.manager.telling.alert_look import look
 from tidegate.manager.telling.alert_rules import findings
@@ -78,8 +78,8 @@ class Alerter:
         return await self._write(changes, edition, last, now)
 
     async def _decide(self, conn: AsyncConnection, facts: Facts, now: datetime) -> Changes:
-        found = findings(facts, self._limits, now)
         alerts = await alert_rows.open_alerts(conn, now)
+        found = findings(facts, self._limits, now, told_of(alerts))
         return decide(found, alerts, await alert_rows.done_with(conn, found), self._limits, now)
 
     async def _write(self, changes: Changes, edition: int, feed_to: int, now: datetime) -> bool:

@@ -24,6 +24,7 @@ from tidegate.manager.store.schema import (
     targets,
 )
 from tidegate.manager.telling.alert import Rule, Severity
+from tidegate.manager.telling.alert_look import watched
 
 BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 """The same as those of the agent's transactions."""
@@ -117,16 +118,12 @@ def _largest(counts: Iterable[tuple[str, float]], most: int) -> list[str]:
 
 
 async def _unwell(conn: AsyncConnection) -> Counted:
-    here = targets.c.gone_at.is_(None)
-    row = (
-        await conn.execute(
-            select(
-                func.count(case((targets.c.drift_since.is_not(None), 1))),
-                func.count(case((targets.c.health == "unhealthy", 1))),
-                func.count(case((targets.c.held, 1))),
-            ).where(here)
-        )
-    ).one()
+    counts = select(
+        func.count(case((targets.c.drift_since.is_not(None), 1))),
+        func.count(case((targets.c.health == "unhealthy", 1))),
+        func.count(case((targets.c.held, 1))),
+    )
+    row = (await conn.execute(watched(counts))).one()
     return dict(zip((("drifted",), ("unhealthy",), ("held",)), row, strict=True))
 
 

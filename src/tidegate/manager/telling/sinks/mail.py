@@ -3,6 +3,7 @@
 import asyncio
 import smtplib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -13,6 +14,8 @@ from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headli
 from tidegate.os_words import os_words
 
 _WORDS = 300
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="mail")
+"""Mail's own: a server that does not answer holds its threads, and those of the loop are for the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Mail:
         message = self._message(it)
         try:
             async with asyncio.timeout(self._timeout_s * 2):  # the thread's own waits are shorter, but are several
-                await asyncio.to_thread(self._hand_in, message)
+                await asyncio.get_running_loop().run_in_executor(_THREADS, self._hand_in, message)
         except TimeoutError:
             raise DeliveryError(f"{self._where()} did not answer in time") from None
         except smtplib.SMTPAuthenticationError as error:
