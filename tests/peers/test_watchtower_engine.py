@@ -55,7 +55,7 @@ async def test_what_is_assigned_is_brought_by_watchtower_and_proved(cluster: Clu
         assert image_of(cluster.compose, "web") == old.image_id
         await fleet.assign(new)
         await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
-        await fleet.until(lambda: fleet.inventory()["digest"] == new.digest)
+        await fleet.until(lambda: fleet.inventory().get("digest") == new.digest)
         assert here.last()["outcome"] == "committed"
         await here.parts.watchtower.watch.look()
         assert "\ntidegate_watchtower_containers_updated 1\n" in here.parts.metrics.exposition()
