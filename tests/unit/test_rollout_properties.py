@@ -14,7 +14,7 @@ from tidegate.domain.rollout_apply import Outcome, Report, Verb, VerbRefusedErro
 from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Offer, Quarantine, Withdraw
 from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share, WaveRule
-from tidegate.domain.rollout_world import TO_BE_HEARD, World
+from tidegate.domain.rollout_world import World
 from tidegate.domain.windows import Gate
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ class Rollouts(RuleBasedStateMachine):
         assert offer.generation > target.generation
         assert offer.target in world.online, "offered to a host that is not there"
         assert offer.target not in world.taken, "two rollouts at one target"
-        overdue = target.deadline is not None and world.now >= max(target.deadline, self.heard_from + TO_BE_HEARD)
+        overdue = target.deadline is not None and world.now >= world.due(target.deadline, target.since)
         assert not target.in_flight or overdue, "two transactions at one target"
         assert before.kind is Kind.ROLLBACK or len(before.approvals) >= before.policy.approvals, "not approved"
         assert offer.digest not in world.quarantine, "in quarantine"

@@ -212,7 +212,8 @@ def _roll_back(work: Work) -> None:
     """Everything that runs, or may run, the release gets what ran before; windows do not count for that."""
     work.time_out()
     it, now = work.rollout, work.world.now
-    late = it.back_since is not None and now >= work.world.due(it.back_since + it.policy.progress_deadline)
+    since = it.back_since
+    late = since is not None and now >= work.world.due(since + it.policy.progress_deadline, since)
     for one in list(work.targets.values()):
         if one.in_flight:
             if not one.back and one.progress is not Progress.UPDATING:

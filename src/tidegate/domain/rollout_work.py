@@ -128,7 +128,7 @@ class Work:
     def time_out(self) -> None:
         """Move targets that had to be somewhere else by now."""
         for one in list(self.targets.values()):
-            if one.deadline is None or self.world.now < self.world.due(one.deadline):
+            if one.deadline is None or self.world.now < self.world.due(one.deadline, one.since):
                 continue
             if one.progress is Progress.BUSY:
                 self._busy_for_too_long(one)
@@ -176,7 +176,9 @@ class Work:
 
     def _times(self) -> Iterable[datetime]:
         it, policy = self.rollout, self.rollout.policy
-        yield from (self.world.due(one.deadline) for one in self.targets.values() if one.deadline is not None)
+        yield from (
+            self.world.due(one.deadline, one.since) for one in self.targets.values() if one.deadline is not None
+        )
         waiting = (one.id for one in self.targets.values() if one.progress in {Progress.WAITING, Progress.OFFLINE})
         gates = (self.world.gates[id_] for id_ in waiting if id_ in self.world.gates)
         yield from (gate.next_open for gate in gates if gate.next_open is not None)
@@ -192,7 +194,7 @@ class Work:
         if it.passed_at is not None:
             yield it.passed_at + policy.soak
         if it.back_since is not None:
-            yield self.world.due(it.back_since + policy.progress_deadline)
+            yield self.world.due(it.back_since + policy.progress_deadline, it.back_since)
 
 
 def _may_run(one: TargetProgress) -> bool:

@@ -30,6 +30,8 @@ class World:
     superseded_by: str = ""
     heard_from: datetime | None = None
 
-    def due(self, at: datetime) -> datetime:
-        """From when on it counts that nothing was heard by `at`: who could not tell has time to."""
-        return at if self.heard_from is None else max(at, self.heard_from + TO_BE_HEARD)
+    def due(self, at: datetime, since: datetime | None) -> datetime:
+        """From when on it counts that since a moment nothing was heard by `at`: who could not tell has time to."""
+        if self.heard_from is None or (since is not None and since >= self.heard_from):
+            return at
+        return max(at, self.heard_from + TO_BE_HEARD)
