@@ -355,12 +355,17 @@ async def outcome(fleet: ManagerFleet, generation: int) -> str:
         return str((await conn.execute(select(schema.assignments.c.outcome).where(which))).scalar_one())
 
 
-async def tell(fleet: ManagerFleet, it: Assignment, outcome: Outcome) -> None:
-    """Have an agent tell of an assignment, as it is taken in from the wire."""
-    agent = Agent(it.agent, it.agent, it.agent, 0)
-    said = Report(fleet.now, it.id, it.rollout, it.target, it.generation, it.digest, outcome, "")
+async def tell(fleet: ManagerFleet, *its: Assignment, outcome: Outcome) -> None:
+    """Have agents tell of assignments together, as it is taken in from the wire."""
+    told = [
+        Told(
+            Agent(it.agent, it.agent, it.agent, 0),
+            Report(fleet.now, it.id, it.rollout, it.target, it.generation, it.digest, outcome, ""),
+        )
+        for it in its
+    ]
     async with fleet.db.write() as conn:
-        _, rollouts = await take_in_told(conn, [Told(agent, said)], fleet.now)
+        _, rollouts = await take_in_told(conn, told, fleet.now)
         await wake(conn, rollouts, fleet.now)
     await fleet.go()
 
@@ -373,12 +378,21 @@ async def test_who_is_never_heard_of_again_has_failed_and_that_is_an_alert(
     rollout = await fleet.start()
     (one,) = fleet.offered()
     if silence is not None:
-        await tell(fleet, one, silence)
+        await tell(fleet, one, outcome=silence)
     await fleet.go(timedelta(minutes=10))
     assert (await fleet.state(rollout), await outcome(fleet, one.generation)) == ("completed", "failed")
     async with fleet.db.read() as conn:
         facts = await look(conn, Thresholds(), fleet.now, watching_since=T0, feed=(0, 0))
     assert [(it.target, it.reason) for it in facts.failures] == [("shop@host0/web", "no result within 0:10:00")]
+
+
+async def test_what_several_tell_together_is_kept_of_each(fleet: ManagerFleet) -> None:
+    await fleet.settle(2, policy={"waves": []})
+    await fleet.start()
+    both = fleet.offered()
+    for how in (Outcome.BEGUN, Outcome.HEALTHY):
+        await tell(fleet, *both, outcome=how)
+        assert await fleet.count(schema.assignments, schema.assignments.c.outcome == how) == 2
 
 
 async def test_what_is_heard_after_a_failure_for_silence_is_kept_only_where_it_says_how_it_ended(
@@ -389,9 +403,9 @@ async def test_what_is_heard_after_a_failure_for_silence_is_kept_only_where_it_s
     (one,) = fleet.offered()
     await fleet.go(timedelta(minutes=10))
     for late in (Outcome.BEGUN, Outcome.WITHDRAWN):
-        await tell(fleet, one, late)
+        await tell(fleet, one, outcome=late)
         assert await outcome(fleet, one.generation) == "failed"
-    await tell(fleet, one, Outcome.HEALTHY)
+    await tell(fleet, one, outcome=Outcome.HEALTHY)
     assert await outcome(fleet, one.generation) == "healthy"
 
 
@@ -399,7 +413,7 @@ async def test_what_is_over_because_its_agent_said_so_stays_as_it_was_said(fleet
     await fleet.settle(1, policy={"on_failure": "continue"})
     await fleet.start()
     (one,) = fleet.offered()
-    await tell(fleet, one, Outcome.INCONCLUSIVE)
+    await tell(fleet, one, outcome=Outcome.INCONCLUSIVE)
     assert await outcome(fleet, one.generation) == "inconclusive"
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, bindparam, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout_apply import Outcome
@@ -124,10 +124,10 @@ def _refusals(told: Sequence[Told]) -> list[Said]:
 
 
 # where nothing was heard for too long it counts as failed, until its agent says how it has ended
-_SAYS_HOW = bindparam("how").not_in((str(Outcome.BEGUN), str(Outcome.BUSY), str(Outcome.WITHDRAWN)))
+_SAYS_HOW = and_(*(bindparam("how") != str(one) for one in (Outcome.BEGUN, Outcome.BUSY, Outcome.WITHDRAWN)))
 _TOLD = (
     update(assignments)
     .where(assignments.c.id == bindparam("which"))
-    .where(or_(assignments.c.outcome != str(Outcome.FAILED), _SAYS_HOW))
+    .where(or_(assignments.c.outcome.is_distinct_from(str(Outcome.FAILED)), _SAYS_HOW))
     .values(outcome=bindparam("how"), told_at=bindparam("told"), duration_s=bindparam("took"))
 )
