@@ -1,6 +1,7 @@
 """What is around every answer: limits, headers, the client's address, TLS, and a database that is not there."""
 
 import asyncio
+import gc
 import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -191,6 +192,8 @@ async def test_a_locked_database_is_an_answer_to_try_again(
             assert (again.status, (await people.viewer.get("/windows")).json["items"]) == (201, [again.json])
 
 
+# a connection that was being made when its database went may be left to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_database_that_is_gone_is_an_answer_to_try_again(
     postgres_server: str, postgres_template: str, tmp_path: Path
 ) -> None:
@@ -206,6 +209,7 @@ async def test_a_database_that_is_gone_is_an_answer_to_try_again(
                 assert (await people.nobody.get("//healthz")).status == 200
                 conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             assert (await people.viewer.get("/me")).json["role"] == Role.VIEWER
+    gc.collect()
 
 
 def assert_unavailable(answer: Any) -> None:
