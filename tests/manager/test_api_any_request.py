@@ -65,8 +65,8 @@ def fleet(manager_running: Manager) -> Iterator[Fleet]:
         await empty(db)
         some = await ManagerFleet(db).settle(2)
         await some.release(OLD)
+        await some.start(NEW)  # first, or the planner may send it out before
         await some.release(NEW)
-        await some.start(NEW)
         async with db.write() as conn:
             made = {"created_at": now(), "starts_at": now(), "ends_at": now()}
             await conn.execute(insert(schema.windows).values(name="a", window="0 2 * * * 4h UTC", created_at=now()))
