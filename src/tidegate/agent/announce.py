@@ -17,6 +17,7 @@ import structlog
 from tidegate.agent import announce_arp, announce_conntrack, announce_netlink
 from tidegate.agent.announce_arp import Interface
 from tidegate.agent.announce_watch import TICK_S, Watch
+from tidegate.agent.background import Background
 from tidegate.agent.tolerance import tolerated
 from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Container, Document, Network
@@ -57,14 +58,13 @@ class HostAnnouncer:
 
     def __init__(self, bridge: Interface) -> None:
         self._bridge = bridge
-        self._task: asyncio.Task[None] | None = None
+        self._watching = Background("announcer")
 
     async def prepare(self, vacated: Sequence[str], ports: Collection[int] = ()) -> None:
         """Leave the engine less to clear away during the cut, and start watching."""
         with logged(self._bridge.name):
             await asyncio.to_thread(announce_conntrack.forget_closed, vacated, ports)
-        if self._task is None:
-            self._task = asyncio.create_task(self._watch(Watch(self._bridge, vacated)))
+        self._watching.start(lambda: self._watch(Watch(self._bridge, vacated)))
 
     async def announce(self, ip: str, mac: str) -> None:
         """Write the entry, and tell the other members of the network."""
@@ -74,11 +74,7 @@ class HostAnnouncer:
 
     async def close(self) -> None:
         """Stop watching."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._watching.close()
 
     async def _watch(self, watch: Watch) -> None:
         with logged(self._bridge.name):
