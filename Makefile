@@ -15,12 +15,17 @@ GROUND := exec $(PYTHON) scripts/ground.py
 ON_GROUND = $(GROUND) run $(if $(ENGINE),--engine $(ENGINE)) --
 TESTS := exec $(PYTHON) scripts/test.py
 # What the manager, and an agent that has one, are tested by; it takes minutes of its own.
-MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,managed_fleet.py managed_interrupted.py managed_busy.py managed_risks.py agent_managed.py manager_quick_start.py)
+MANAGER := tests/manager tests/cli $(addprefix tests/engine/test_,interrupted.py managed_fleet.py managed_interrupted.py managed_busy.py managed_queue.py managed_risks.py agent_managed.py manager_quick_start.py)
 # What the autonomy cluster is tested by: its script, its guide, its pipeline, its proxy.
-SCRIPT := $(addprefix tests/engine/test_deployment_script,.py _adopts.py _checkpoints.py _cut.py _fails.py _real.py _secrets.py)
+SCRIPT := $(sort $(wildcard tests/engine/test_deployment_script*.py))
 AUTONOMY := $(SCRIPT) $(addprefix tests/engine/test_,orchestrator_guide.py pipeline.py zero_downtime.py)
+# What is played from beginning to end, as a reader would: pages, quick start, demo.
+PLAYED := $(addprefix tests/engine/test_,demo.py docs.py quick_start.py)
+# What may go otherwise on a newer engine: how containers are made, joined, started, watched and replaced. `make test-engines` has all.
+OTHERWISE := announce agent_events candidate_falls cut_announced cut_connections injected private probe_and_hooks prove_health recreate riders self_update start_refused strategy_chosen swap_cut swap_ingress swap_neighbours swap_volumes update update_places update_refused
+AGAIN := tests/contract/test_engine.py tests/contract/test_engine_pulls.py $(OTHERWISE:%=tests/engine/test_%.py) tests/peers/test_autonomy_watchtower.py
 
-.PHONY: help setup lint test test-manager test-autonomy test-peers test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime compare test-faults
+.PHONY: help setup lint test test-manager test-autonomy test-peers test-played test-others test-engines test-second-engine test-long test-people test-manager-kills bench bench-manager demo demo-clean lock clean test-unit package bench-downtime bench-console compare test-faults screenshots
 .DELETE_ON_ERROR:
 
 help:
@@ -42,18 +47,17 @@ $(PARTS): $(READY) requirements.txt requirements-manager.txt
 	PYTHONPATH=scripts $(BIN)/python -m groundwork.actionlint
 	touch $(PARTS)
 
-# The real Watchtower; where there is no Go, what needs it is left out, and says so.
+# The real Watchtower; where there is no Go, what needs it is left out, and says so, until there is one.
 $(PEERS): $(READY) tests/peers/watchtower/go.mod tests/peers/watchtower/go.sum
-	PYTHONPATH=scripts $(BIN)/python -m groundwork.watchtower
-	touch $(PEERS)
+	PYTHONPATH=scripts $(BIN)/python -m groundwork.watchtower $(PEERS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint $(PARTS)  ## lint and every test but the long ones and the manager's, on one engine
-	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) $(AUTONOMY) tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
+test: lint $(PARTS)  ## lint and every test but the long ones and those of test-others, on one engine
+	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) $(AUTONOMY) $(PLAYED) tests/people tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
 
 test-unit: $(READY)  ## the tests that need neither engine nor registry, on this Python
 	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
@@ -69,8 +73,8 @@ test-engines: lint $(PARTS) $(PEERS)  ## everything of both, on both engines
 	$(TESTS) --engine=bookworm $(PYTEST_ARGS)
 	$(TESTS) --engine=trixie -m "engine and not long" $(PYTEST_ARGS)
 
-test-second-engine: $(PARTS) $(PEERS)  ## only what needs an engine, on the newer one
-	$(TESTS) --engine=trixie -m "engine and not long" $(foreach path,$(SCRIPT),--ignore=$(path)) $(PYTEST_ARGS)
+test-second-engine: $(PARTS) $(PEERS)  ## what may go otherwise on the newer engine
+	$(TESTS) --engine=trixie -m "engine and not long" $(AGAIN) $(PYTEST_ARGS)
 
 test-long: $(PARTS)  ## the long tests, on both engines: kills and people's commands at every step; takes an hour or more
 	$(TESTS) --engine=bookworm -m long $(PYTEST_ARGS)
@@ -81,6 +85,12 @@ test-autonomy: $(PARTS)  ## the tests of the autonomy cluster: deployment script
 
 test-peers: $(PARTS) $(PEERS)  ## beside the real Watchtower, which Go builds; on one engine
 	$(TESTS) --engine=$(ENGINE) tests/peers $(PYTEST_ARGS)
+
+test-played: $(PARTS)  ## the pages, the quick start and the demo, played from beginning to end on one engine
+	$(TESTS) --engine=$(ENGINE) $(PLAYED) $(PYTEST_ARGS)
+
+test-others: $(PARTS) $(PEERS)  ## these four at once, and what people do meanwhile: what make test leaves out, on one engine
+	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(AUTONOMY) $(PLAYED) tests/people tests/peers $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)
@@ -100,7 +110,10 @@ bench-downtime: $(PARTS) $(PEERS)  ## requests that fail while containers are re
 bench-manager: $(PARTS)  ## the same of the manager, with thousands of simulated agents
 	$(ON_GROUND) $(BIN)/python bench/manager.py
 
-compare: $(PARTS) $(PEERS)  ## the table of docs/watchtower.md: the real Watchtower and the agent, side by side; takes a quarter of an hour
+bench-console: $(READY)  ## the console's first page with a thousand clusters: how long, how large
+	PYTHONPATH=scripts $(BIN)/python bench/console.py
+
+compare: $(PARTS) $(PEERS)  ## the table of docs/watchtower.md: the real Watchtower and the agent, side by side; takes ten minutes
 	$(GROUND) run --engine $(or $(ENGINE),trixie) -- $(BIN)/python bench/compare.py --table
 
 demo: $(PARTS)  ## a cluster that updates itself and puts itself back, then a fleet; with KEEP=1 the fleet is left running
@@ -109,6 +122,9 @@ ifdef KEEP
 else
 	@$(ON_GROUND) $(BIN)/python scripts/demo.py --and-fleet
 endif
+
+screenshots: $(PARTS)  ## the pictures of docs/pictures; with ALL=FOLDER those of every page, light and dark, desk and phone
+	PYTHONPATH=scripts $(BIN)/python scripts/pictures.py $(if $(ALL),--all $(ALL))
 
 demo-clean:  ## end a demo that was left running, and remove what demos made
 	@$(PYTHON) scripts/demo.py --clean

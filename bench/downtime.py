@@ -33,6 +33,9 @@ from tests.support import watchtower  # noqa: E402 - as above
 from tests.support.docker import docker  # noqa: E402 - as above
 from tests.support.registry import Registry  # noqa: E402 - as above
 
+from groundwork import watchtower as built  # noqa: E402 - as above
+from groundwork.paths import GroundError  # noqa: E402 - as above
+
 QUIET_S = 5.0
 """How long is watched before the first change, and where each has a load of its own, before that."""
 BASES = ("compose", "watchtower")
@@ -86,9 +89,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rollbacks", type=int, default=5, help="of each kind (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=RATE, help="requests a second (default: %(default)g)")
     options = parser.parse_args(argv)
+    setups = options.setups or list(SETUPS)
+    if "published" in setups:
+        try:
+            built.program()
+        except GroundError as error:
+            print(error, file=sys.stderr)
+            return 1
     size = Size(options.updates, options.rollbacks, options.rate)
     found: dict[str, Any] = {"machine": machine.describe(), "size": vars(size)}
-    for name in options.setups or SETUPS:
+    for name in setups:
         begun = time.monotonic()
         print(f"{name}...", file=sys.stderr, flush=True)
         found[name] = SETUPS[name](size)

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,12 @@ AGENT = ByAgent(("--label-enable", "--scope", "autonomy-cluster"))
 
 @dataclass
 class Edge:
-    """The project, the proxy's address on loopback, and where the orchestrator's releases come from."""
+    """The project, the proxy's address on loopback, and what makes the orchestrator's releases, by their versions."""
 
     compose: Compose
     folder: Path
     address: str
-    registry: Registry
-    tag: str
+    release: Callable[[str], Pushed]
     service: str = "orchestrator"
 
     @property
@@ -45,7 +44,7 @@ class Edge:
 
     def push(self, version: str) -> Pushed:
         """Push a release."""
-        return build(self.registry, self.tag, version=version)
+        return self.release(version)
 
     def names(self) -> list[str]:
         """Of the orchestrators."""
@@ -53,20 +52,25 @@ class Edge:
 
 
 @contextmanager
-def edge(replicas: int, labels: Mapping[str, str] | None = None, **variables: str) -> Iterator[Edge]:
+def edge(
+    replicas: int,
+    labels: Mapping[str, str] | None = None,
+    release: Callable[[str], Pushed] | None = None,
+    **variables: str,
+) -> Iterator[Edge]:
     """The example's orchestrators and proxy up with version 0, and nothing else of it; gone when the block ends.
 
-    `labels`: more of them, for the orchestrator. `variables`: of its `.env.example`.
+    `labels`: more of them, for the orchestrator. `release`: pushes one of these versions to a tag of its own, in
+    the place of the test application's. `variables`: of the example's `.env.example`.
     """
-    registry = Registry(os.environ["GROUND_REGISTRY"])
     name = f"tidegate-bench-{secrets.token_hex(4)}"
+    registry, tag = Registry(os.environ["GROUND_REGISTRY"]), f"{name}/orchestrator:autonomy-latest"
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         one = Edge(
             Compose(Path(folder), name),
             Path(folder),
             f"127.0.0.1:{free_port()}",
-            registry,
-            f"{name}/orchestrator:autonomy-latest",
+            release or (lambda version: build(registry, tag, version=version)),
         )
         first = one.push("0")
         settings = {

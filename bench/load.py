@@ -14,7 +14,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,10 @@ class FailedError(Exception):
 class Load:
     """What has been sent so far, and the connections that are kept."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, kinds: Collection[Kind] = tuple(Kind)) -> None:
         self.sent: list[Sent] = []
         self._address = host, port
+        self._turn = [kind for kind in _TURN if kind in kinds]
         self._kept: list[Connection] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -64,7 +65,7 @@ class Load:
                     await over.wait()
             if over.is_set():
                 break
-            task = asyncio.create_task(self._send(_TURN[number % len(_TURN)], due))
+            task = asyncio.create_task(self._send(self._turn[number % len(self._turn)], due))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         await asyncio.gather(*self._under_way)
@@ -153,9 +154,9 @@ class Running:
 
 
 @contextmanager
-def load(address: str, rate: float = RATE) -> Iterator[Running]:
+def load(address: str, rate: float = RATE, kinds: Collection[Kind] = tuple(Kind)) -> Iterator[Running]:
     """So many requests a second on HOST:PORT for as long as the block lasts, which begins when they do."""
-    command = [sys.executable, __file__, address, "--rate", f"{rate:g}"]
+    command = [sys.executable, __file__, address, "--rate", f"{rate:g}", "--kinds", *kinds]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -169,9 +170,9 @@ def load(address: str, rate: float = RATE) -> Iterator[Running]:
         process.wait()
 
 
-async def _until_told(address: str, rate: float) -> list[Sent]:
+async def _until_told(address: str, rate: float, kinds: Collection[Kind]) -> list[Sent]:
     host, _, port = address.rpartition(":")
-    one, over = Load(host, int(port)), asyncio.Event()
+    one, over = Load(host, int(port), kinds), asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     print("begun", flush=True)
     await one.run(rate, over)
@@ -183,9 +184,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument("--rate", type=float, default=RATE, help="requests a second (default: %(default)g)")
+    parser.add_argument(
+        "--kinds", nargs="+", type=Kind, default=list(Kind), help="how they are made (default: all ways)"
+    )
     options = parser.parse_args()
     gc.disable()  # a collection would count as somebody's latency
-    for one in asyncio.run(_until_told(options.address, options.rate)):
+    for one in asyncio.run(_until_told(options.address, options.rate, options.kinds)):
         print(one.line())
     return 0
 

@@ -23,16 +23,18 @@ class Asking:
         self._url, self._token, self._paths = url, token, paths
         self._took: dict[str, list[float]] = {path: [] for path in paths}
         self._failed = 0
+        self._answered = asyncio.Event()
 
     @asynccontextmanager
     async def meanwhile(self) -> AsyncIterator[None]:
-        """Ask for as long as the block lasts."""
+        """Ask for as long as the block lasts, and until something was answered, however short that is."""
         headers = {"Authorization": f"Bearer {self._token}"}
         limit = aiohttp.ClientTimeout(total=_LIMIT_S)
         async with aiohttp.ClientSession(headers=headers, timeout=limit) as session:
             asking = asyncio.create_task(self._ask_on(session))
             try:
                 yield
+                await self._answered.wait()
             finally:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
@@ -56,6 +58,7 @@ class Asking:
         if status not in {200, 404}:  # the rollout is not there from the beginning
             self._failed += 1
         self._took[path].append(time.monotonic() - began)
+        self._answered.set()
 
     def summary(self) -> dict[str, Any]:
         """p50, p99 and the worst in ms, of all and of each path."""

@@ -33,22 +33,22 @@ SETUPS = ("sqlite", "postgres", "replicas")
 RELEASE = f"sha256:{'c' * 64}"
 ENROLLING = 50
 """Agents that enrol at the same time."""
-IDLE_S = 20
+IDLE_S = 20.0
 TELLS = {1000: 10}
 """How many batches each tells when batches are counted; one where it is not said."""
 _POLICY = AT_ONCE | {"waves": [], "progress_deadline": "1h", "healthy_deadline": "30m"}
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-async def measure(setup: str, size: int) -> dict[str, Any]:
-    """Take one set-up through it."""
+async def measure(setup: str, size: int, idle_s: float = IDLE_S) -> dict[str, Any]:
+    """Take one set-up through it; `idle_s` of it there is nothing to do."""
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder, _database(setup, Path(folder)) as url:
         db = Database.at(url)
         try:
             await migrate(db)
             managers = [ManagerProgram(Path(folder), url, TIDEGATE_RATE="10000/s") for _ in range(_count(setup))]
             async with _Course.begun(db, managers, size, Path(folder)) as course:
-                return await course.run(setup)
+                return await course.run(setup, idle_s)
         finally:
             await db.close()
 
@@ -109,7 +109,7 @@ class _Course:
 
     # the course
 
-    async def run(self, setup: str) -> dict[str, Any]:
+    async def run(self, setup: str, idle_s: float) -> dict[str, Any]:
         """Everything, in an order in which the one needs the other."""
         found: dict[str, Any] = {}
         await asyncio.sleep(3)  # the worker begins
@@ -117,7 +117,7 @@ class _Course:
         parts = (
             ("enrol", self._enrol),
             ("hold", lambda: self._do("hold")),
-            ("idle", lambda: self._idle(empty)),
+            ("idle", lambda: self._idle(empty, idle_s)),
             ("offer", self._offer),
             ("carry_out", self._carry_out),
             ("tell", self._tell),
@@ -135,16 +135,16 @@ class _Course:
         per_s = self._size / done["took_s"]
         return done | {"per_s": per_s, "each_s": summary(each), "cpu_s": self._cpu_s() - cpu_s, "api": api}
 
-    async def _idle(self, empty_mib: float) -> dict[str, Any]:
+    async def _idle(self, empty_mib: float, idle_s: float) -> dict[str, Any]:
         await asyncio.sleep(5)
         cpu_s = self._cpu_s()
-        _, api = await self._asking("/status", "/targets?limit=50", what=asyncio.sleep(IDLE_S))
+        _, api = await self._asking("/status", "/targets?limit=50", what=asyncio.sleep(idle_s))
         rss = self._rss_mib()
         return {
             "rss_mib": rss,
             "rss_without_agents_mib": empty_mib,
             "kib_per_agent": 1024 * (rss - empty_mib) / self._size,
-            "cpu_percent_of_a_core": 100 * (self._cpu_s() - cpu_s) / IDLE_S,
+            "cpu_percent_of_a_core": 100 * (self._cpu_s() - cpu_s) / idle_s,
             "api": api,
         }
 

@@ -210,6 +210,7 @@ def play(cluster: Cluster) -> Played:
     agent_image.build(things.AGENT, stage_tag=things.BUILD_STAGE)
     build(cluster.registry, "autonomy/consumer:latest", version="consumer", labels=things.MARK)
     cluster.push("1")
+    cluster.compose("pull", "--quiet", "orchestrator", "consumer")  # an engine may have other images by these names
     cluster.compose("up", "-d", "--wait")
     story.tell("The cluster runs v1: orchestrator, consumer, and the agent in its own container")
     rows = [good(cluster, story, "2")]

@@ -26,6 +26,7 @@ BUSYBOX = ["busybox-static"]
 COSIGN = ["cosign"]
 POSTGRES = ["postgresql-15", "postgresql-client-15", "libpq5"]
 HAPROXY = ["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"]
+PROMETHEUS = ["prometheus"]
 UNPACKED = {
     "bookworm": ["docker.io", "containerd", "runc", "tini", *REGISTRY, *BUSYBOX],
     "trixie": ["docker.io", "containerd", "docker-cli", "docker-compose"],
@@ -49,8 +50,13 @@ POSTGRES_TOOLS = {
     "libldap-2.5-0": "/usr/lib/*/libldap-2.5.so.0",
     "libgssapi-krb5-2": "/usr/lib/*/libgssapi_krb5.so.2",
 }
-# Shells in which names are completed; bash is everywhere.
-SHELLS = {"zsh": "/usr/bin/zsh", "fish": "/usr/bin/fish"}
+# Shells in which names are completed (bash is everywhere), and what lines of the pages, and the deployment script, ask.
+AT_HAND = {"zsh": "/usr/bin/zsh", "fish": "/usr/bin/fish", "curl": "/usr/bin/curl", "jq": "/usr/bin/jq"}
+# A browser for the tests of the console, and letters for it to show.
+BROWSER = {
+    "chromium": "/usr/bin/chromium",
+    "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+}
 COMPILER = ["gcc", "libc6-dev"]
 GO = {"golang-go": "/usr/bin/go"}
 _PT_INTERP = 3
@@ -67,7 +73,8 @@ def install(releases: list[str]) -> None:
         _unpack_cosign()
         _unpack_postgres()
         _unpack_haproxy()
-        _install_shells()
+        _unpack_prometheus()
+        _install_at_hand()
         _compile_app()
 
 
@@ -87,7 +94,8 @@ def install_for_existing_engine() -> None:
             _unpack_cosign()
         _unpack_postgres()
         _unpack_haproxy()
-        _install_shells()
+        _unpack_prometheus()
+        _install_at_hand()
         _compile_app()
 
 
@@ -104,10 +112,16 @@ def _unpack_haproxy() -> None:
         _unpack("haproxy", HAPROXY)
 
 
-def _install_shells() -> None:
-    """Have the shells, where that needs nobody's help; only the tests of completion need them."""
+def _unpack_prometheus() -> None:
+    """Unpack bookworm's Prometheus; only the tests of rules and of the dashboard need its promtool."""
+    if is_debian() and _codename() == "bookworm":
+        _unpack("prometheus", PROMETHEUS)
+
+
+def _install_at_hand() -> None:
+    """Have shells, curl, jq and a browser, where that needs nobody's help; only tests of what people see need them."""
     if is_debian() and os.geteuid() == 0:
-        _install_tools(SHELLS)
+        _install_tools(AT_HAND | BROWSER)
 
 
 def install_go() -> None:

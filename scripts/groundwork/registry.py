@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+LOG = "registry.log"
+
 
 def program() -> str:
     """Find docker-registry."""
@@ -31,10 +33,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, address: str, settings: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, address: str, settings: Mapping[str, Any] | None = None, more: str = ""
+) -> subprocess.Popen[bytes]:
     """Start a registry with its blobs in `folder`, listening on `address` ("HOST:PORT"); it answers on return.
 
-    `settings` are merged over the sections of its configuration, e.g. {"auth": {"htpasswd": {...}}}.
+    `settings` are merged over the sections of its configuration, e.g. {"auth": {"htpasswd": {...}}}. `more` are
+    sections of their own, in YAML. What it logs is in `folder`, in LOG.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
@@ -45,8 +50,9 @@ def start(folder: Path, address: str, settings: Mapping[str, Any] | None = None)
     }
     for section, value in (settings or {}).items():
         config[section] = config.get(section, {}) | value
-    (folder / "config.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML too
-    log = folder / "registry.log"
+    sections = [f"{name}: {json.dumps(section)}\n" for name, section in config.items()]  # JSON is YAML too
+    (folder / "config.yml").write_text("".join([*sections, more]), encoding="utf-8")
+    log = folder / LOG
     with log.open("wb") as output:
         process = subprocess.Popen(
             [program(), "serve", str(folder / "config.yml")],

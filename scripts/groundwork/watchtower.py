@@ -1,6 +1,7 @@
 """The real Watchtower, built from its module by the Go of this machine: its releases, images, are not had here.
 
-`python3 -m groundwork.watchtower` builds it. tests/peers/watchtower pins the module and the hashes of all it needs.
+`python3 -m groundwork.watchtower STAMP` builds it, and makes the file STAMP if it is there then. tests/peers/watchtower
+pins the module and the hashes of all it needs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundwork.paths import HOME, ROOT, GroundError
@@ -66,8 +68,8 @@ def build() -> None:
         shutil.move(Path(scratch) / "watchtower", made)
 
 
-def main() -> None:
-    """Build it, or say why that cannot be; and what is left out."""
+def main(arguments: Sequence[str]) -> None:
+    """Build it and make the stamp, or say why that cannot be; and what is left out."""
     sys.stderr.write(f"{FORK} is left out: no hash of it is pinned, since the module proxies asked do not have it.\n")
     try:
         build()
@@ -75,7 +77,10 @@ def main() -> None:
         sys.stderr.write(f"{error}: the tests of tests/peers that need it are left out.\n")
         if os.environ.get("CI") == "true":
             sys.exit(1)
+        return
+    for stamp in arguments:
+        Path(stamp).touch()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

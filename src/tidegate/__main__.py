@@ -34,9 +34,11 @@ def main() -> None:
 def _command() -> None:
     from tidegate.cli.app import app  # noqa: PLC0415 - as above
     from tidegate.cli.bash_words import asked_by_bash, complete_for_bash  # noqa: PLC0415 - as above
+    from tidegate.cli.fish_home import install_where_fish_looks  # noqa: PLC0415 - as above
     from tidegate.cli.zsh_first import complete_at_first  # noqa: PLC0415 - as above
 
     complete_at_first()
+    install_where_fish_looks()
     if asked_by_bash(os.environ):
         complete_for_bash(lambda: app(prog_name="tidegate"))
     try:

@@ -70,6 +70,19 @@ static int serve(void) {
     }
 }
 
+static void end(int number) {
+    (void)number;
+    _exit(0);
+}
+
+/* As the first process of a container it is asked to end in vain unless it says what a signal does. */
+static void end_when_told(void) {
+    if (flag_setting("IGNORE_TERM"))
+        return;
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
+}
+
 int main(int count, char **words) {
     signal(SIGPIPE, SIG_IGN);
     const char *mode = count > 1 ? words[1] : "serve";
@@ -79,6 +92,7 @@ int main(int count, char **words) {
         return check_health();
     if (strcmp(mode, "busy") == 0)
         return is_busy() ? BUSY : 0;
+    end_when_told();
     if (strcmp(mode, "db") == 0)
         return serve_db(count > 2 ? words[2] : "5432");
     if (strcmp(mode, "ask") == 0 && count > 3)

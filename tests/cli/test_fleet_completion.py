@@ -9,17 +9,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
+import typer
+from tests.cli.conftest import Run
 from tests.support.absent import cannot
 from tests.support.fleet_fake import FakeManager, answers, on
-from tests.support.fleet_world import World
+from tests.support.fleet_world import WEB, World
 
 from tidegate.cli.bash_words import begun_part, glued
 from tidegate.cli.fleet import complete
+from tidegate.cli.fleet.commands import add_fleet_commands
 
+Parameter = typer.core.TyperArgument | typer.core.TyperOption
 ENTER, TAB = b"\n", b"\t"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a manager may take longer than somebody at a prompt would wait."""
+    monkeypatch.setattr(complete, "PATIENCE_S", 30.0)
 
 
 class Shell:
@@ -123,6 +135,9 @@ def zsh(as_user: object, manager: object, tmp_path: Path) -> Iterator[Shell]:
         ("tidegate agents revoke pa", "revoke paris1 "),
         ("tidegate token create ann appr", "ann approver "),
         ("tidegate rollout wat", "rollout watch "),
+        ("tidegate clusters --label ri", "--label ring=early "),
+        ("tidegate clusters --label ring=", "--label ring=early "),
+        ("tidegate clusters --label ring=ea", "--label ring=early "),
     ],
 )
 def test_bash_completes_names(bash: Shell, begun: str, whole: str) -> None:
@@ -168,6 +183,9 @@ def test_fish_completes_names(tmp_path: Path, begun: str, whole: str) -> None:
         (["tidegate", "x", "a", ":", "b", "c"], 5, (["tidegate", "x", "a:b", "c"], 3)),
         (["tidegate", "x", "a", ":", "b"], 5, (["tidegate", "x", "a:b"], 3)),
         (["tidegate", ""], 1, (["tidegate", ""], 1)),
+        (["tidegate", "x", "--label", "a", "=", "b"], 5, (["tidegate", "x", "--label", "a=b"], 3)),
+        (["tidegate", "x", "--label", "a", "="], 4, (["tidegate", "x", "--label", "a="], 3)),
+        (["tidegate", "x", "--to", "=", "a"], 4, (["tidegate", "x", "--to", "=", "a"], 4)),
     ],
 )
 def test_bashs_words_are_put_together_again(words: list[str], at: int, whole: tuple[list[str], int]) -> None:
@@ -181,6 +199,8 @@ def test_bashs_words_are_put_together_again(words: list[str], at: int, whole: tu
         ("a/b:", ":", "a/b:"),
         ("a@b/c", "b/c", "a"),
         ("a@", "@", "a"),
+        ("a=b", "b", "a="),
+        ("a=", "=", "a="),
         ("a@b/c", "a@b/c", ""),
         ("plain", "plain", ""),
         ("", "", ""),
@@ -202,6 +222,162 @@ def test_a_release_is_completed_by_its_version_or_its_digest(world: World) -> No
 def test_a_channel_is_completed_as_it_was_begun() -> None:
     assert complete.complete_channel("ngi") == ["nginx:1"]
     assert complete.complete_channel("docker.io/") == ["docker.io/library/nginx:1"]
+
+
+@pytest.mark.usefixtures("as_user", "manager")
+@pytest.mark.parametrize("page", ["500", "70"])
+def test_the_last_of_many_is_completed_too(world: World, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    for number in range(300):
+        world.host(f"host{number:03}", {"shop/web": (WEB, "1")})
+    monkeypatch.setattr(complete, "_PAGE", page)
+    assert complete.complete_cluster("shop@host299") == ["shop@host299"]
+    assert len(complete.complete_agent("host")) == 300
+    assert complete.complete_target("shop@host29") == [f"shop@host{number}/web" for number in range(290, 300)]
+
+
+@pytest.mark.usefixtures("as_user", "manager")
+def test_what_is_told_in_time_is_completed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        world.host(f"host{number}", {"shop/web": (WEB, "1")})
+    monkeypatch.setattr(complete, "_PAGE", "4")
+    monkeypatch.setattr(complete, "_MOST_PAGES", 2)
+    assert len(complete._items("clusters", complete._MOST_PAGES)) == 8
+
+
+@pytest.mark.usefixtures("as_user")
+def test_what_is_taken_away_or_revoked_is_completed(run: Run, world: World) -> None:
+    for words in (
+        ("window", "add", "nights", "0 2 * * * 4h"),
+        ("freeze", "add", "year-end", "--from", "2026-12-20", "--to", "2027-01-03"),
+        ("quarantine", "add", "2", "--channel", WEB, "--yes"),
+        ("token", "create", "bob", "viewer", "--name", "phone"),
+        ("token", "create", "bob", "viewer", "--name", "phone-lost"),
+        ("token", "revoke", "phone-lost"),
+    ):
+        ended = run(*words)
+        assert ended.code == 0, ended.err
+    assert complete.complete_window("nig") == ["nights"]
+    assert complete.complete_freeze("year") == ["year-end"]
+    assert complete.complete_token("ph") == ["phone"]
+    digest = world.digest(WEB, "2")
+    (number,) = complete.complete_quarantined("")
+    assert complete.complete_quarantined(digest[:12]) == [digest]
+    assert run("quarantine", "release", number, "--yes").code == 0
+
+
+@pytest.mark.usefixtures("as_user")
+def test_labels_users_alerts_and_what_the_audit_log_has_are_completed(run: Run, world: World) -> None:
+    world.alert()
+    for words in (
+        ("agents", "enrol", "rome1"),
+        ("token", "create", "bob", "viewer"),
+        ("rollout", "start", WEB, "2", "-y"),
+    ):
+        ended = run(*words)
+        assert ended.code == 0, ended.err
+    assert complete.complete_label("ri") == ["ring=early"]
+    assert complete.complete_user("bo") == ["bob"]
+    assert complete.complete_enrolment("ro") == ["rome1"]
+    assert [number for number, _ in complete.complete_alert("")] == ["1"]
+    assert complete.complete_actor("an") == ["ann"]
+    assert [one.split()[0] for one in complete.complete_subject("rollout ")] == ["rollout"]
+    assert complete.complete_zone("Europe/Berl") == ["Europe/Berlin"]
+    assert run("agents", "withdraw", "rome1").code == 0
+    assert complete.complete_enrolment("") == []
+
+
+NAMES = {
+    "AGENT": "complete_agent",
+    "ALERT": "complete_alert",
+    "CHANNEL": "complete_channel",
+    "CLUSTER": "complete_cluster",
+    "NAME=VALUE": "complete_label",
+    "RELEASE": "complete_release",
+    "ROLE": "_roles",
+    "ROLLOUT": "complete_rollout",
+    "TARGET": "complete_target",
+    "WHAT": "complete_anything",
+    "window remove which": "complete_window",
+    "window list name": "complete_window",
+    "freeze remove which": "complete_freeze",
+    "freeze list name": "complete_freeze",
+    "freeze add zone": "complete_zone",
+    "quarantine release which": "complete_quarantined",
+    "agents withdraw which": "complete_enrolment",
+    "token revoke which": "complete_token",
+    "token list user": "complete_user",
+    "audit list actor": "complete_actor",
+    "audit list action": "complete_action",
+    "audit list subject": "complete_subject",
+}
+"""What completes a parameter: by its metavar, or by its command where that says less."""
+OWN_WORDS = {"reason", "expires", "out"}
+"""Parameters of any command that are one's own words."""
+NO_LIST = {
+    "login url",
+    "login token_file",
+    "logout url",
+    "policy set settings",
+    "rollout start not_before",
+    "window add name",
+    "window add when",
+    "freeze add name",
+    "freeze add start",
+    "freeze add end",
+    "freeze add lasts",
+    "agents enrol name",
+    "token create user",
+    "token create name",
+}
+"""What is new, or is nothing that the manager has."""
+NO_JSON = {"login", "logout"}
+"""Commands that print no document of the manager's."""
+
+
+def commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    """All that speak with a manager, as they are written."""
+    fleet = typer.Typer()
+    add_fleet_commands(fleet)
+    for name, one in typer.main.get_command(fleet).commands.items():  # type: ignore[attr-defined]
+        yield from ((f"{name} {verb}", it) for verb, it in getattr(one, "commands", {}).items())
+        if not hasattr(one, "commands"):
+            yield name, one
+
+
+def parameters() -> Iterator[tuple[str, Parameter]]:
+    """Those that take a word, but for those that take one of a few, a number or a file."""
+    for command, it in commands():
+        for one in cast("list[Parameter]", it.params):
+            if one.type_descriptor.annotation in {str, list[str]} or (one.metavar in NAMES and not _is_choice(one)):
+                yield f"{command} {one.name}", one
+
+
+def _is_choice(one: Parameter) -> bool:
+    kinds = (one.type_descriptor.annotation, *get_args(one.type_descriptor.annotation))
+    return any(isinstance(kind, type) and issubclass(kind, Enum) for kind in kinds)
+
+
+def _completed_by(one: Parameter) -> str | None:
+    if one._custom_shell_complete is None:
+        return None
+    cells = one._custom_shell_complete.__closure__ or ()
+    (found,) = re.findall(r"<function (\w+) ", str([cell.cell_contents for cell in cells]))
+    return str(found)
+
+
+def test_every_parameter_that_names_something_is_completed_with_names_of_its_kind() -> None:
+    wanted, found = dict[str, str | None](), dict[str, str | None]()
+    for name, one in parameters():
+        found[name] = _completed_by(one)
+        without = name in NO_LIST or one.name in OWN_WORDS
+        wanted[name] = None if without else NAMES.get(name) or NAMES.get(one.metavar or "", "a list, or a line here")
+    assert found == wanted
+    assert NO_LIST - set(found) == set()
+
+
+def test_every_command_prints_json_when_it_is_asked_to() -> None:
+    without = {name for name, one in commands() if not any("--json" in it.opts for it in one.params)}
+    assert without == NO_JSON
 
 
 @pytest.mark.usefixtures("as_user")

@@ -73,6 +73,19 @@ def test_a_cluster_is_shown_with_its_targets(run: Run) -> None:
     assert "shop@berlin1/web" in out
 
 
+def test_what_a_watchtower_counts_stands_with_its_cluster_and_its_agent(run: Run, world: World) -> None:
+    counts = {"scanned": 5, "updated": 1, "failed": 2, "scans": 7}
+    world.watchtower("berlin1", counts)
+    said = "Watchtower, last scan: 5 scanned, 1 updated, 2 failed"
+    for name, shown in (("shop@berlin1", 1), ("shop@paris1", 0)):
+        assert run("clusters", "show", name).out.count(said) == shown
+    assert json.loads(run("clusters", "show", "shop@berlin1", "--json").out)["updater"] == counts
+    (line,) = [line for line in run("agents").out.splitlines() if said in line]
+    assert line.split()[0] == "berlin1"
+    world.watchtower("paris1", counts | {"scans": 0})
+    assert "Watchtower, no scan yet" in run("clusters", "show", "shop@paris1").out
+
+
 def test_clusters_are_found_by_a_label(run: Run) -> None:
     items = json.loads(run("clusters", "--label", "ring=early", "--json").out)
     assert [one["name"] for one in items] == ["autonomy@berlin1", "shop@berlin1"]
@@ -85,6 +98,24 @@ def test_labels_are_added_and_taken_away_one_by_one(run: Run) -> None:
 
 def test_a_channel_is_found_by_what_people_call_it(run: Run) -> None:
     assert json.loads(run("channels", "show", "nginx:1", "--json").out)["name"] == "docker.io/library/nginx:1"
+
+
+def test_a_channel_that_targets_follow_is_not_deleted(run: Run) -> None:
+    ended = run("channels", "delete", WEB, "--yes")
+    assert ended.code != 0
+    assert re.search(r"stays: \d+ targets follow it", ended.err)
+    assert run("channels", "show", WEB).code == 0
+
+
+def test_a_channel_is_deleted_after_somebody_has_said_so(run: Run, manager: FakeManager) -> None:
+    manager.tell(lambda: manager.state.channel("ghcr.io/acme/old:live"))
+    refused = run("channels", "delete", "ghcr.io/acme/old:live")
+    assert (refused.code, "write --yes if that is meant" in refused.err) == (2, True)
+    assert run("channels", "delete", "ghcr.io/acme/old:live", "--yes").out == "ghcr.io/acme/old:live is gone.\n"
+    assert run("channels", "show", "ghcr.io/acme/old:live").code != 0
+    manager.tell(lambda: manager.state.channel("ghcr.io/acme/older:live"))
+    gone = run("channels", "delete", "ghcr.io/acme/older:live", "--yes", "--json")
+    assert json.loads(gone.out)["name"] == "ghcr.io/acme/older:live"
 
 
 def test_a_release_is_found_by_its_version_its_digest_and_the_digests_beginning(run: Run, world: World) -> None:

@@ -73,6 +73,15 @@ def test_a_target_that_does_not_follow_the_channel_is_refused(run: Run) -> None:
     assert "autonomy@berlin1/orchestrator does not follow ghcr.io/acme/web:latest" in ended.err
 
 
+def test_who_is_monitored_only_is_refused_by_name_and_else_left_out(run: Run, world: World) -> None:
+    world.monitor("shop@berlin1/web")
+    ended = run("rollout", "start", WEB, "2", "--target", "shop@berlin1/web", "--target", "shop@paris1/web")
+    assert ended.code == 1
+    assert "shop@berlin1/web is monitored only, as it is set where it runs: leave it out" in ended.err
+    assert "1 target in 1 wave" in run("rollout", "start", WEB, "2").out
+    assert running(run, world, WEB) == {"1", "2"}
+
+
 def test_a_time_without_a_zone_is_the_persons_own(
     run: Run, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,10 +116,49 @@ def test_a_rollout_is_paused_resumed_and_aborted(run: Run, world: World) -> None
     number = str(json.loads(run("rollout", "start", WEB, "2", "--yes", "--json").out)["id"])
     assert "paused by ann: lunch" in run("rollout", "pause", number, "--reason", "lunch").out
     assert run("rollout", "resume", number, "--yes").code == 0
-    assert "cancelled" in run("rollout", "abort", number).out
+    assert "cancelled" in run("rollout", "abort", number, "--yes").out
     again = run("rollout", "pause", number)
     assert again.code == 1
     assert "it has ended; start a new one" in again.err
+
+
+def completed(run: Run, world: World, channel: str, version: str = "2") -> str:
+    """The number of a rollout that has brought a release to all of a channel."""
+    number = str(json.loads(run("rollout", "start", channel, version, "--yes", "--json").out)["id"])
+    assert running(run, world, channel) == {version}
+    return number
+
+
+def test_a_rollout_that_has_completed_is_rolled_back_too(run: Run, world: World) -> None:
+    number = completed(run, world, WEB)
+    asked = run("rollout", "rollback", number)
+    assert (asked.code, f"Rollout {number} goes back: 2 targets in 2 clusters to" in asked.err) == (2, True)
+    assert running(run, world, WEB) == {"2"}
+    ended = run("rollout", "rollback", number, "--yes")
+    assert (ended.code, "Nothing has to go back" in ended.out) == (0, False), ended.err
+    assert running(run, world, WEB) == {"1"}
+    again = run("rollout", "rollback", number, "--yes")
+    assert again.code == 1
+    assert f"rollout {number} is completed, and nothing that it has updated runs its release now" in again.err
+
+
+def test_the_targets_of_a_rollout_go_to_an_earlier_release_that_is_named(run: Run, world: World) -> None:
+    world.release(WEB, "3")
+    completed(run, world, WEB)
+    number = completed(run, world, WEB, "3")
+    assert run("rollout", "rollback", number, "--to", "1", "--yes").code == 0
+    assert running(run, world, WEB) == {"1"}
+
+
+def test_a_rollout_under_way_is_stopped_where_its_targets_go_further_back(run: Run, world: World) -> None:
+    world.release(WEB, "3")
+    completed(run, world, WEB)
+    world.policy(WEB, soak="1h")
+    number = str(json.loads(run("rollout", "start", WEB, "3", "--yes", "--json").out)["id"])
+    assert running(run, world, WEB) == {"2", "3"}
+    assert run("rollout", "rollback", number, "--to", "1", "--yes").code == 0
+    assert running(run, world, WEB) == {"1"}
+    assert "cancelled" in run("rollout", "show", number).out
 
 
 def test_the_next_wave_is_opened_by_hand(run: Run, world: World) -> None:
@@ -142,7 +190,8 @@ def test_a_running_rollout_is_rolled_back_as_a_whole(run: Run, world: World) -> 
     world.settle()
     asked = run("rollout", "rollback", number)
     assert (asked.code, "2 targets in 2 clusters" in asked.err) == (2, True)
-    assert run("rollout", "rollback", number, "--yes").code == 0
+    ended = run("rollout", "rollback", number, "--yes")
+    assert (ended.code, f"Rollout {number}: " in ended.out, "Nothing has" in ended.out) == (0, True, False)
     assert running(run, world, WEB) == {"1"}
 
 
@@ -176,6 +225,13 @@ def test_an_earlier_release_than_the_one_before_is_named(run: Run, world: World)
         world.settle()
     assert run("rollback", WEB, "--to", "1", "--yes").code == 0
     assert running(run, world, WEB) == {"1"}
+
+
+def test_a_whole_digest_need_not_be_of_a_release_to_go_back_to(run: Run, manager: FakeManager) -> None:
+    """As where somebody has put something there by hand that is to stay."""
+    target = json.loads(run("targets", "--channel", WEB, "--json").out)[0]["name"]
+    run("rollback", target, "--to", f"sha256:{'e' * 64}")
+    assert len(writes(manager)) == 1
 
 
 def test_a_rollback_of_several_targets_is_refused_where_nobody_can_be_asked(run: Run, world: World) -> None:

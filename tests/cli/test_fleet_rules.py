@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
-from tests.support.fleet_world import WEB, World
+from tests.support.fleet_fake import FakeManager, answers, on
+from tests.support.fleet_world import ORCHESTRATOR, WEB, World
 
 
 def test_a_policy_is_changed_where_it_is_named_and_stays_elsewhere(run: Run) -> None:
@@ -59,6 +60,21 @@ def test_what_is_no_setting_is_refused_before_anything_is_changed(run: Run, word
     assert run("policy", "set", WEB, *words).code == 2
 
 
+@pytest.mark.usefixtures("manager")
+@pytest.mark.parametrize("again", ["soak=2m", "soak=1m", "soak="])
+def test_a_setting_that_is_given_twice_is_refused(run: Run, again: str) -> None:
+    ended = run("policy", "set", WEB, "soak=1m", again)
+    assert (ended.code, "soak is given twice" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.usefixtures("manager")
+@pytest.mark.parametrize("lasts", [("--for", "1h"), ("--to", "2027-01-01")])
+def test_a_time_zone_that_nobody_knows_is_named(run: Run, lasts: tuple[str, str]) -> None:
+    ended = run("freeze", "add", "z4", *lasts, "--zone", "Mars/X")
+    assert ended.code == 2
+    assert "--zone Mars/X is not known: use a name such as Europe/Berlin or UTC." in ended.err
+
+
 def test_a_window_is_added_for_a_channel_listed_and_removed(run: Run) -> None:
     assert run("window", "add", "nights", "0 2 * * 1-5 4h Europe/Berlin", "--channel", WEB).code == 0
     out = run("window", "list").out
@@ -66,6 +82,20 @@ def test_a_window_is_added_for_a_channel_listed_and_removed(run: Run) -> None:
     assert "ghcr.io/acme/web:latest" in out
     assert run("window", "remove", "nights", "--yes").out == "Window nights is gone.\n"
     assert "No window is set" in run("window").out
+
+
+def test_what_was_taken_away_is_printed_as_json_when_that_is_asked_for(run: Run) -> None:
+    run("window", "add", "nights", NIGHT)
+    run("freeze", "add", "incident", "--for", "2h")
+    run("agents", "enrol", "rome1")
+    for words, name in (
+        (("window", "remove", "nights"), "nights"),
+        (("freeze", "remove", "incident"), "incident"),
+        (("agents", "withdraw", "rome1"), "rome1"),
+    ):
+        yes = () if words[0] == "agents" else ("--yes",)
+        ended = run(*words, *yes, "--json")
+        assert (ended.code, json.loads(ended.out)["name"]) == (0, name)
 
 
 @pytest.mark.usefixtures("manager")
@@ -95,7 +125,7 @@ def test_a_freeze_is_of_the_zone_that_is_named_whatever_that_is_called(run: Run,
 
 def test_what_is_the_id_of_one_and_the_name_of_another_is_taken_for_neither(run: Run) -> None:
     def add(name: str) -> str:
-        return str(json.loads(run("window", "add", name, "0 2 * * * 4h UTC", "--json").out)["id"])
+        return str(json.loads(run("window", "add", name, "0 2 * * * 4h UTC", "--yes", "--json").out)["id"])
 
     nights = add("nights")
     other = add(nights)
@@ -171,7 +201,18 @@ def test_what_expires_at_once_is_not_made(run: Run, words: tuple[str, ...]) -> N
     assert "longer than 0" in ended.err
 
 
-def test_what_lets_updates_begin_or_has_many_go_back_is_asked_for(run: Run, world: World) -> None:
+def asked(run: Run, *words: str) -> bool:
+    """Whether it is done only where it is meant; then it is."""
+    ended = run(*words)
+    if ended.code == 0:
+        return False
+    assert (ended.code, "write --yes if that is meant" in ended.err) == (2, True), ended.err
+    again = run(*words, "--yes")
+    assert again.code == 0, again.err
+    return True
+
+
+def test_what_lets_updates_begin_is_asked_for(run: Run) -> None:
     run("window", "add", "nights", "0 2 * * * 4h UTC")
     run("freeze", "add", "incident", "--for", "2h")
     run("freeze", "add", "past", "--from", "2020-12-20", "--to", "2021-01-03")
@@ -186,6 +227,103 @@ def test_what_lets_updates_begin_or_has_many_go_back_is_asked_for(run: Run, worl
     assert run("policy", "set", WEB, "mode=automatic", "soak=1m").code == 0  # as it was
     for kind, name in (("window", "nights"), ("freeze", "incident")):
         assert run(kind, "remove", name, "--yes").code == 0
+
+
+NIGHT, NOON = "0 2 * * * 4h UTC", "0 12 * * * 1h UTC"
+YEAR_END, LONGER, SHORTER = "2090-12-20/2091-01-03", "2090-12-20/2091-01-04", "2090-12-21/2091-01-03"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wide"),
+    [
+        ("windows=", f"windows={NIGHT}", False),
+        (f"windows={NIGHT}", f"windows={NIGHT}", False),
+        (f"windows={NIGHT}", f"windows={NIGHT};{NOON}", True),
+        (f"windows={NIGHT}", "windows=", True),
+        ("freezes=", f"freezes={YEAR_END}", False),
+        (f"freezes={YEAR_END}", f"freezes={LONGER}", False),
+        (f"freezes={YEAR_END}", f"freezes={SHORTER}", True),
+        (f"freezes={YEAR_END}", "freezes=", True),
+        ("freezes=2020-12-20/2021-01-03", "freezes=", False),
+    ],
+)
+def test_a_policys_windows_and_freezes_that_let_updates_begin_are_asked_for(
+    run: Run, before: str, after: str, *, wide: bool
+) -> None:
+    assert run("policy", "set", WEB, before).code == 0
+    assert asked(run, "policy", "set", WEB, after) is wide
+
+
+@pytest.mark.parametrize(("scope", "wide"), [((), True), (("--channel", ORCHESTRATOR), False)])
+def test_a_policys_first_window_is_asked_for_where_others_hold_beside_it(
+    run: Run, scope: tuple[str, ...], *, wide: bool
+) -> None:
+    assert run("window", "add", "nights", NIGHT, *scope).code == 0
+    assert asked(run, "policy", "set", WEB, f"windows={NOON}") is wide
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wide"),
+    [
+        ((), ("--channel", WEB), True),
+        (("--channel", WEB), ("--channel", WEB), True),
+        (("--channel", WEB), ("--channel", ORCHESTRATOR), False),
+        (("--cluster", "shop@berlin1"), ("--cluster", "shop@paris1"), False),
+        (("--label", "ring=early"), ("--label", "ring=late"), False),
+        (("--label", "ring=early"), ("--label", "site=north"), True),
+    ],
+)
+def test_a_window_beside_others_for_the_same_is_asked_for(
+    run: Run, first: tuple[str, ...], second: tuple[str, ...], *, wide: bool
+) -> None:
+    assert run("window", "add", "nights", NIGHT, *first).code == 0
+    assert asked(run, "window", "add", "noon", NOON, *second) is wide
+
+
+@pytest.mark.parametrize(("channel", "wide"), [(WEB, True), (ORCHESTRATOR, False)])
+def test_a_window_beside_those_of_a_policy_is_asked_for(run: Run, channel: str, *, wide: bool) -> None:
+    assert run("policy", "set", WEB, f"windows={NIGHT}").code == 0
+    assert asked(run, "window", "add", "noon", NOON, "--channel", channel) is wide
+
+
+@pytest.mark.parametrize(("mode", "wide"), [("automatic", True), ("pinned", False)])
+def test_letting_a_release_out_of_quarantine_is_asked_for_where_it_may_go_out_by_itself(
+    run: Run, world: World, mode: str, *, wide: bool
+) -> None:
+    world.policy(WEB, mode=mode)
+    assert run("quarantine", "add", "2", "--channel", WEB, "--yes").code == 0
+    assert asked(run, "quarantine", "release", world.digest(WEB, "2")) is wide
+
+
+def test_a_file_that_says_nothing_of_the_mode_makes_a_policy_automatic_and_is_asked_for(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"soak": "1m"}')
+    assert run("policy", "set", WEB, "mode=pinned").code == 0
+    assert asked(run, "policy", "set", WEB, "--file", str(file))
+
+
+def test_nobody_is_asked_about_a_policy_that_cannot_be_used(run: Run, tmp_path: Path) -> None:
+    assert run("policy", "set", WEB, "mode=pinned", f"windows={NIGHT}").code == 0
+    for words, told in ((("mode=automatic", "soak=soon"), "soak: 'soon' is not"), (("windows=at night",), "windows: ")):
+        ended = run("policy", "set", WEB, *words)
+        assert (ended.code, told in ended.err, "--yes" in ended.err) == (1, True, False), ended.err
+    file = tmp_path / "policy.json"
+    file.write_text("[]")
+    assert "a policy is a JSON object" in run("policy", "set", WEB, "--file", str(file)).err
+
+
+@pytest.mark.usefixtures("as_user")
+def test_a_setting_of_a_newer_manager_is_no_fault_where_it_stays(run: Run, manager: FakeManager) -> None:
+    newer = {"mode": "pinned", "colour": "green"}
+    manager.faults.append(on("GET", "/policies/", answers(200, json.dumps(newer), "application/json")))
+    ended = run("policy", "set", WEB, "mode=automatic")
+    assert "go out by themselves" in ended.err
+
+
+def test_quarantine_that_has_many_go_back_is_asked_for(run: Run, world: World) -> None:
+    world.silence()
     run("rollout", "start", WEB, "2", "--yes")
     ended = run("quarantine", "add", "2", "--channel", WEB)
     assert (ended.code, "goes back where it is on its way" in ended.err) == (2, True)
@@ -198,7 +336,7 @@ def test_a_release_goes_into_quarantine_and_out_of_it(run: Run, world: World) ->
     assert digest[7:19] in run("quarantine").out
     refused = run("rollout", "start", WEB, "2", "--yes")
     assert (refused.code, "quarantine" in refused.err) == (1, True)
-    assert run("quarantine", "release", digest[7:15]).code == 0
+    assert run("quarantine", "release", digest[7:15], "--yes").code == 0
     assert run("quarantine").out == "Nothing is in quarantine.\n"
 
 

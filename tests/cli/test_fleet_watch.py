@@ -19,10 +19,11 @@ from tests.support.fleet_world import WEB, World
 from tests.support.waiting import wait_for
 
 from tidegate.cli.fleet import watch
+from tidegate.cli.fleet.ear import Pace
 from tidegate.cli.fleet.model import read_rollout
 from tidegate.cli.fleet.rollout import facts
 from tidegate.cli.fleet.sse import FeedEvent
-from tidegate.cli.fleet.watch import Pace, concerns
+from tidegate.cli.fleet.watch import concerns
 from tidegate.cli.fleet.watch_view import state_line, wave_state
 
 NEVER = 3600.0

@@ -18,7 +18,7 @@ from tests.support.managers import MANAGERS, Manager
 
 from tidegate.domain.assignment import Assignment
 from tidegate.protocol import keys, messages, requests
-from tidegate.protocol.signed import Pin, UnsignedError, read_document
+from tidegate.protocol.signed import Pin, UnsignedError, address_of, read_document
 from tidegate.protocol.version import PROTOCOL
 
 DIGEST = "sha256:" + "b" * 64
@@ -122,8 +122,12 @@ async def stranger(manager: Manager) -> AsyncIterator[Agent]:
 
 @pytest.fixture
 async def agent(manager: Manager, stranger: Agent) -> Agent:
+    """One that has enrolled, and has told of a target."""
     answer = await stranger.enrol(await manager.token())
     assert answer.status == 200, answer
+    web = {"target": "shop/web", "image": "web:1", "repository": "docker.io/library/web", "tag": "1", "digest": DIGEST}
+    first = {"kind": "inventory", "at": AT, "targets": [web | {"state": "running", "health": "healthy"}]}
+    assert (await stranger.events(1, first, stream="s0")).status == 200
     return stranger
 
 
@@ -171,6 +175,27 @@ async def test_a_clock_that_is_off_is_told_the_time(agent: Agent, off_s: int) ->
     assert (refused.status, refused.code) == (401, "clock-skew")
     assert abs(refused.body["time"] - time.time()) < 60
     assert (await agent.signed(messages.POLL_PATH, poll, off_s=off_s // 2)).status == 200
+
+
+async def test_the_time_is_signed_for_the_request_that_asks_for_it(agent: Agent) -> None:
+    poll = messages.write_poll_request(messages.PollRequest(PROTOCOL, 0, 0))
+    data, nonces = json.dumps(poll).encode(), ["ab" * 16, "cd" * 16]
+    for nonce in nonces:
+        headers = requests.signed_headers(agent.key, agent.id, "POST", messages.POLL_PATH, data, time_s=1)
+        refused = await agent.post(messages.POLL_PATH, data, headers | {requests.NONCE_HEADER: nonce})
+        assert refused.code == "clock-skew"
+        said = refused.body["time"], refused.body["proofs"]
+        holds = [requests.time_holds(agent.manager_key, agent.id, one, *said) for one in nonces]
+        assert holds == [one == nonce for one in nonces]
+    plain = await agent.signed(messages.POLL_PATH, poll, off_s=-600)
+    assert (plain.code, plain.body["proofs"]) == ("clock-skew", [])  # an agent that does not ask for a signature
+
+
+async def test_a_document_is_signed_with_its_number(manager: Manager, agent: Agent) -> None:
+    await manager.assign(agent.id, "shop/web", DIGEST, generation=1)
+    await manager.assign(agent.id, "shop/web", DIGEST, generation=2)
+    items = (await agent.poll()).items
+    assert [address_of(one.document) for one in items] == [(agent.id, one.seq) for one in items]
 
 
 async def test_who_is_revoked_is_cut_off_at_once_also_in_the_midst_of_a_poll(manager: Manager, agent: Agent) -> None:

@@ -18,7 +18,7 @@ from tests.support.assigned import NEW
 from tests.support.fake_manager import Enrolled, FakeManager, Problem, fake_manager
 
 from tidegate.agent.link import talk
-from tidegate.agent.link.client import ManagerClient
+from tidegate.agent.link.client import ManagerClient, Signer
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.entry import Stage
 from tidegate.agent.link.identity import Identities
@@ -26,6 +26,10 @@ from tidegate.agent.link.log import LinkLog
 from tidegate.agent.link.pacing import Pace
 from tidegate.agent.link.sending import Sending
 from tidegate.protocol.events import Inventory, Sighting
+from tidegate.protocol.keys import load_key, make_key
+from tidegate.protocol.messages import POLL_PATH, PollAnswer, write_poll_answer
+from tidegate.protocol.requests import NONCE_HEADER, time_proof
+from tidegate.protocol.version import PROTOCOL
 
 Waits = list[tuple[float | None, bool]]
 
@@ -70,7 +74,7 @@ class Line:
     async def run(self) -> None:
         """As the agent has it."""
         identity = await self._enrolment.identity(self.contact)
-        signer = (identity.loaded(), identity.agent)
+        signer = Signer(identity.loaded(), identity.agent, lambda: self.log.manager_key)
         self.desk.agent = identity.agent
         poll = talk.Poll(self.client, self.log, self.desk, self.contact, self.woken.set)
         sending = Sending(self.client, self.log, self.contact, self._gap)
@@ -284,10 +288,11 @@ async def test_inventories_that_are_of_no_use_any_more_cost_no_other_event(manag
     assert only(manager).events[-1]["kind"] == "inventory"
 
 
+@pytest.mark.parametrize("status", [429, 503])
 async def test_a_manager_that_is_away_is_asked_again_and_what_it_asks_for_is_waited_for(
-    manager: FakeManager, dial: Dial, waits: Waits
+    manager: FakeManager, dial: Dial, waits: Waits, status: int
 ) -> None:
-    manager.trouble = lambda _: web.Response(status=503, headers={"Retry-After": "7"})
+    manager.trouble = lambda _: web.Response(status=status, headers={"Retry-After": "7"})
     async with connected(await dial()) as line:
         await until(lambda: len(waits) > 3)
         assert waits[0] == (7.0, False)
@@ -315,6 +320,49 @@ async def test_a_clock_that_is_set_right_afterwards_changes_nothing(manager: Fak
         await manager.assign(only(manager).id, "shop/web", NEW)
         await until(lambda: line.desk.entries(Stage.WAITING))
         assert abs(line.client.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_time_that_the_manager_did_not_sign_for_this_request_is_not_gone_by(
+    manager: FakeManager, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def lying(request: web.Request) -> web.Response | None:
+        """As by somebody on the way: first a signature that nobody made, then one that was made for another request."""
+        if request.path != POLL_PATH:
+            return None
+        asked.append(request.headers[NONCE_HEADER])
+        later = int(datetime.now(UTC).timestamp()) + 86400
+        proofs = ["AAAA", time_proof(manager.key, only(manager).id, asked[0], later)] if len(asked) > 1 else ["AAAA"]
+        problem = Problem(401, "clock-skew", "the clock is off", time=later, proofs=proofs)
+        return web.json_response(problem.body, status=401, content_type="application/problem+json")
+
+    manager.trouble = lying
+    with capture_logs() as logs:
+        async with connected(Line(manager, tmp_path, await manager.token())) as line:
+            await until(lambda: len(asked) > 3)
+            assert abs(line.client.now() - datetime.now(UTC)) < timedelta(minutes=1)
+            manager.trouble = None
+            await until(lambda: line.contact.connected)
+    assert len(set(asked)) == len(asked)
+    assert any("did not sign" in str(entry["event"]) for entry in logs)
+
+
+async def test_what_somebody_else_sends_in_the_managers_name_is_refused_and_keeps_nothing_from_the_agent(
+    manager: FakeManager, dial: Dial
+) -> None:
+    async with connected(await dial()) as line:
+        await until(lambda: line.contact.connected)
+        agent = only(manager)
+        agent.next_seq = 2**40
+        await manager.assign(agent.id, "shop/web", NEW, sign_with=load_key(make_key()))
+        await until(lambda: [event for event in agent.events if event["kind"] == "refusal"])
+        agent.outbox.clear()
+        agent.next_seq = 1
+        await manager.assign(agent.id, "shop/web", NEW)
+        await until(lambda: line.desk.entries(Stage.WAITING))
+        assert line.log.cursor == 1
+        await until(lambda: line.contact.connected)
 
 
 async def test_a_revoked_agent_stays_up_says_so_once_and_asks_rarely(
@@ -450,3 +498,26 @@ async def test_something_that_does_not_hold_the_poll_is_not_asked_without_a_paus
         await until(lambda: polls)
         await asyncio.sleep(0.5)
         assert len(polls) < 15
+
+
+async def test_polls_after_the_first_ask_to_be_held_and_not_all_for_as_long(
+    manager: FakeManager, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else agents that came together, as after a restart of the manager, would ask together for ever."""
+    del manager
+    post, asked = ManagerClient.post, list[int]()
+
+    async def answered(client: ManagerClient, path: str, body: dict[str, Any], *rest: Any, **more: Any) -> Any:
+        if path != POLL_PATH:
+            return await post(client, path, body, *rest, **more)
+        await asyncio.sleep(0)
+        asked.append(body["wait_s"])
+        return write_poll_answer(PollAnswer(PROTOCOL, (), datetime.now(UTC)))
+
+    monkeypatch.setattr(ManagerClient, "post", answered)
+    monkeypatch.setattr(talk, "_AT_ONCE_S", 0.001)
+    async with connected(await dial()):
+        await until(lambda: len(asked) > 30)
+    first, *others = asked
+    assert first == 0
+    assert 35 <= min(others) < max(others) <= 60

@@ -13,7 +13,7 @@ import pytest
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol import messages, requests
-from tidegate.protocol.events import Health, Inventory, InventoryTarget, Refusal, Report, Running, Sighting
+from tidegate.protocol.events import Health, Inventory, InventoryTarget, LastScan, Refusal, Report, Running, Sighting
 from tidegate.protocol.problems import Code
 from tidegate.protocol.signed import Document, Pin, Withdraw, read_document, write_document
 from tidegate.protocol.version import OLDEST, PROTOCOL
@@ -103,6 +103,19 @@ def test_the_events_of_the_protocol_before_count_with_what_they_do_not_say_left_
     assert isinstance(failed, Report)
     assert (begun.outcome, failed.outcome, failed.blame) == (Outcome.BEGUN, Outcome.FAILED, True)
     assert (failed.rollout, failed.duration_s) == ("", None)
+
+
+def test_an_inventory_says_what_a_watchtower_counts_and_without_one_it_says_nothing_of_it() -> None:
+    """The field came later: managers before it pass it over, and agents before it do not send it."""
+    sent = recorded(1, "events-request-watchtower")
+    request = messages.read_events_request(sent)
+    (counting,) = request.events
+    assert isinstance(counting, Inventory)
+    assert counting.updater == LastScan(scanned=3, updated=1, failed=2, scans=7)
+    assert messages.write_events_request(request) == sent
+    (plain, *_) = messages.read_events_request(recorded(1, "events-request")).events
+    assert isinstance(plain, Inventory)
+    assert plain.updater is None
 
 
 def test_the_events_of_this_protocol_are_all_of_its_kinds() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.absent import PRIVATE, cannot
+from tests.support.browser import chromium  # noqa: F401 - a fixture
 from tests.support.compose import Compose
 from tests.support.deployment import TOKEN, Deployment
 from tests.support.docker import docker
 from tests.support.registry import Registry
+from tests.support.two_clusters import clusters, fleet  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 from tests.conftest import Push
 from tests.support.agent import agent_here
@@ -34,6 +35,29 @@ async def test_a_busy_container_is_deferred_once_and_updated_as_soon_as_it_is_id
         assert "busy" in here.last()["reason"]
         assert status(address, "/idle", method="POST") == 200
         await until(lambda: here.outcomes() == ["deferred", "committed"], "it is updated when idle")
+    assert image_of(compose, "web") == new.image_id
+
+
+@pytest.mark.parametrize(
+    ("then", "ends"), [("force", ["deferred", "forced", "committed"]), ("skip", ["deferred", "skipped"])]
+)
+async def test_what_is_busy_for_longer_than_its_label_says_is_updated_all_the_same_or_skipped(
+    compose: Compose, push: Push, tmp_path: Path, then: str, ends: list[str]
+) -> None:
+    labels = {**BUSY, "tidegate.busy-wait": "2s", "tidegate.busy-then": then}
+    old = push("1")
+    compose.write(services(web=one(old, labels=labels, ports=["8000"])))
+    compose.up()
+    await until(lambda: status(compose.address("web"), "/busy", method="POST") == 200, "it takes the mark")
+    new = push("2")
+    async with agent_here(tmp_path / "state") as here:
+        async with at_work(here, busy_retry_s=0.5):
+            await until(lambda: here.outcomes() == ends, "it is not waited for any longer")
+        if then == "skip":
+            assert image_of(compose, "web") == old.image_id
+            new = push("3")
+            assert status(compose.address("web"), "/idle", method="POST") == 200
+            await here.look()
     assert image_of(compose, "web") == new.image_id
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -132,3 +135,148 @@ def test_a_variable_named_as_one_of_the_scripts_own_does_not_reach_compose(deplo
         file.write("TOKEN=theirs\n")
     deployment.run(env={"TOKEN": "shell"})
     assert "SHOWN=theirs" in deployment.compose.container("consumer")["Config"]["Env"]
+
+
+def test_a_linked_file_that_would_change_is_refused_by_name_and_stays_a_link(deployment: Deployment) -> None:
+    deployment.adopted(updater=deployment.agent)
+    shared = {name: deployment.aside / name for name in (".env", "docker-compose.yml")}
+    for name, real in shared.items():
+        (deployment.folder / name).rename(real)
+        (deployment.folder / name).symlink_to(real)
+    texts = deployment.files()
+    told = deployment.run(code=2)
+    assert (deployment.files(), deployment.compose.ids(), (deployment.folder / ".env").is_symlink()) == (
+        texts,
+        set(),
+        True,
+    )
+    command = re.search(r"'(cp [^']+)'", told)
+    assert command
+    subprocess.run(shlex.split(command[1]), check=True)
+    deployment.run()
+    assert shared[".env"].read_text(encoding="utf-8") == texts[".env"]
+    assert (deployment.folder / "docker-compose.yml").is_symlink()  # nothing in it changes
+    told = deployment.run("--from", str(deployment.template), "--agent-image", deployment.agent, code=2)
+    assert f"{deployment.folder}/docker-compose.yml is a link" in told
+    assert shared["docker-compose.yml"].read_text(encoding="utf-8") == texts["docker-compose.yml"]
+
+
+@pytest.mark.parametrize("separator", [":", ","])
+def test_other_files_may_be_anywhere_and_be_parted_by_what_compose_is_told(
+    deployment: Deployment, separator: str
+) -> None:
+    deployment.adopted(updater=deployment.agent)
+    override(deployment, "more.yml")
+    (deployment.folder / "more.yml").rename(deployment.aside / "more.yml")
+    here, there = f"{deployment.folder}/docker-compose.yml", f"{deployment.aside}/more.yml"
+    with (deployment.folder / ".env").open("a", encoding="utf-8") as file:
+        file.write(f"COMPOSE_PATH_SEPARATOR={separator}\nCOMPOSE_FILE={here}{separator}{there}\n")
+    deployment.run()
+    named = deployment.env()["COMPOSE_FILE"].split(separator)
+    assert named == ["docker-compose.yml", there, "docker-compose.deployment.yml"]
+    assert label(deployment.folder) == "more.yml"
+    assert deployment.compose.container("consumer")["Config"]["Labels"]["from"] == "more.yml"
+    assert "nothing to change" in deployment.run()
+
+
+def test_a_separator_that_is_in_a_name_is_refused(deployment: Deployment) -> None:
+    deployment.adopted(updater=deployment.agent)
+    assert "COMPOSE_PATH_SEPARATOR is '-'" in deployment.run("--set", "COMPOSE_PATH_SEPARATOR=-", code=2)
+
+
+@pytest.mark.parametrize("engine", ["tidegate", "watchtower"])
+def test_what_the_updaters_own_command_says_is_kept(deployment: Deployment, engine: str) -> None:
+    words = ["-ce", "--scope", "prod", "--interval=90", "--monitor-only", "--stop-timeout", "30s", "it's $$one", "web"]
+    deployment.adopted(command=f"    command: {json.dumps(words)}\n", interval="")
+    image = ("--agent-image", deployment.agent, "--set", f"WATCHTOWER_IMAGE={deployment.watchtower}")
+    from_ = ("--from", str(override_alone(deployment))) if engine == "watchtower" else ()
+    deployment.run("--engine", engine, *image, *from_)
+    updater = deployment.compose.container("watchtower")
+    more = ["-c", "--monitor-only", "--stop-timeout", "30s", "it's $one", "web"]
+    assert updater["Config"]["Cmd"] == ["--label-enable", "--scope", "prod", *more]
+    variable = "WATCHTOWER_INTERVAL=90" if engine == "tidegate" else "WATCHTOWER_POLL_INTERVAL=90"
+    assert variable in updater["Config"]["Env"]
+    assert deployment.compose.container("orchestrator")["Config"]["Labels"][SCOPE] == "prod"
+    assert "nothing to change" in deployment.run()
+    deployment.run("--scope", "blue")
+    assert deployment.compose.container("watchtower")["Config"]["Cmd"] == ["--label-enable", "--scope", "blue", *more]
+
+
+def override_alone(deployment: Deployment) -> Path:
+    """A folder to copy from that has Watchtower's file, without a command in it, and the folder's own Compose file."""
+    folder = deployment.aside / "from"
+    folder.mkdir()
+    text = "services:\n  watchtower:\n    image: ${WATCHTOWER_IMAGE}\n"
+    (folder / "docker-compose.watchtower.yml").write_text(text, encoding="utf-8")
+    shutil.copy(deployment.template / "docker-compose.watchtower-managed.yml", folder)
+    shutil.copy(deployment.folder / "docker-compose.yml", folder)
+    return folder
+
+
+def test_what_its_variables_say_is_kept_and_may_be_changed(deployment: Deployment) -> None:
+    lines = "".join(f"      - {line}\n" for line in ("WATCHTOWER_SCOPE=prod", "WATCHTOWER_POLL_INTERVAL=600"))
+    deployment.adopted(command="", interval=lines, updater=deployment.agent)
+    deployment.run()
+    updater = deployment.compose.container("watchtower")["Config"]
+    assert updater["Cmd"] == ["--label-enable", "--scope", "prod"]
+    assert {"WATCHTOWER_INTERVAL=600", "WATCHTOWER_POLL_INTERVAL=600"} <= set(updater["Env"])
+    deployment.run("--interval", "60")
+    told = deployment.compose.container("watchtower")["Config"]["Env"]
+    assert {"WATCHTOWER_INTERVAL=60", "WATCHTOWER_POLL_INTERVAL=60"} <= set(told)
+
+
+def test_a_schedule_is_refused_until_an_interval_takes_its_place(deployment: Deployment) -> None:
+    command = "    command: --label-enable --schedule '0 0 4 * * *'\n"
+    deployment.adopted(command=command, interval="", updater=deployment.agent)
+    told = deployment.run(code=2)
+    assert "has the schedule '0 0 4 * * *', which cannot be kept: say --interval" in told
+    assert deployment.compose.ids() == set()
+    deployment.run("--interval", "60")
+    assert deployment.compose.container("watchtower")["Config"]["Cmd"][-1] == "autonomy-cluster"
+    assert "nothing to change" in deployment.run()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("--run-once", "--run-once (the updater would end)"),
+        ("--label-enable=false", "--label-enable=false (only what"),
+        ("--no-restart --notifications=shoutrrr", "--no-restart (of Watchtower alone), --notifications (of Watchtower"),
+        ("--http-api-token hunter2", "--http-api-token (write the secret into its environment"),
+        ("--http-api-token=hunter2", "--http-api-token (write the secret into its environment"),
+    ],
+)
+def test_what_of_its_command_cannot_be_kept_is_refused_by_name(deployment: Deployment, command: str, said: str) -> None:
+    deployment.adopted(command=f"    command: {command}\n", updater=deployment.agent)
+    told = deployment.run(code=2)
+    assert (said in told, "hunter2" in told, deployment.compose.ids()) == (True, False, set())
+
+
+def test_a_schedule_in_its_environment_is_refused(deployment: Deployment) -> None:
+    deployment.adopted(interval="      - WATCHTOWER_SCHEDULE=0 0 4 * * *\n", updater=deployment.agent)
+    assert "environment has WATCHTOWER_SCHEDULE, which cannot be kept" in deployment.run("--interval", "60", code=2)
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.yml"])
+def test_of_two_compose_files_it_does_not_take_the_one_that_compose_leaves(deployment: Deployment, name: str) -> None:
+    deployment.adopted(updater=deployment.agent)
+    (deployment.folder / name).write_text("services: {}\n", encoding="utf-8")
+    assert f"there are {name} and docker-compose.yml in {deployment.folder}" in deployment.run(code=2)
+    assert deployment.compose.ids() == set()
+    (deployment.folder / name).unlink()
+    deployment.run()
+    (deployment.folder / name).write_text("services: {}\n", encoding="utf-8")
+    assert "nothing to change" in deployment.run()  # .env says which
+
+
+def test_a_cluster_whose_file_has_another_name_gets_no_second_one(deployment: Deployment) -> None:
+    deployment.adopted(updater=deployment.agent)
+    env, base = deployment.folder / ".env", deployment.folder / "docker-compose.yml"
+    before = env.read_text(encoding="utf-8") if env.exists() else ""
+    base.rename(deployment.folder / "prod.yml")
+    env.write_text(f"{before}COMPOSE_FILE=prod.yml\n", encoding="utf-8")
+    assert "does not name docker-compose.yml" in deployment.run(code=2)
+    assert (deployment.compose.ids(), base.exists()) == (set(), False)
+    (deployment.folder / "prod.yml").rename(base)
+    env.write_text(f"{before}COMPOSE_FILE=./docker-compose.yml\n", encoding="utf-8")
+    deployment.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -11,12 +12,22 @@ from tests.support.compose import Compose
 from tests.support.deployment import TOKEN, Deployment
 from tests.support.docker import docker
 
-SECRETS = {"DB_PASSWORD": "correct-horse-battery", "S3_SECRET": "'quoted staple'"}
+SECRETS = {
+    "DB_PASSWORD=correct-horse-battery": "correct-horse-battery",
+    "S3_SECRET='quoted staple'": "quoted staple",
+    "NEXT_PASSWORD=hunter33 # mine": "hunter33",
+    'SPACED_PASSWORD="hunter 44" # x': "hunter 44",
+    "COLON_PASSWORD: hunter55": "hunter55",
+    "APART_PASSWORD = hunter66 ": "hunter66",
+    "export SENT_PASSWORD=hunter77": "hunter77",
+    r'ESCAPED_PASSWORD="hunter\"88" # y': 'hunter\\"88',
+    "DOLLAR_PASSWORD=hunter$$99": "hunter$$99",
+}
+"""A line of .env -> the secret that is in it."""
+AGENTS = {"tidegate": "watchtower", "watchtower": "agent"}
+"""The service that the agent is, with either engine."""
+VARIABLES = ("variable", "variable of the file")
 URL = "http://ann:letmein-please@example.com"
-
-
-def plain_of(value: str) -> str:
-    return value.strip("'")
 
 
 def in_git(deployment: Deployment) -> None:
@@ -74,6 +85,7 @@ def test_in_a_repository_nothing_that_is_somebodys_is_touched(deployment: Deploy
     assert [line for line in untracked if ".env" in line or ".tidegate" in line] == []
 
 
+@pytest.mark.long
 def test_a_folder_within_a_repository_has_its_checkpoints_there(deployment: Deployment) -> None:
     outer = deployment.folder
     in_git(deployment)
@@ -96,6 +108,7 @@ def test_a_run_that_failed_keeps_no_checkpoint_and_nothing_in_git(deployment: De
     assert (len(deployment.checkpoints()), refs(deployment)) == (1, [])
 
 
+@pytest.mark.long
 def test_a_checkpoint_outlives_its_name_in_git(deployment: Deployment) -> None:
     in_git(deployment)
     deployment.first()
@@ -127,6 +140,7 @@ def test_a_checkpoint_behind_a_tag_as_there_once_were_is_gone_back_to(deployment
     assert deployment.files() == first
 
 
+@pytest.mark.long
 def test_a_compose_file_that_git_is_to_ignore_stays_out_of_it(deployment: Deployment) -> None:
     in_git(deployment)
     (deployment.folder / ".gitignore").write_text("docker-compose.yml\n", encoding="utf-8")
@@ -144,6 +158,7 @@ def test_a_compose_file_that_git_is_to_ignore_stays_out_of_it(deployment: Deploy
     assert deployment.files() == first
 
 
+@pytest.mark.long
 def test_the_newest_twenty_checkpoints_are_kept(deployment: Deployment) -> None:
     in_git(deployment)
     deployment.first()
@@ -160,7 +175,7 @@ def test_the_newest_twenty_checkpoints_are_kept(deployment: Deployment) -> None:
     assert refs(deployment) == [f"refs/tidegate/checkpoints/{name}" for name in now if " " not in name]
 
 
-@pytest.mark.parametrize("given", ["file", "variable", "variable of the file"])
+@pytest.mark.parametrize("given", ["file", *(pytest.param(one, marks=pytest.mark.long) for one in VARIABLES)])
 def test_no_secret_is_printed_or_gets_into_history_and_what_holds_one_is_its_owners(
     deployment: Deployment, manager: str, token: Path, given: str
 ) -> None:
@@ -173,17 +188,21 @@ def test_no_secret_is_printed_or_gets_into_history_and_what_holds_one_is_its_own
         env["TIDEGATE_ENROLMENT_TOKEN"] = TOKEN
     else:
         env["TIDEGATE_ENROLMENT_TOKEN_FILE"] = str(token)
-    lines = "".join(f"{key}={value}\n" for key, value in SECRETS.items()) + f"PROXY={URL}\nTINY_KEY=ab\n"
-    (deployment.folder / ".env").write_text(lines, encoding="utf-8")
+    lines = (*SECRETS, f"PROXY={URL}", "TINY_KEY=ab")
+    (deployment.folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
     told = deployment.run("--dry-run", *words, first=True, trace=True, env=env)
     told += deployment.run("--verbose", *words, first=True, trace=True, env=env)
     told += deployment.run("--verbose", "--interval", "60", "--dry-run", trace=True)
     told += deployment.run("--verbose", "--interval", "60", trace=True)
     broken = deployment.template / "docker-compose.yml"
-    broken.write_text(broken.read_text(encoding="utf-8") + f"\n  - {TOKEN}\n", encoding="utf-8")
+    refused = "/".join(
+        [TOKEN, *(f"${{{name}}}" for line in SECRETS for name in re.findall(r"\b[A-Z0-9]+_[A-Z]+", line))]
+    )
+    text = broken.read_text(encoding="utf-8").replace("  consumer:\n", f"  consumer:\n    mem_limit: '{refused}'\n", 1)
+    broken.write_text(text, encoding="utf-8")
     told += deployment.run("--from", str(deployment.template), trace=True, code=2)
     told += deployment.run("status", trace=True) + deployment.run("restore", "--verbose", trace=True)
-    secret = [plain_of(value) for value in SECRETS.values()] + [TOKEN, "letmein-please", "TINY_KEY=ab"]
+    secret = [*SECRETS.values(), TOKEN, "letmein-please", "TINY_KEY=ab"]
     assert [one for one in secret if one in told] == []
     history = deployment.git("log", "--all", "-p", "--stat") + deployment.git("diff", "--cached")
     objects = deployment.git("cat-file", "--batch-all-objects", "--batch", "--unordered")
@@ -195,35 +214,62 @@ def test_no_secret_is_printed_or_gets_into_history_and_what_holds_one_is_its_own
 
 def holders(folder: Path) -> list[tuple[Path, bool]]:
     """Every file below, and whether a secret is in it."""
-    names = [*map(plain_of, SECRETS.values()), TOKEN]
+    names = [*SECRETS.values(), TOKEN]
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     found = [(path, any(name.encode() in path.read_bytes() for name in names)) for path in files]
     assert {".env", "enrol-token"} <= {path.name for path, holds in found if holds}
     return found
 
 
+@pytest.mark.parametrize("engine", AGENTS)
 def test_the_updater_has_manager_name_and_token_and_another_token_reaches_it(
-    deployment: Deployment, manager: str, token: Path, compose: Compose
+    deployment: Deployment, manager: str, token: Path, compose: Compose, engine: str
 ) -> None:
-    words = ["--manager", manager, "--agent-name", "berlin1"]
+    agent = AGENTS[engine]
+    words = ["--engine", engine, "--manager", manager, "--agent-name", "berlin1"]
     assert "no token to enrol with" in deployment.run(*words, first=True, code=2)
     deployment.run(*words, "--enrolment-token-file", str(token), first=True)
-    updater = compose.container("watchtower")
+    updater = compose.container(agent)
     environ = dict(line.split("=", 1) for line in updater["Config"]["Env"])
-    assert (environ["TIDEGATE_MANAGER"], environ["TIDEGATE_AGENT_NAME"]) == (words[1], "berlin1")
+    assert (environ["TIDEGATE_MANAGER"], environ["TIDEGATE_AGENT_NAME"]) == (manager, "berlin1")
     read = ["exec", updater["Id"], "cat", environ["TIDEGATE_ENROL_TOKEN_FILE"]]
     assert docker(*read) == TOKEN
-    before = deployment.ids()
+    before = deployment.ids(agent)
     assert "nothing to change" in deployment.run("--enrolment-token-file", str(token))
     token.write_text("another-token-0815", encoding="utf-8")
     deployment.run("--enrolment-token-file", str(token))
-    after = deployment.ids()
-    assert {name for name, one in after.items() if before[name] != one} == {"watchtower"}
-    assert docker("exec", after["watchtower"], "cat", environ["TIDEGATE_ENROL_TOKEN_FILE"]) == "another-token-0815"
+    after = deployment.ids(agent)
+    assert {name for name, one in after.items() if before[name] != one} == {agent}
+    assert docker("exec", after[agent], "cat", environ["TIDEGATE_ENROL_TOKEN_FILE"]) == "another-token-0815"
     assert stat.S_IMODE((deployment.folder / "enrol-token").stat().st_mode) == 0o600
     deployment.run("--manager", "none")
     environ = dict(line.split("=", 1) for line in compose.container("watchtower")["Config"]["Env"])
-    assert "TIDEGATE_MANAGER" not in environ
+    assert ("TIDEGATE_MANAGER" in environ, compose.ids("agent")) == (False, set())
+
+
+def test_who_the_agent_is_stays_known_when_the_engine_is_switched_there_and_back(
+    deployment: Deployment, manager: str, token: Path, compose: Compose
+) -> None:
+    managed = deployment.template / "docker-compose.watchtower-managed.yml"
+    other = managed.read_text(encoding="utf-8").replace("- state:", "- agent-state:")
+    managed.write_text(f"{other}\nvolumes:\n  agent-state:\n", encoding="utf-8")
+    deployment.first("--manager", manager, "--agent-name", "berlin1", "--enrolment-token-file", str(token))
+    identity = "/var/lib/tidegate/identity"
+    docker("exec", compose.container("watchtower")["Id"], "sh", "-c", f"echo berlin1 >{identity}")
+    for engine in ("watchtower", "tidegate"):
+        deployment.run("--engine", engine)
+        assert docker("exec", compose.container(AGENTS[engine])["Id"], "cat", identity) == "berlin1"
+
+
+def test_an_agent_beside_watchtower_that_has_a_volume_of_its_own_keeps_it(
+    deployment: Deployment, manager: str, token: Path
+) -> None:
+    words = ["--manager", manager, "--agent-name", "berlin1", "--enrolment-token-file", str(token), "--dry-run"]
+    deployment.folder.mkdir()
+    made = deployment.folder / "docker-compose.deployment.yml"
+    made.write_text("services:\n  agent:\n    networks: [manager]\n", encoding="utf-8")
+    for engine in AGENTS:
+        assert "+      - agent-state:/var/lib/tidegate" in deployment.run("--engine", engine, *words, first=True)
 
 
 def test_with_watchtower_an_agent_beside_it_has_manager_name_and_both_tokens(
@@ -255,6 +301,7 @@ def test_a_manager_that_does_not_answer_is_said(deployment: Deployment, token: P
     assert "there is no network nowhere" in deployment.run(*words, first=True, code=2)
 
 
+@pytest.mark.long
 def test_without_the_manager_that_is_away_files_are_changed_and_gone_back_to(
     deployment: Deployment, manager: str, token: Path
 ) -> None:

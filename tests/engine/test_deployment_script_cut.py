@@ -15,7 +15,9 @@ from tests.support.waiting import wait_for
 CHANGE = ("--interval", "60")
 
 
-@pytest.mark.parametrize("gone", ["the checkpoint", "its Compose file", "its kind"])
+@pytest.mark.parametrize(
+    "gone", ["the checkpoint", *(pytest.param(one, marks=pytest.mark.long) for one in ("its Compose file", "its kind"))]
+)
 def test_a_checkpoint_that_is_gone_costs_no_file_and_the_way_out_is_said(deployment: Deployment, gone: str) -> None:
     deployment.first()
     cut(deployment)

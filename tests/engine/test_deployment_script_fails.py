@@ -6,10 +6,12 @@ import fcntl
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.support.deployment import UPDATER, Deployment
+from tests.support.deployment import EXAMPLE, TOKEN, UPDATER, Deployment
 from tests.support.docker import docker, inspect
 from tests.support.waiting import wait_for
 
@@ -40,7 +42,19 @@ def test_an_image_that_is_not_there_is_refused_before_anything_is_touched(deploy
     assert "cannot be had" in deployment.run("--agent-image", deployment.agent[:-6] + "nowhere", "--dry-run", code=2)
 
 
-@pytest.mark.parametrize("bad", [{"env": {"SICK": "1"}}, {"Entrypoint": ["/nowhere"]}, {"env": {"BOOT_S": "600"}}])
+def some(names: Iterable[str], *often: str) -> list[Any]:
+    """Each of them; those that are not `often` tried are among the long tests."""
+    return [pytest.param(name, marks=() if name in often else pytest.mark.long) for name in names]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"env": {"SICK": "1"}},
+        pytest.param({"Entrypoint": ["/nowhere"]}, marks=pytest.mark.long),
+        pytest.param({"env": {"BOOT_S": "600"}}, marks=pytest.mark.long),
+    ],
+)
 def test_an_image_that_is_never_healthy_is_put_back(deployment: Deployment, bad: dict[str, object]) -> None:
     files = settled(deployment)
     before = deployment.ids()
@@ -77,7 +91,7 @@ def test_what_cannot_be_put_back_is_said_and_is_put_back_when_it_can_be(deployme
     assert inspect(deployment.ids()["orchestrator"])["State"]["Health"]["Status"] == "healthy"
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", some(MOMENTS, "the first file is changed", "the cluster is brought up"))
 def test_killed_at_any_moment_it_is_put_right_by_the_next_run(deployment: Deployment, moment: str) -> None:
     program, words, instead = MOMENTS[moment]
     files = settled(deployment)
@@ -92,8 +106,10 @@ def test_killed_at_any_moment_it_is_put_right_by_the_next_run(deployment: Deploy
     assert "nothing to change" in deployment.run()
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM"])
-@pytest.mark.parametrize("moment", [moment for moment, (_, _, instead) in MOMENTS.items() if not instead])
+@pytest.mark.parametrize("name", some(["INT", "TERM"], "TERM"))
+@pytest.mark.parametrize(
+    "moment", some([moment for moment, (_, _, instead) in MOMENTS.items() if not instead], "every file is changed")
+)
 def test_interrupted_it_leaves_the_old_files_or_the_new_ones_and_a_cluster_on_them(
     deployment: Deployment, moment: str, name: str
 ) -> None:
@@ -104,6 +120,19 @@ def test_interrupted_it_leaves_the_old_files_or_the_new_ones_and_a_cluster_on_th
     assert status in ({0} if changed else {130 if name == "INT" else 143}), told
     assert deployment.image_of("watchtower") == (deployment.watchtower if changed else deployment.agent)
     assert deployment.env()["WATCHTOWER_INTERVAL"] == ("60" if changed else "300")
+    assert "nothing to change" in deployment.run()
+
+
+def test_where_nobody_reads_any_more_what_it_prints_the_cluster_is_put_back(deployment: Deployment) -> None:
+    files = settled(deployment)
+    run = deployment.begin(*SWITCH, env=deployment.until("mv", "/cluster/.env", "STOP"))
+    state = Path(f"/proc/{run.pid}/status")
+    wait_for(lambda: "State:\tT" in state.read_text(encoding="ascii"), "it is stopped")
+    assert run.stdout is not None
+    run.stdout.close()
+    run.send_signal(signal.SIGCONT)
+    assert run.wait(timeout=120) == 141
+    assert (deployment.files(), deployment.image_of("watchtower")) == (files, deployment.agent)
     assert "nothing to change" in deployment.run()
 
 
@@ -164,6 +193,7 @@ def test_a_compose_file_that_is_none_is_refused(deployment: Deployment) -> None:
         (("--manager", "http://127.0.0.1:1"), "no token to enrol with"),
         (("--nowhere", "1"), "no flag --nowhere"),
         (("restore", "20200101T000000Z"), "no checkpoint"),
+        (("--scope", ""), "--scope is empty"),
     ],
     ids=str,
 )
@@ -196,22 +226,86 @@ def test_names_networks_and_ports_of_others_are_seen_before_anything_is_touched(
     assert "nothing to change" in deployment.run()  # the port is the cluster's own now
 
 
+@pytest.mark.parametrize(("host", "free"), [("127.0.0.1:", False), ("127.0.0.2:", True), ("", False)])
+def test_a_port_is_free_where_only_another_address_has_it(deployment: Deployment, host: str, *, free: bool) -> None:
+    name = f"{deployment.compose.project}-other"
+    docker("run", "-d", "--name", name, "-p", "127.0.0.1::8000", docker_image(deployment))
+    port = docker("port", name, "8000").splitlines()[0].rsplit(":", 1)[1]
+    publish(deployment, f"{host}{port}:8000")
+    told = deployment.run("--dry-run", first=True, code=0 if free else 2)
+    docker("rm", "-f", name)
+    assert (f"port {port} of this host is taken by {name}" in told) is not free
+
+
+def test_a_port_is_free_where_only_the_other_protocol_has_it(deployment: Deployment) -> None:
+    name = f"{deployment.compose.project}-other"
+    docker("run", "-d", "--name", name, "-p", "8000/udp", docker_image(deployment))
+    port = docker("port", name, "8000/udp").splitlines()[0].rsplit(":", 1)[1]
+    publish(deployment, f"{port}:8000")
+    deployment.first("--dry-run")
+    publish(deployment, f"{port}:8000/udp")
+    told = deployment.run("--dry-run", first=True, code=2)
+    docker("rm", "-f", name)
+    assert f"port {port} of this host is taken by {name}" in told
+
+
+def publish(deployment: Deployment, port: str) -> None:
+    """Have the consumer publish it, in what the cluster is made from."""
+    base = deployment.template / "docker-compose.yml"
+    whole = (EXAMPLE / "docker-compose.yml").read_text(encoding="utf-8")
+    base.write_text(whole.replace("  consumer:\n", f"  consumer:\n    ports: ['{port}']\n", 1), encoding="utf-8")
+
+
 def docker_image(deployment: Deployment) -> str:
     """An image that is on the engine."""
     docker("pull", "-q", deployment.consumer)
     return deployment.consumer
 
 
-@pytest.mark.parametrize("missing", ["docker", "engine", "compose"])
+@pytest.mark.parametrize("missing", ["docker", "flock", "engine", "compose"])
 def test_what_is_missing_is_said_and_how_to_get_it(deployment: Deployment, tmp_path: Path, missing: str) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     for folder in os.environ["PATH"].split(":"):
         for program in Path(folder).iterdir() if Path(folder).is_dir() else []:
-            if program.name != "docker" and not (programs / program.name).exists():
+            if program.name != missing and not (programs / program.name).exists():
                 (programs / program.name).symlink_to(program)
-    env = {"docker": {"PATH": str(programs)}, "engine": {"DOCKER_HOST": "unix:///nowhere.sock"}}.get(missing)
+    without = {"PATH": str(programs)}
+    env = {"docker": without, "flock": without, "engine": {"DOCKER_HOST": "unix:///nowhere.sock"}}.get(missing)
     env = env or {"DOCKER_CONFIG": str(tmp_path), "HOME": str(tmp_path)}
     told = deployment.run(first=True, code=2, env=env)
-    said = {"docker": "install Docker Engine", "engine": "systemctl start docker", "compose": "docker-compose-plugin"}
+    said = {
+        "docker": "install Docker Engine",
+        "flock": "install util-linux",
+        "engine": "systemctl start docker",
+        "compose": "docker-compose-plugin",
+    }
     assert (said[missing] in told, deployment.folder.exists()) == (True, False)
+
+
+@pytest.mark.parametrize("by", ["a file", "a variable"])
+def test_a_token_without_a_manager_is_refused(deployment: Deployment, token: Path, by: str) -> None:
+    words = ("--enrolment-token-file", str(token)) if by == "a file" else ()
+    env = {} if words else {"TIDEGATE_ENROLMENT_TOKEN": TOKEN}
+    told = deployment.run(*words, first=True, code=2, env=env)
+    assert ("and no manager: say --manager" in told, TOKEN in told, deployment.files()) == (True, False, {})
+
+
+def test_no_registry_is_asked_without_tls_but_those_that_the_engine_asks_so(deployment: Deployment) -> None:
+    env, calls = deployment.recording("docker")
+    asked = {}
+    for host in ("127.0.0.1:1", "registry.invalid", "registry.invalid:5000", "127.0.0.1.invalid", "acme"):
+        calls.unlink(missing_ok=True)
+        deployment.channel = f"{host}/app:one"
+        told = deployment.run("--dry-run", first=True, code=2, env=env)
+        assert f"{host}/app:one cannot be had" in told
+        asked[host] = f"manifest inspect --insecure {host}/" in calls.read_text(encoding="utf-8")
+    assert [host for host, insecure in asked.items() if insecure] == ["127.0.0.1:1"]
+
+
+def test_a_network_that_the_engine_is_told_of_is_one_of_those(deployment: Deployment) -> None:
+    lan = os.environ["GROUND_REGISTRY_LAN"]
+    env, calls = deployment.recording("docker")
+    deployment.channel = f"{lan}/nowhere:one"
+    deployment.run("--dry-run", first=True, code=2, env=env)
+    assert f"manifest inspect --insecure {lan}/nowhere:one" in calls.read_text(encoding="utf-8")

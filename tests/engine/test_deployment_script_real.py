@@ -60,6 +60,15 @@ def test_the_cluster_updates_itself_and_the_script_has_nothing_to_change_afterwa
     assert "committed" in history(real)  # which lies in its volume
 
 
+def test_a_variable_that_the_agent_refuses_is_put_back_with_its_words(real: Deployment) -> None:
+    real.first()
+    before, files = updater(real), real.files()
+    told = real.run("--settle", "10", "--set", "INSECURE_REGISTRIES=http://one/two", code=1)
+    assert ("TIDEGATE_INSECURE_REGISTRIES" in told, "watchtower does not stay up" in told) == (True, True)
+    assert (real.files(), updater(real) != before) == (files, True)
+    assert "nothing to change" in real.run()
+
+
 @pytest.fixture
 def network(compose: Compose, tmp_path: Path) -> Iterator[str]:
     """The network of a real manager, which is the container PROJECT-manager-manager-1."""
@@ -90,11 +99,17 @@ def test_the_agent_enrols_with_the_manager_that_is_named(real: Deployment, netwo
     real.run("--interval", "60")
     wait_for(lambda: "connected to the manager" in logs(real), "it is connected again", limit_s=LIMIT_S)
     assert "enrolled with the manager" not in logs(real)  # who it is lies in its volume
+    for engine, agent in (("watchtower", "agent"), ("tidegate", "watchtower")):
+        real.run("--engine", engine)
+        connected = f"it is connected with {engine}"
+        wait_for(lambda name=agent: "connected to the manager" in logs(real, name), connected, limit_s=LIMIT_S)  # type: ignore[misc]
+        assert "enrolled with the manager" not in logs(real, agent)
 
 
-def logs(deployment: Deployment) -> str:
-    """Everything that the updater has printed."""
-    done = subprocess.run(["docker", "logs", updater(deployment)], capture_output=True, text=True, check=True)
+def logs(deployment: Deployment, agent: str = "watchtower") -> str:
+    """Everything that the service that is the agent has printed."""
+    name = str(deployment.compose.container(agent)["Id"])
+    done = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
 
 

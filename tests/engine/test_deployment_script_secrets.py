@@ -47,6 +47,18 @@ def test_a_dry_run_shows_of_files_what_is_no_secret(deployment: Deployment) -> N
     assert shown | {"+      - DB_PASSWORD=***", "+BAKE=1s"} <= {line.strip(" ") for line in told.splitlines()}
 
 
+def test_what_compose_warns_of_is_shown_without_them(deployment: Deployment) -> None:
+    """An entry of a list whose value is a secret elsewhere."""
+    deployment.folder.mkdir()
+    (deployment.folder / ".env").write_text("DB_PWD=hunter2\n", encoding="utf-8")
+    base = deployment.template / "docker-compose.yml"
+    text = base.read_text(encoding="utf-8")
+    entry = "    environment:\n      - MODE=${hunter2}\n"
+    base.write_text(text.replace("  consumer:\n", f"  consumer:\n{entry}", 1), encoding="utf-8")
+    told = deployment.first("--dry-run")
+    assert ('The \\"***\\" variable is not set' in told, "hunter2" in told) == (True, False), told
+
+
 def test_of_a_secret_that_would_be_another_only_that_is_said(deployment: Deployment) -> None:
     deployment.first()
     env = deployment.folder / ".env"
@@ -65,6 +77,7 @@ def test_of_a_secret_that_would_be_another_only_that_is_said(deployment: Deploym
         (("--scope", "ann:hunter2@example.com"), "a name of letters"),
         (("--set", "db_pwd=hunter2"), "not for secrets"),
         (("--set", "CACHE=redis://:hunter2@cache"), "not for secrets"),
+        (("--set", "TIDEGATE_MANAGER=https://hunter2@example.com"), "an account in its address"),
         (("--set", "DB_PASSWORD=hunter2's"), "takes NAME=VALUE"),
         (("--set", "hunter2"), "takes NAME=VALUE"),
     ],
@@ -83,3 +96,20 @@ def test_an_address_that_somebody_wrote_by_hand_is_told_without_its_password(dep
         file.write("TIDEGATE_MANAGER=https://ann:hunter2@example.com\n")
     told = deployment.run("status")
     assert ("https://***@example.com" in told, "hunter2" in told) == (True, False)
+
+
+@pytest.mark.parametrize("account", ["hunter2", "ann:hunter2"])
+def test_an_account_in_the_managers_address_that_is_gone_back_to_reaches_no_program(
+    deployment: Deployment, account: str
+) -> None:
+    deployment.first()
+    deployment.run("--interval", "60")
+    (checkpoint,) = (deployment.folder / ".tidegate" / "checkpoints").glob("*/.env")
+    with checkpoint.open("a", encoding="utf-8") as file:
+        file.write(f"TIDEGATE_MANAGER=https://{account}@example.com\n")
+    asked = deployment.aside / "asked"
+    env = deployment.failing("curl", "*")
+    (deployment.aside / "curl").write_text(f'#!/bin/sh\necho "$*" >{asked}\n', encoding="utf-8")
+    told = deployment.run("restore", code=2, trace=True, env=env)
+    assert (f"take it out of TIDEGATE_MANAGER in {checkpoint}" in told, "hunter2" in told) == (True, False)
+    assert not asked.exists()

@@ -11,7 +11,7 @@ from tests.conftest import Push
 from tests.support.agent import agent_here, in_thread
 from tests.support.compose import Compose
 from tests.support.fake_manager import FakeManager, fake_manager
-from tests.support.features import image_of, one, services
+from tests.support.features import at_work, image_of, one, services, until, until_committed
 from tests.support.images import Pushed
 from tests.support.kills import agent_killed_at, start_doomed_agent
 from tests.support.managed import Fleet
@@ -165,3 +165,26 @@ async def test_an_assignment_is_carried_out_again_by_an_agent_that_was_told_to_s
         assert here.outcomes() == ["interrupted", "committed"]
     assert fleet.told() == ["begun", "healthy"]
     assert image_of(fleet.compose, "web") == new.image_id
+
+
+async def test_a_journal_that_cannot_be_used_holds_its_target_until_it_is_deleted(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    """After `docker compose up -d`, which takes the candidate away: the remedy of docs/operations.md."""
+    up(compose, push, "web")
+    push("2", "web", healthcheck=True)
+    await in_thread(killed, tmp_path / "state")
+    (journal,) = (tmp_path / "state" / "journal").glob("*.jsonl")
+    begun, *later = journal.read_text(encoding="utf-8").splitlines()
+    journal.write_text("\n".join([begun, *(line.replace('"id"', '"other"') for line in later), ""]), encoding="utf-8")
+    often = agent_here(tmp_path / "state", WATCHTOWER_POLL_INTERVAL="1")
+    async with often as here, at_work(here, busy_retry_s=0.5) as agent:
+        await until(lambda: agent.metrics.unended == 1, "it is told of")
+        await in_thread(compose.up)
+        new, looks = push("3", "web", healthcheck=True), agent.metrics.scans_total
+        await until(lambda: agent.metrics.scans_total > looks + 1, "it has looked since")
+        assert here.outcomes() == []
+        journal.unlink()
+        await until_committed(here)
+        assert agent.metrics.unended == 0
+    assert image_of(compose, "web") == new.image_id

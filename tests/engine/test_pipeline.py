@@ -2,88 +2,34 @@
 
 from __future__ import annotations
 
+import http.server
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support import watchtower, workflow
 from tests.support.docker import docker, inspect
-from tests.support.pages import ROOT, blocks
-from tests.support.registry import MANIFEST, Registry
-from tests.support.waiting import wait_for
+from tests.support.pages import blocks
+from tests.support.pipeline import BUILD, Pipeline, checkout
+from tests.support.registry import Registry
+from tests.support.waiting import status, wait_for
 
-from groundwork import base
+from tidegate.domain.webhook import is_signed
 
 BY_HAND, AGAIN, BACK = (block.text for block in blocks("sh") if block.page == "pipeline.md")
+FILES = ("docker-compose.yml", "docker-compose.edge.yml")
 LOGIN_AND_BUILD = "scripts/pipeline/login >/dev/null && scripts/pipeline/build"
-BUILD = {"CHANNEL": "autonomy-latest", "CONTEXT": "examples/autonomy/orchestrator"}
 pytestmark = pytest.mark.timeout(400)
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A checkout of the example, and the repository that it is published to."""
-
-    folder: Path
-    registry: Registry
-    repository: str
-    environ: dict[str, str]
-
-    def run(self, text: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-euo", "pipefail", "-c", text]
-        whole = self.environ | environ
-        return subprocess.run(command, cwd=self.folder, env=whole, capture_output=True, text=True, check=False)
-
-    def play(self, text: str, **environ: str) -> str:
-        done = self.run(text, **environ)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def commit(self) -> str:
-        """A new commit; its id."""
-        author = "-c user.name=a -c user.email=a@a.test -c commit.gpgsign=false"
-        self.play(f"git {author} add examples && git {author} commit -q --allow-empty -m one")
-        return self.play("git rev-parse HEAD").strip()
-
-    def digest(self, tag: str) -> str | None:
-        status, headers, _ = self.registry.request(
-            "HEAD", f"/v2/{self.repository}/manifests/{tag}", headers={"Accept": MANIFEST}
-        )
-        return headers["docker-content-digest"] if status == 200 else None
 
 
 @pytest.fixture
 def pipeline(password_registry: Registry, repository: str, tmp_path: Path) -> Pipeline:
-    base.ensure()
-    programs, folder = tmp_path / "bin", tmp_path / "checkout"
-    programs.mkdir()
-    shim = programs / "docker"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.support.buildx {shutil.which("docker")} "$@"\n')
-    shim.chmod(0o755)
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    (folder / "scripts").symlink_to(ROOT / "scripts")
-    config = tmp_path / "docker"
-    shutil.copytree(os.environ["DOCKER_CONFIG"], config, symlinks=True)
-    environ = os.environ | {
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHON": sys.executable,
-        "PYTHONPATH": str(ROOT),  # for the shim; the pipeline's own command sets another
-        "DOCKER_CONFIG": str(config),
-        "IMAGE": f"{password_registry.address}/{repository}",
-        "SOURCE": "https://github.com/acme/autonomy",
-        "REGISTRY_USER": password_registry.user,
-        "REGISTRY_PASSWORD": password_registry.password,
-        "BUILD_FLAGS": f"--build-arg BASE={base.TAG}",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-    }
-    one = Pipeline(folder, password_registry, repository, environ)
-    one.play("git init -q -b main .")
-    return one
+    return checkout(tmp_path / "pipeline", password_registry, repository)
 
 
 def told(output: str) -> dict[str, str]:
@@ -112,6 +58,58 @@ def test_the_commands_by_hand_make_a_release_and_repeated_they_build_nothing(pip
     assert pipeline.digest("autonomy-latest") == digest
 
 
+@contextmanager
+def telling(secret: str) -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """A manager's webhook: its address, and what it was told with a signature by the secret."""
+    told: list[dict[str, object]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if is_signed(body, self.headers["X-Hub-Signature-256"], secret):
+                told.append(json.loads(body))
+            self.send_response(202)
+            self.end_headers()
+            self.wfile.write(b'{"channels": []}')
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", told
+        finally:
+            server.shutdown()
+
+
+def test_the_workflow_releases_what_the_example_follows_and_tells_the_manager(
+    password_registry: Registry, tmp_path: Path
+) -> None:
+    owner, secret = f"Test-{secrets.token_hex(4)}", secrets.token_hex(8)
+    pipeline = checkout(tmp_path / "pipeline", password_registry, f"{owner.lower()}/orchestrator")
+    revision = pipeline.commit()
+    with telling(secret) as (manager, heard):
+        facts = {
+            "github.repository_owner": owner,
+            "github.repository": f"{owner}/autonomy",
+            "github.server_url": "https://github.com",
+            "github.sha": revision,
+            "github.actor": password_registry.user,
+            "github.token": password_registry.password,
+            "vars.TIDEGATE_MANAGER_URL": manager,
+            "secrets.TIDEGATE_WEBHOOK_SECRET": secret,
+        }
+        printed = workflow.play(pipeline, facts, tmp_path)
+    built = printed["build: scripts/pipeline/build"].strip()
+    published = json.loads(printed["publish: scripts/pipeline/publish"])
+    assert {one["tag"]: one["what"] for one in published["tags"]} == {
+        f"autonomy-{revision}": "set",
+        "autonomy-latest": "set",
+    }
+    assert published["labels"]["source"] == f"https://github.com/{owner}/autonomy"
+    assert published["labels"]["revision"] == revision
+    assert pipeline.digest("autonomy-latest") == pipeline.digest(f"autonomy-{revision}") == built
+    assert heard == [{"image": f"{pipeline.environ['IMAGE']}:autonomy-latest", "digest": built}]
+
+
 def test_what_is_built_serves_and_says_what_it_is(pipeline: Pipeline) -> None:
     revision = pipeline.commit()
     output = pipeline.run(LOGIN_AND_BUILD, **BUILD | {"REVISION": revision})
@@ -119,17 +117,28 @@ def test_what_is_built_serves_and_says_what_it_is(pipeline: Pipeline) -> None:
     assert re.fullmatch(r"sha256:[0-9a-f]{64}\n", output.stdout)
     image = f"{pipeline.environ['IMAGE']}@{output.stdout.strip()}"
     pipeline.play(f"docker pull -q {image}")
-    container = docker("run", "-d", "--label", "tidegate.enable=false", image)
+    container = docker("run", "-d", "--label", "tidegate.enable=false", "-p", "127.0.0.1::8000", image)
+    address = docker("port", container, "8000")
     try:
         wait_for(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy", "it is healthy")
         labels = inspect(container)["Config"]["Labels"]
         assert labels["org.opencontainers.image.revision"] == revision
         assert f"version {revision[:7]} serves" in docker("logs", container)
+        assert status(address, "/ready") == 200
+        docker("exec", container, "sh", "-c", drain_hook())
+        assert (status(address, "/ready"), status(address, "/healthz")) == (503, 200)
         docker("stop", container)
         assert inspect(container)["State"]["ExitCode"] == 0
     finally:
         docker("rm", "-f", "-v", container)
         docker("image", "rm", "-f", image)
+
+
+def drain_hook() -> str:
+    """What the example has the orchestrator told before it goes."""
+    words = ["compose", *(word for name in FILES for word in ("-f", str(watchtower.EXAMPLE / name)))]
+    config = json.loads(docker(*words, "config", "--format", "json"))
+    return str(config["services"]["orchestrator"]["labels"]["tidegate.hook.drain"])
 
 
 def test_a_build_that_fails_pushes_nothing_and_prints_no_digest(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.support import strangers
 from tests.support.docker import docker, inspect
 from tests.support.engines import unique
 
+from tidegate.agent.output import Output
 from tidegate.agent.private import PrivateNetworks, networked
 from tidegate.agent.prove import HealthProver
 from tidegate.domain.policy import ProbeExec, ProbeHttp, ProbeTcp
@@ -88,7 +89,7 @@ async def test_an_agent_on_the_hosts_network_reaches_what_the_host_reaches(engin
     try:
         assert await networked(engine, name) is None
         private = PrivateNetworks(engine, [POOL], await networked(engine, name))
-        prover = HealthProver(engine, private)
+        prover = HealthProver(engine, private, Output(engine, 0))
         assert await prover._address(await engine.container(name), None) == "127.0.0.1"
     finally:
         docker("rm", "-f", "-v", name)
@@ -100,7 +101,7 @@ async def test_what_lives_in_another_containers_network_is_probed_at_that_ones_a
     name = unique("rider")
     docker("create", "--name", name, "--network", f"container:{own}", push("rider").reference)
     try:
-        prover = HealthProver(engine, PrivateNetworks(engine, [POOL], None))
+        prover = HealthProver(engine, PrivateNetworks(engine, [POOL], None), Output(engine, 0))
         address = inspect(own)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         assert await prover._address(await engine.container(name), None) == address
     finally:

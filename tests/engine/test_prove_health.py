@@ -77,6 +77,22 @@ async def test_a_release_that_is_not_well_is_not(
     assert await outcome(compose, push, tmp_path / "state", labels, release) == "rolled-back"
 
 
+async def test_a_compose_files_check_stays_where_the_image_had_the_same_and_has_none_now(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    check = {"test": ["CMD", "/app", "health"], "interval": "0.3s", "timeout": "1s", "retries": 2}
+    service = {"labels": {"tidegate.cut": "fast"}, "healthcheck": check}
+    first = push("1", healthcheck=HEALTHCHECK)
+    compose.write({"services": {"web": {"image": first.reference, **service}}})
+    compose.up()
+    push("2", env={"SICK": "1"})
+    async with agent_here(tmp_path / "state") as agent:
+        await agent.look()
+        assert agent.last()["outcome"] == "rolled-back"
+        await agent.collect()
+    assert compose.container("web")["Image"] == first.image_id
+
+
 async def test_a_probe_that_cannot_be_run_says_nothing_about_the_release(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from tests.conftest import Push
-from tests.support.agent import agent_here
+from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.dying import ends_at
 from tests.support.features import one, services
+from tests.support.images import Pushed
 from tests.support.kills import SERVICES, assert_nothing_left, strategy_of
 
+from tidegate.agent import loop
 from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.replacement import NEXT
 from tidegate.engine.docker import DockerEngine
@@ -75,6 +77,55 @@ async def test_a_candidate_that_another_agent_left_is_not_touched_and_told_with_
         docker("rm", "-f", left)
         await here.look()
         assert here.outcomes() == ["failed", "committed"]
+
+
+async def _made_late(here: AgentHere, container: str, image: Pushed) -> str:
+    """What the engine made for the last update, after that was over; its name."""
+    name, update = f"{container.lstrip('/')}{NEXT}", here.last()["transaction"]
+    docker("create", "--name", name, "--label", f"{TRANSACTION}={update}.0", image.image_id)
+    return name
+
+
+async def test_a_candidate_that_the_engine_made_too_late_is_removed_at_the_next_look(
+    compose: Compose, push: Push, tmp_path: Path
+) -> None:
+    """The engine goes on with a request whose asker was killed, and so may be done with it after the recovery."""
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        left = await _made_late(here, compose.container("web")["Name"], old)
+        docker("create", "--name", f"other-{left}", "--label", f"{TRANSACTION}=20260101-000000-0000.0", old.reference)
+        await here.agent.once()
+        assert here.outcomes() == ["committed"]
+        assert docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={left}").split() == [f"other-{left}"]
+        docker("rm", f"other-{left}")
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_candidate_that_comes_as_late_as_the_next_update_is_in_nobodys_way_unless_it_runs(
+    compose: Compose, push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    async def not_there_yet(*_: object) -> None: ...
+
+    monkeypatch.setattr(loop, "remove_left_over", not_there_yet)
+    old = push("1")
+    compose.write(services(web=one(old)))
+    compose.up()
+    push("2")
+    async with agent_here(tmp_path / "state") as here:
+        await here.look()
+        left = await _made_late(here, compose.container("web")["Name"], old)
+        if runs:
+            docker("start", left)
+        push("3")
+        await here.look()
+        assert here.outcomes() == ["committed", "failed" if runs else "committed"]
+        assert (f"docker rm -f {left}" in here.last()["reason"]) is runs
+    if runs:
+        docker("rm", "-f", left)
 
 
 async def test_where_the_agents_own_new_image_cannot_be_pulled_it_is_told_and_the_look_goes_on(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from bench import edge
-from bench.course import failures
+from bench.course import Kind, failures
 from bench.load import load
 from tests.support import haproxy_image
 from tests.support.absent import cannot
+from tests.support.pipeline import checkout
+from tests.support.registry import Registry
 from tests.support.serving import watched
 from tests.support.waiting import served_version
 
 from groundwork.paths import GroundError
 
 RATE = 60.0
+GETS = (Kind.QUICK, Kind.KEPT)
+"""The example's orchestrator answers these alone."""
 STOP_FIRST = {"tidegate.strategy": "stop-first"}
 
 
@@ -46,6 +51,19 @@ def test_updates_and_a_rollback_lose_no_request_and_leave_enough_replicas_at_eve
             edge.AGENT.roll_back(place, "1")
             assert _answering(place) == {"1"}
         assert serving.fewest() == fewest
+    assert running.sent
+    assert failures(running.sent) == {}
+
+
+@pytest.mark.timeout(300)
+def test_the_image_that_the_pipeline_builds_is_replaced_behind_the_proxy_and_no_request_is_lost(
+    registry: Registry, repository: str, tmp_path: Path
+) -> None:
+    pipeline = checkout(tmp_path / "pipeline", registry, repository)
+    with edge.edge(1, release=pipeline.release) as place, load(place.address, RATE, GETS) as running:
+        place.push("1")
+        edge.AGENT.update(place)
+        assert _answering(place) == {"1"}
     assert running.sent
     assert failures(running.sent) == {}
 

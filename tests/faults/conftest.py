@@ -12,13 +12,14 @@ INJECTING = {
     "test_kill_people",
     "test_kill_riders",
     "test_kill_together",
+    "test_manager_away",
     "test_pull_cut",
     "test_pulls",
     "test_state_full",
     "test_stop_engine",
     "test_engine_full",
 }
-"""Where something is killed, stopped, cut or filled up amid an update, on a real engine."""
+"""Where something is killed, stopped, cut, lost or filled up amid an update, on a real engine."""
 
 
 def injects(node: str) -> bool:

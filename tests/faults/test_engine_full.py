@@ -14,6 +14,8 @@ from tests.conftest import Push
 from tests.support.agent import tidegate
 from tests.support.daemon import Daemon, small_engine
 
+from tidegate.agent.state import State
+
 
 @pytest.mark.parametrize(
     "running", [pytest.param(True, id="running"), pytest.param(False, id="stopped", marks=pytest.mark.long)]
@@ -32,9 +34,10 @@ def test_a_candidate_that_finds_no_room_is_given_up_and_rolled_in_when_there_is_
         def web() -> dict[str, object]:
             document = json.loads(on_it("inspect", "web"))[0]
             names = on_it("ps", "-a", "--format", "{{.Names}}").split()
-            return {"id": document["Id"], "runs": document["State"]["Running"], "names": names}
+            kept = {"runs": document["State"]["Running"], "restart": document["HostConfig"]["RestartPolicy"]}
+            return {"id": document["Id"], "image": document["Image"], "names": names, **kept}
 
-        on_it("run", "-d", "--name", "web", "--network", "none", old.reference)
+        on_it("run", "-d", "--name", "web", "--network", "none", "--restart", "on-failure:3", old.reference)
         if not running:
             on_it("stop", "-t", "0", "web")
         new = push("2")
@@ -47,9 +50,20 @@ def test_a_candidate_that_finds_no_room_is_given_up_and_rolled_in_when_there_is_
         assert "no space left on device" in full.stderr
         filler.unlink()
         assert look(tmp_path / "state", host).returncode == 0
-        assert json.loads(on_it("inspect", "web"))[0]["Image"] == new.image_id
-        assert (web()["runs"], web()["names"]) == (running, ["web"])
+        after = web()
+        assert after == {**before, "id": after["id"], "image": new.image_id}
+        assert after["id"] != before["id"]
+        assert last(tmp_path / "state") == ("committed", new.digest, [old.digest])
         on_it("rm", "-f", "web")
+
+
+def last(state: Path) -> tuple[str, str, list[str]]:
+    """What is told last, of which release, and what ran before it."""
+    kept = State.at(state)
+    told = kept.history.tail(1)[0]
+    assert kept.journal.peek() == []
+    assert kept.quarantine.list() == []
+    return told["outcome"], told["to"], [one.digest for one in kept.previous.list()]
 
 
 def look(state: Path, host: str) -> subprocess.CompletedProcess[str]:

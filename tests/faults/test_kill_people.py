@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from tests.support.kills import (
     assert_at_rest,
     assert_nothing_left,
     start_doomed_agent,
+    strategy_of,
 )
 
+from tidegate.domain.transaction import steps_of
 from tidegate.engine.port import Engine
 
 POINTS = [
@@ -91,7 +94,7 @@ async def test_what_a_person_did_while_the_agent_was_down_stands(
     elif command == "stop" and case != NOBODY_CAN_TELL:
         assert not compose.container("web")["State"]["Running"]
     else:
-        assert_at_rest(compose, tmp_path / "state", before, old, new)
+        assert_at_rest(compose, tmp_path / "state", before, old, new, acted_on=True)
     assert_nothing_left(compose, tmp_path / "state")
 
 
@@ -170,23 +173,46 @@ async def test_an_agent_that_looks_once_comes_to_rest_when_it_is_told_to_stop(
 async def test_a_rollback_by_hand_that_is_told_to_stop_comes_to_rest(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
-    before, _, new = running(compose, push, "swap")
+    _, _, new = running(compose, push, "swap")
     async with agent_here(tmp_path / "state") as agent:
         await agent.look()
         assert agent.outcomes() == ["committed"]
+    before = Before.of(compose, "web")
     told_to_stop_at("step:join", tmp_path / "state", 1, ROLL_BACK=f"{compose.project}/web")
     assert_at_rest(compose, tmp_path / "state", before, new)
 
 
-async def test_what_was_rolled_back_by_hand_stays_away_although_the_agent_was_killed(
-    compose: Compose, push: Push, tmp_path: Path
+BY_HAND_OFTEN = {("swap", "in:bake"), ("swap", "in:step:join"), ("stop-first", "at:step:remove")}
+
+
+SERVES_ALREADY = {"in:replaced", "in:bake", "at:end", "in:end", "in:booked"}
+
+
+def by_hand() -> Iterator[Any]:
+    """Every step of a rollback that a person asks for, of every strategy, and the moments around it."""
+    for name in SERVICES:
+        steps = [f"{moment}:step:{step}" for step in steps_of(strategy_of(name)) for moment in ("at", "in")]
+        for point in ["in:begin", *steps, "at:replaced", "in:replaced", "in:bake", "at:end", "in:end", "in:booked"]:
+            yield pytest.param(name, point, marks=() if (name, point) in BY_HAND_OFTEN else pytest.mark.long)
+
+
+@pytest.mark.parametrize(("name", "point"), list(by_hand()))
+async def test_a_rollback_by_hand_that_a_kill_cut_off_is_done_and_stays_or_was_not_begun(
+    compose: Compose, push: Push, tmp_path: Path, name: str, point: str
 ) -> None:
-    before, old, new = running(compose, push, "swap")
+    before, old, new = running(compose, push, name)
     async with agent_here(tmp_path / "state") as agent:
         await agent.look()
         assert agent.outcomes() == ["committed"]
-    agent_killed_at("in:bake", tmp_path / "state", ROLL_BACK=f"{compose.project}/web")
+    updated = Before.of(compose, "web")
+    agent_killed_at(point, tmp_path / "state", ROLL_BACK=f"{compose.project}/web")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
-        await agent.look()
-    assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+        done = agent.outcomes()[-1] == "committed"
+        await agent.look()  # brings nothing in by itself
+        assert agent.outcomes() == ["committed", "committed" if done else "interrupted"]
+    if done:
+        assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
+    else:
+        assert point not in SERVES_ALREADY
+        assert_at_rest(compose, tmp_path / "state", updated, new)

@@ -10,7 +10,8 @@ from tests.support.agent import agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.features import one, services
-from tests.support.kills import agent_killed_at, assert_nothing_left
+from tests.support.images import Pushed
+from tests.support.kills import Before, agent_killed_at, assert_at_rest
 
 from tidegate.domain.transaction import Strategy, steps_of
 
@@ -32,44 +33,46 @@ def together(compose: Compose) -> bool:
     return len({docker("exec", one["Id"], "readlink", "/proc/self/ns/net") for one in both}) == 1
 
 
+def running(compose: Compose, push: Push, **labels: str) -> tuple[Before, list[Pushed]]:
+    """A parent and its rider, which has the labels: as they run, and their images."""
+    vpn, rider = push("1", "vpn"), push("1", "rider")
+    riding = one(rider, command=["db"], network_mode="service:vpn", restart="unless-stopped", labels=labels)
+    compose.write(services(vpn=one(vpn, labels=PROBED, restart="unless-stopped"), rider=riding))
+    compose.up()
+    return Before.of(compose, "vpn", "rider"), [vpn, rider]
+
+
 @pytest.mark.parametrize("point", some(POINTS, OFTEN))
 async def test_a_kill_leaves_a_rider_with_its_parent(compose: Compose, push: Push, tmp_path: Path, point: str) -> None:
-    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped")
-    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
-    compose.up()
-    push("2", "vpn")
+    before, images = running(compose, push)
+    images.append(push("2", "vpn"))
     agent_killed_at(point, tmp_path / "state")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
     assert together(compose)
-    assert_nothing_left(compose, tmp_path / "state")
+    assert_at_rest(compose, tmp_path / "state", before, *images)
 
 
 async def test_a_rider_s_label_that_cannot_be_used_does_not_keep_an_update_from_being_ended(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
-    bad = {"tidegate.bake": "soon"}
-    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped", labels=bad)
-    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
-    compose.up()
-    push("2", "vpn")
+    before, images = running(compose, push, **{"tidegate.bake": "soon"})
+    images.append(push("2", "vpn"))
     agent_killed_at("in:step:start@0", tmp_path / "state")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
     assert together(compose)
-    assert_nothing_left(compose, tmp_path / "state")
+    assert_at_rest(compose, tmp_path / "state", before, *images)
 
 
 @pytest.mark.parametrize("point", some(BACK, {"at:step:create@1-back"}))
 async def test_a_kill_on_the_way_back_leaves_a_rider_with_its_parent(
     compose: Compose, push: Push, tmp_path: Path, point: str
 ) -> None:
-    rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn", restart="unless-stopped")
-    compose.write(services(vpn=one(push("1", "vpn"), labels=PROBED, restart="unless-stopped"), rider=rider))
-    compose.up()
+    before, images = running(compose, push)
     broken = push("2", "vpn")
     agent_killed_at(point, tmp_path / "state", TIDEGATE_BAKE="15s", ENDS_IN_BAKE=f"{compose.project}-vpn-1")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
     assert together(compose)
-    assert_nothing_left(compose, tmp_path / "state", [broken.digest])
+    assert_at_rest(compose, tmp_path / "state", before, *images, blamed=[broken.digest])

@@ -131,7 +131,7 @@ async def test_two_replicas_are_both_there_and_of_one_release(
     assert_at_rest(compose, tmp_path / "state", before, old, new)
 
 
-BAKING = ["in:bake", "in:verdict", "in:reverse", "in:step:stop@0-back", "at:end", "in:end"]
+BAKING = ["in:bake", "in:verdict", "in:output", "in:reverse", "in:step:stop@0-back", "at:end", "in:end"]
 
 
 @pytest.mark.parametrize("point", some({"in:verdict"}, BAKING))
@@ -161,11 +161,12 @@ async def test_what_an_update_brings_with_it_is_done_after_a_kill_too(
     db, web = (build(registry, f"{repository}-{name}:latest", version="1") for name in ("db", "web"))
     on_db = {"db": {"condition": "service_started", "restart": True}}
     service = {"image": web.reference, "restart": "unless-stopped", "depends_on": on_db}
-    hooked = {"image": db.reference, "labels": {"tidegate.hook.post-update": "touch /mark"}}
+    hook = {"tidegate.hook.post-update": "touch /mark"}
+    hooked = {"image": db.reference, "restart": "unless-stopped", "labels": hook}
     compose.write({"services": {"db": hooked, "web": service}})
     compose.up()
-    before = compose.container("web")
-    build(registry, f"{repository}-db:latest", version="2")
+    before, place = compose.container("web"), Before.of(compose, "db")
+    new = build(registry, f"{repository}-db:latest", version="2")
     agent_killed_at(point, tmp_path / "state")
     async with agent_here(tmp_path / "state") as agent:
         await agent.agent.recover()
@@ -175,6 +176,7 @@ async def test_what_an_update_brings_with_it_is_done_after_a_kill_too(
     assert (after["Id"], after["State"]["Running"]) == (before["Id"], True)
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
     assert "mark" in docker("exec", compose.container("db")["Id"], "ls", "/").split()
+    assert_at_rest(compose, tmp_path / "state", place, new)
 
 
 async def test_a_dependant_that_a_person_stopped_while_the_agent_was_down_is_not_started_again(

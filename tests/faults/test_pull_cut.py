@@ -15,7 +15,7 @@ import pytest
 from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
 from tests.support.docker import docker
-from tests.support.features import image_of, on_engine, one, services
+from tests.support.features import on_engine, one, services
 from tests.support.images import Pushed, build
 from tests.support.kills import Before, assert_at_rest
 from tests.support.line import Line, line_to
@@ -53,11 +53,12 @@ def without_pauses(here: AgentHere) -> None:
 async def test_a_layer_that_was_cut_off_once_is_gone_on_with_from_there(
     compose: Compose, line: Line, releases: tuple[Pushed, Pushed], tmp_path: Path
 ) -> None:
+    before = Before.of(compose, "web")
     line.cut_after = LAYER // 2
     async with agent_here(tmp_path / "state") as here:
         await here.look()
         assert (line.cuts, here.outcomes()) == (1, ["committed"])
-    assert image_of(compose, "web") == releases[1].image_id
+    assert_at_rest(compose, tmp_path / "state", before, releases[1])
     assert line.resumed
     assert line.carried < LAYER + LAYER // 4
 

@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.agent import AgentHere, agent_here
 from tests.support.compose import Compose
-from tests.support.features import image_of, one, services
+from tests.support.features import one, services
 from tests.support.images import Pushed, build
+from tests.support.kills import Before, assert_at_rest
 from tests.support.registry import Registry
 from tests.support.registry_clock import Hands
 from tests.support.registry_fake import FakeRegistry, from_the_engine, on, passed_on_to, status, times
@@ -36,7 +37,7 @@ async def new(compose: Compose, registry: Registry, front: FakeRegistry, reposit
         through = replace(registry, engine_address=front.address)
         return build(through, f"{repository}:latest", version=version, files=files)
 
-    compose.write(services(web=one(pushed("1"))))
+    compose.write(services(web=one(pushed("1"), restart="unless-stopped")))
     await asyncio.to_thread(compose.up)
     return pushed("2")
 
@@ -52,13 +53,14 @@ def by_hand(here: AgentHere) -> Hands:
 async def test_a_pull_that_breaks_off_twice_is_ended_in_the_same_look(
     compose: Compose, front: FakeRegistry, new: Pushed, tmp_path: Path
 ) -> None:
+    before = Before.of(compose, "web")
     front.faults.insert(0, times(2, from_the_engine(on("", "manifests", status(502)))))
     async with agent_here(tmp_path / "state") as here:
         hands = by_hand(here)
         with capture_logs() as logs:
             await here.look()
         assert (here.outcomes(), len(hands.slept)) == (["committed"], 2)
-    assert image_of(compose, "web") == new.image_id
+    assert_at_rest(compose, tmp_path / "state", before, new)
     told = [line["event"] for line in logs if "is tried again in" in line["event"]]
     assert len(told) == 2
     assert all("502 Bad Gateway" in line for line in told)
@@ -67,6 +69,7 @@ async def test_a_pull_that_breaks_off_twice_is_ended_in_the_same_look(
 async def test_a_registry_that_limits_a_pull_is_left_alone_until_the_wait_is_over(
     compose: Compose, front: FakeRegistry, new: Pushed, tmp_path: Path
 ) -> None:
+    before = Before.of(compose, "web")
     front.faults.insert(0, from_the_engine(on("", "manifests", status(429))))
     async with agent_here(tmp_path / "state") as here:
         hands = by_hand(here)
@@ -83,4 +86,4 @@ async def test_a_registry_that_limits_a_pull_is_left_alone_until_the_wait_is_ove
         hands.now += LONGEST_FIRST_S
         await here.look()
         assert here.outcomes() == ["failed", "committed"]
-    assert image_of(compose, "web") == new.image_id
+    assert_at_rest(compose, tmp_path / "state", before, new)

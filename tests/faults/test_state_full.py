@@ -15,23 +15,30 @@ from tests.support.agent import AgentHere, agent_here, tidegate
 from tests.support.compose import Compose
 from tests.support.daemon import mounted
 from tests.support.features import one, services
-from tests.support.kills import agent_killed_at
+from tests.support.images import Pushed
+from tests.support.kills import Before, agent_killed_at, assert_at_rest
 from tests.support.waiting import get_json, wait_for
 
 STOP_FIRST = {"tidegate.strategy": "stop-first"}
 
 
 @pytest.fixture
-def small(compose: Compose, push: Push, tmp_path: Path) -> Iterator[Path]:
-    """A state folder on a small disk, and a service at version 1 with version 2 on its channel."""
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A state folder on a small disk."""
     need_root("a disk is mounted")
-    compose.write(services(web=one(push("1"), ports=["8000"], labels=STOP_FIRST)))
-    compose.up()
-    push("2")
     state = tmp_path / "state"
     state.mkdir()
     with mounted(state, 2):
         yield state
+
+
+@pytest.fixture
+def web(compose: Compose, push: Push) -> tuple[Before, Pushed, Pushed]:
+    """A service at version 1 with version 2 on its channel: as it runs, and both."""
+    old = push("1")
+    compose.write(services(web=one(old, ports=["8000"], labels=STOP_FIRST, restart="unless-stopped")))
+    compose.up()
+    return Before.of(compose, "web"), old, push("2")
 
 
 def fill(state: Path, *, reserve: bool = False) -> None:
@@ -62,17 +69,25 @@ def served(compose: Compose) -> str:
     return str(wait_for(lambda: get_json(compose.address("web")), "the service answers")["version"])
 
 
-async def test_an_update_goes_on_with_the_room_that_was_put_by(compose: Compose, small: Path) -> None:
+async def test_an_update_goes_on_with_the_room_that_was_put_by(
+    compose: Compose, small: Path, web: tuple[Before, Pushed, Pushed]
+) -> None:
+    before, _, new = web
     async with agent_here(small) as agent:
         when_written(agent, "stop", lambda: fill(small))
         await agent.look()
     assert served(compose) == "2"
+    (small / "filler").unlink()
+    async with agent_here(small) as agent:
+        await agent.agent.recover()
+    assert_at_rest(compose, small, before, new)
 
 
 @pytest.mark.parametrize("step", ["stop", "start", "remove"])
 async def test_without_any_room_the_service_comes_back_and_the_rest_is_noted_later(
-    compose: Compose, small: Path, step: str
+    compose: Compose, small: Path, web: tuple[Before, Pushed, Pushed], step: str
 ) -> None:
+    before, old, new = web
     async with agent_here(small) as agent:
         when_written(agent, step, lambda: fill(small, reserve=True))
         await agent.look()
@@ -80,15 +95,13 @@ async def test_without_any_room_the_service_comes_back_and_the_rest_is_noted_lat
     (small / "filler").unlink()
     async with agent_here(small) as agent:
         await agent.agent.recover()
-        assert agent.parts.state.journal.peek() == []
-        assert agent.outcomes()
+        assert_at_rest(compose, small, before, old, new)
         await agent.look()
-        assert agent.parts.state.quarantine.list() == []
-    assert served(compose) == "2"
+    assert_at_rest(compose, small, before, new)
 
 
 def test_an_agent_that_starts_on_a_full_disk_brings_a_service_back_before_it_refuses(
-    compose: Compose, small: Path
+    compose: Compose, small: Path, web: tuple[Before, Pushed, Pushed]
 ) -> None:
     agent_killed_at("in:step:start", small)
     assert not [one for one in compose.containers("web") if one["State"]["Running"]]
@@ -96,3 +109,7 @@ def test_an_agent_that_starts_on_a_full_disk_brings_a_service_back_before_it_ref
     done = tidegate(small, "agent", "run", "--run-once", check=False)
     assert (done.returncode, "disk is full" in done.stderr) == (1, True)
     assert served(compose) in {"1", "2"}
+    (small / "filler").unlink()
+    tidegate(small, "agent", "run", "--run-once")
+    before, _, new = web
+    assert_at_rest(compose, small, before, new)

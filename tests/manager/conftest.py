@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import databases, postgres
@@ -10,6 +11,9 @@ from tests.support.manager import Manager, People, empty, serving
 from tests.support.manager import people as people_of
 
 from groundwork.paths import GroundError
+from tidegate.manager.api.app import create_app
+from tidegate.manager.parts import make_parts
+from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store.database import Database
 
 
@@ -36,6 +40,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return databases.sqlite_template(tmp_path_factory.mktemp("sqlite"))
 
 
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The OpenAPI document."""
+    folder = tmp_path_factory.mktemp("document")
+    return create_app(make_parts(load_manager_settings({"TIDEGATE_DATA": str(folder)}))).openapi()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a migrated database of this test's own."""
@@ -56,16 +67,21 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def manager_running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
-    """A manager for the tests of a module; `manager_db` empties its database for each."""
-    folder = tmp_path_factory.mktemp("manager")
+def managers_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a migrated database for the tests of a module."""
     if request.param == "sqlite":
-        url = databases.sqlite_copy(request.getfixturevalue("sqlite_template"), folder)
-        with serving(url, folder) as one:
-            yield one
+        yield databases.sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path_factory.mktemp("database"))
         return
     server, template = (request.getfixturevalue(name) for name in ("postgres_server", "postgres_template"))
-    with databases.postgres_database(server, template) as url, serving(url, folder) as one:
+    with databases.postgres_database(server, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def manager_running(managers_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    """A manager for the tests of a module; `manager_db` empties its database for each."""
+    folder = tmp_path_factory.mktemp("manager")
+    with serving(managers_url, folder) as one:
         yield one
 
 
@@ -83,3 +99,9 @@ async def people(manager_running: Manager, manager_db: Database) -> AsyncIterato
     """Callers of the running manager, one for each role."""
     async with people_of(manager_running, manager_db) as some:
         yield some
+
+
+@pytest.fixture
+def url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    return databases.sqlite_copy(sqlite_template, tmp_path)

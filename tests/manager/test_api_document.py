@@ -5,24 +5,25 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from tests.support.manager import People
 
-from tidegate.manager.api.app import create_app
+from tidegate.domain.channel_policy import ChannelPolicyError, read_channel_policy
+from tidegate.manager.api.app import ROUTERS
 from tidegate.manager.api.models import TAKES
+from tidegate.manager.api.policy_model import POLICY_SCHEMA
 from tidegate.manager.api.reading import page
-from tidegate.manager.parts import make_parts
-from tidegate.manager.settings import load_manager_settings
+from tidegate.manager.api.router import GuardedRoute
+from tidegate.protocol import messages
+from tidegate.protocol.events import Sighting
+from tidegate.protocol.keys import load_key, make_key
+from tidegate.protocol.requests import NONCE_HEADER, signed_headers
 
 Operation = tuple[str, dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("document")
-    return create_app(make_parts(load_manager_settings({"TIDEGATE_DATA": str(folder)}))).openapi()
 
 
 def operations(document: dict[str, Any]) -> list[Operation]:
@@ -74,6 +75,68 @@ def test_who_is_refused_for_a_pattern_is_told_in_words_what_is_taken(document: d
     assert found - set(TAKES) == set()
 
 
+def test_every_whole_number_that_people_send_has_a_least_and_a_most(document: dict[str, Any]) -> None:
+    """A database takes none beyond its own, which would be a fault of ours."""
+    schemas = document["components"]["schemas"]
+    of_people = [(name, one) for name, one in operations(document) if "security" in one]
+    found = [(f"{name} {it['name']}", it["schema"]) for name, one in of_people for it in one.get("parameters", ())]
+    found += [(name, one.get("requestBody")) for name, one in of_people]
+    whole = [one for name, schema in found for one in whole_numbers(name, schema, schemas)]
+    assert len({name for name, _ in whole}) > 30
+    assert [name for name, schema in whole if "maximum" not in schema or "minimum" not in schema] == []
+
+
+def whole_numbers(name: str, schema: Any, schemas: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every integer that there is anywhere in it, or in what it refers to."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from whole_numbers(name, one, schemas)
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "integer":
+        yield name, schema
+    if "$ref" in schema:
+        yield from whole_numbers(name, schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    for key, one in schema.items():
+        yield from whole_numbers(f"{name}.{key}", one, schemas)
+
+
+@pytest.mark.parametrize("name", ["success_percent", "approvals"])
+def test_a_policy_takes_the_numbers_that_the_document_says(name: str) -> None:
+    said = POLICY_SCHEMA["properties"][name]
+    for number in (said["minimum"], said["maximum"]):
+        read_channel_policy({"mode": "approval" if number else "automatic", name: number})
+    for number in (said["minimum"] - 1, said["maximum"] + 1):
+        with pytest.raises(ChannelPolicyError, match=name):
+            read_channel_policy({"mode": "approval", name: number})
+
+
+def test_whole_numbers_and_truths_in_bodies_are_those_of_json() -> None:
+    """`true` is no 1, and "yes" is not `true`: what is meant otherwise would start something."""
+    models = [(name, TypeAdapter(one)) for name, one in bodies()]
+    cores = [(name, core) for name, one in models for core in cores_of(one.core_schema)]
+    assert len(cores) > 10
+    assert [name for name, core in cores if not core.get("strict")] == []
+
+
+def bodies() -> Iterator[tuple[str, Any]]:
+    """The model of each document that a request holds."""
+    for router in ROUTERS:
+        for route in router.routes:
+            if isinstance(route, GuardedRoute) and route.body_field is not None:
+                yield f"{route.methods} {route.path}", route.body_field.field_info.annotation
+
+
+def cores_of(core: Any) -> Iterator[dict[str, Any]]:
+    """Every whole number and truth in what pydantic makes of a type."""
+    if isinstance(core, dict):
+        if core.get("type") in {"int", "bool"}:
+            yield core
+        core = list(core.values())
+    for one in core if isinstance(core, list | tuple) else ():
+        yield from cores_of(one)
+
+
 def test_every_schema_has_a_description(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert [name for name, one in schemas.items() if not one.get("description")] == []
@@ -103,6 +166,74 @@ def test_every_write_takes_an_idempotency_key_and_every_edit_an_if_match(documen
         if method in {"PUT", "PATCH", "DELETE"} and not name.endswith("/agents/enrolments/{id}"):
             assert "If-Match" in headers, name
             assert {"412", "428"} <= set(one["responses"]), name
+
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+KEY = load_key(make_key())
+SAID: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "enrol": (
+        [messages.write_enrol_request(messages.EnrolRequest(1, "te_1_x", "berlin1", "k", "1.0", "p"))],
+        messages.write_enrol_answer(messages.EnrolAnswer(1, "a", "berlin1", "k", NOON)),
+    ),
+    "poll": (
+        [messages.write_poll_request(messages.PollRequest(1, 0, 5, "1.0", key)) for key in ("", "k")],
+        messages.write_poll_answer(messages.PollAnswer(1, (messages.Item(1, "{}", "s"),), NOON)),
+    ),
+    "events": (
+        [
+            messages.write_events_request(
+                messages.EventsRequest(1, "s", 1, (Sighting(NOON, "r/app", "1", "d"),), skipped)
+            )
+            for skipped in (False, True)
+        ],
+        messages.write_events_answer(messages.EventsAnswer(1)),
+    ),
+}
+"""What an agent asks, with and without what it may leave out; and what it is answered."""
+
+
+def schema_of(said: dict[str, Any]) -> dict[str, Any]:
+    return dict(said["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_agents_ask_and_are_answered_is_what_the_document_says(document: dict[str, Any], what: str) -> None:
+    operation, (asked, answered) = document["paths"][f"/api/v1/agent/{what}"]["post"], SAID[what]
+    asks, answers = schema_of(operation["requestBody"]), schema_of(operation["responses"]["200"])
+    assert set(asks["properties"]) == {name for one in asked for name in one}
+    assert set(asks["required"]) <= set.intersection(*(set(one) for one in asked))
+    assert set(answers["properties"]) == set(answers["required"]) == set(answered)
+    for said, schema in ((asked[0], asks), (answered, answers)):
+        for name, one in said.items():
+            described = schema["properties"][name]
+            assert (described["type"] == "array") is isinstance(one, list), name
+            if isinstance(one, list) and name != "events":  # those are in `test_api_document_agents`
+                assert set(described["items"]["properties"]) == set(described["items"]["required"]) == set(one[0]), name
+
+
+def test_what_signs_a_request_is_in_the_document(document: dict[str, Any]) -> None:
+    signs = set(signed_headers(KEY, "a" * 32, "POST", "/", b"", time_s=1))
+    for what, needed in (("enrol", set()), ("poll", signs), ("events", signs)):
+        parameters = document["paths"][f"/api/v1/agent/{what}"]["post"].get("parameters", ())
+        assert {it["name"] for it in parameters if it["required"]} == needed, what
+        assert {it["name"] for it in parameters if not it["required"]} == ({NONCE_HEADER} if needed else set()), what
+
+
+def test_every_list_is_paged_and_has_a_filter(document: dict[str, Any]) -> None:
+    lists = {
+        name: {it["name"] for it in one["parameters"] if it["in"] == "query"}
+        for name, one in operations(document)
+        if one["responses"]
+        .get("200", {})
+        .get("content", {})
+        .get("application/json", {})
+        .get("schema", {})
+        .get("$ref", "")
+        .rpartition("/")[2]
+        .startswith("Page_")
+    }
+    assert len(lists) > 12
+    assert {name: sorted(found) for name, found in lists.items() if not found > {"limit", "after"}} == {}
 
 
 def test_names_of_operations_are_each_used_once(document: dict[str, Any]) -> None:

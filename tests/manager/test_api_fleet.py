@@ -103,6 +103,32 @@ async def test_targets_are_found_by_what_they_follow_and_run(people: People, fle
         assert [item["agent"] for item in got["items"]] == hosts, query
 
 
+async def test_targets_are_found_by_agent_by_drift_and_by_being_held(people: People, fleet: ManagerFleet) -> None:
+    async with fleet.db.write() as conn:
+        drifted, held = (schema.targets.c.id == fleet.targets[f"shop@{host}/web"] for host in ("host1", "host2"))
+        await conn.execute(update(schema.targets).where(drifted).values(drift_since=now()))
+        await conn.execute(update(schema.targets).where(held).values(held=True))
+    for query, hosts in {
+        "agent=host1": ["host1"],
+        "agent=host9": [],
+        "drift=true": ["host1"],
+        "drift=false": ["host0", "host2"],
+        "held=true": ["host2"],
+        "held=false": ["host0", "host1"],
+        "held=false&drift=false": ["host0"],
+        "agent=host2&held=false": [],
+    }.items():
+        got = (await people.viewer.get(f"/targets?{query}")).json
+        assert [item["agent"] for item in got["items"]] == hosts, query
+
+
+@pytest.mark.usefixtures("fleet")
+async def test_a_state_that_no_target_can_be_in_is_refused_with_those_that_it_can(people: People) -> None:
+    answer = await people.viewer.get("/targets?state=runing")
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "query.state")
+    assert "'running', 'stopped' or 'mixed'" in answer.json["detail"]
+
+
 async def test_a_target_that_is_gone_is_not_there_any_more(people: People, fleet: ManagerFleet) -> None:
     async with fleet.db.write() as conn:
         await conn.execute(update(schema.targets).values(gone_at=now()))
@@ -169,6 +195,10 @@ async def test_a_policy_that_cannot_be_used_is_refused_with_every_fault(people: 
     faults = {one["field"]: one["message"] for one in answer.json["errors"]}
     assert (answer.status, set(faults)) == (422, {"body.approvals", "body.soak", "body.sook"})
     assert "Did you mean soak?" in faults["body.sook"]
+    late = await people.admin(
+        "PUT", f"/policies/{fleet.channel}", {"freezes": ["2026-12-24/2026-12-20"]}, headers={"If-Match": '"1"'}
+    )
+    assert late.json["detail"].endswith("put the earlier date first.")
 
 
 # agents

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 from sqlalchemy import func, select, update
 from tests.support.manager import Manager, People
 
@@ -119,10 +120,36 @@ async def test_an_edit_says_what_it_was_made_from(people: People) -> None:
     for method in ("PUT", "DELETE"):
         answer = await people.operator(method, path, WINDOW if method == "PUT" else None)
         assert (answer.status, answer.json["code"]) == (428, "condition-needed")
-    answer = await people.operator("DELETE", path, headers={"If-Match": 'W/"1"'})
-    assert answer.status == 412
+    for of_others in ('W/"2"', '"abc"', 'W/"1-gzip"'):
+        answer = await people.operator("DELETE", path, headers={"If-Match": of_others})
+        assert answer.status == 412, of_others
     assert (await people.operator("DELETE", path, headers={"If-Match": "*"})).status == 204
     assert (await people.operator.get(path)).status == 404
+
+
+async def test_an_etag_that_a_proxy_has_made_weak_is_of_the_same_edition(people: People) -> None:
+    path = f"/windows/{(await people.operator.post('/windows', WINDOW)).json['id']}"
+    for number in (1, 2):
+        changed = {**WINDOW, "name": f"after-{number}"}
+        answer = await people.operator("PUT", path, changed, headers={"If-Match": f'W/"{number}"'})
+        assert (answer.status, answer.json["name"]) == (200, f"after-{number}")
+
+
+async def test_a_key_that_is_given_twice_is_refused(people: People, manager_db: Database) -> None:
+    for again in ("one", "two"):
+        headers = CIMultiDict([("Idempotency-Key", "one"), ("Idempotency-Key", again)])
+        answer = await people.operator.post("/windows", WINDOW, headers=headers)
+        assert (answer.status, answer.json["errors"][0]["field"]) == (422, "header.Idempotency-Key")
+        assert answer.json["errors"][0]["message"] == "it is given 2 times; it takes one"
+    assert await count(manager_db, schema.windows) == 0
+
+
+@pytest.mark.parametrize("text", ["1", "one", "", '"1', '"1", "2"'])
+async def test_an_edit_that_names_no_edition_is_told_what_is_taken(people: People, text: str) -> None:
+    path = f"/windows/{(await people.operator.post('/windows', WINDOW)).json['id']}"
+    answer = await people.operator("PUT", path, WINDOW, headers={"If-Match": text})
+    assert (answer.status, [one["field"] for one in answer.json["errors"]]) == (422, ["header.If-Match"])
+    assert 'such as "1"; or *' in answer.json["detail"]
 
 
 async def test_of_two_edits_at_once_one_is_done(people: People) -> None:

@@ -95,10 +95,10 @@ def deliverer(db: Database, time: Time, *sinks: Sink) -> Deliverer:
     return Deliverer(db, time, sinks, spread=lambda: 0.0)
 
 
-async def alert(db: Database, *sinks: Sink, text: str = "web is down") -> int:
+async def alert(db: Database, *sinks: Sink, text: str = "web is down", **data: Any) -> int:
     """An open alert that these are to be told of."""
     async with db.write() as conn:
-        row = {"rule": "rollout_paused", "subject": "rollout 1", "severity": "critical", "data": {}}
+        row = {"rule": "rollout_paused", "subject": "rollout 1", "severity": "critical", "data": data}
         id_ = await add(conn, schema.alerts, **row, text=text, opened_at=NOON)
         await announce(conn, id_, OPENED, [one.name for one in sinks], NOON)
     return id_
@@ -177,6 +177,21 @@ async def test_the_end_is_told_after_the_opening_was(db: Database, receiver: Rec
     assert events == ["alert.opened", "alert.opened", "alert.closed"]
     closed = (await _json(*receiver.taken[-1]))["alert"]
     assert (closed["closed_at"], closed["close_reason"]) == ("2026-11-25T12:00:00Z", "it is not paused any more")
+
+
+async def test_one_in_the_place_of_another_names_that_one(db: Database, receiver: Receiver, time: Time) -> None:
+    sink = webhook(receiver.url, time)
+    it = deliverer(db, time, sink)
+    await over(db, await alert(db, sink), time, sink)
+    await alert(db, sink, replaces=7)
+    await it.send_due()
+    await it.send_due()
+    posted = [await _json(*one) for one in receiver.taken]
+    assert {(one["event"], one["alert"]["replaces"]) for one in posted} == {
+        ("alert.opened", None),
+        ("alert.closed", None),
+        ("alert.opened", 7),
+    }
 
 
 async def test_it_is_given_up_at_last_and_said_so(db: Database, receiver: Receiver, time: Time) -> None:

@@ -85,6 +85,12 @@ def test_every_rule_says_how_bad_it_is_and_what_to_do() -> None:
         assert {"summary", "description"} <= set(rule["annotations"])
 
 
+def test_a_rule_tells_where_there_is_no_manager_to_tell_anything() -> None:
+    """Every other one is about a number of a manager's, and without one says nothing."""
+    alone = [rule["alert"] for rule in rules() if "absent(tidegate_manager_info)" in rule["expr"]]
+    assert alone == ["TidegateManagerAway"]
+
+
 async def test_the_documents_tell_of_every_metric_and_of_no_other(samples: dict[str, list[dict[str, str]]]) -> None:
     agents = {family.name for family in text_string_to_metric_families(AgentMetrics().exposition())}
     agents |= agents_more()

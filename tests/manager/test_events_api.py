@@ -100,6 +100,15 @@ async def test_what_is_no_id_is_refused(people: People, query: str) -> None:
     assert (await people.viewer.get(f"/events{query}")).status == 422
 
 
+@pytest.mark.parametrize("kinds", ["nope", "*", "ROLLOUT.", "rollout.,rolout.", "rollout.states"])
+async def test_a_kind_that_nothing_has_is_refused_with_those_that_there_are(people: People, kinds: str) -> None:
+    refused = await people.viewer.get(f"/events?kinds={kinds}")
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "query.kinds")
+    wrong = kinds.rpartition(",")[2]
+    assert refused.json["detail"].startswith(f"query.kinds: no event is of a kind that begins with {wrong!r}")
+    assert "rollout.state" in refused.json["accepted"]
+
+
 async def test_nobody_follows_without_a_token(people: People) -> None:
     assert (await people.nobody.get("/events")).status == 401
 
@@ -170,4 +179,27 @@ async def test_a_replica_tells_what_another_one_has_written(
             await events.stands(0)
             await say(db, "rollout.state")  # this test is the other replica
             assert await events.until(1) == [1]
+        await db.close()
+
+
+async def test_who_resumes_at_another_replica_by_the_id_of_the_first_misses_nothing(
+    postgres_server: str, postgres_template: str, tmp_path: Path
+) -> None:
+    with (
+        databases.postgres_database(postgres_server, postgres_template) as url,
+        serving(url, tmp_path) as one,
+        serving(url, tmp_path) as other,
+    ):
+        db = Database.at(url)
+        async with people(one, db) as some:
+            async with following(some.viewer) as events:
+                await events.stands(0)
+                await say(db, "rollout.state", "rollout.state")
+                assert await events.until(2) == [1, 2]
+            await say(db, "target.seen", "target.seen")
+            elsewhere = Caller(some.viewer.session, other.url, some.viewer.token)
+            async with following(elsewhere, last_event_id=events.id) as rest:
+                await rest.until(2)
+                await say(db, "rollout.state")
+                assert await rest.until(3) == [3, 4, 5]
         await db.close()

@@ -203,6 +203,32 @@ async def test_after_a_database_was_put_back_streams_end_and_later_ones_are_told
     assert reader.numbers == [1]
 
 
+async def test_after_an_earlier_database_was_put_back_nothing_moves_the_readers_id_back(db: Database) -> None:
+    """By its id it learns, when it resumes, that there is less than it has seen."""
+    token = await add_token(db)
+    async with running(db) as hub:
+        with hub.opened(token, ()) as stream:
+            reader = Reader(hub, stream, 0)
+            task = asyncio.create_task(reader.read())
+            await reader.more_texts(1)
+            await say(db, *["rollout.state"] * 10)
+            await reader.until(10)
+            async with db.write() as conn:
+                await conn.execute(delete(schema.feed).where(schema.feed.c.number > 5))
+                await conn.execute(update(schema.counters).where(schema.counters.c.name == "feed").values(value=5))
+            async with asyncio.timeout(10):
+                await task
+    assert (reader.id, stream.ended) == (10, "the database is an earlier one")
+
+
+async def test_who_is_let_go_is_handed_nothing_more() -> None:
+    stream = Stream(1, (), room=10)
+    stream.put(9, "id: 9\n\n")
+    stream.end("the database is an earlier one")
+    stream.put(6, "id: 6\n\n")
+    assert await stream.fetch(0) == "id: 9\n\n"
+
+
 async def test_there_are_so_many_streams_and_no_more(db: Database) -> None:
     async with running(db) as hub:
         with hub.opened(1, ()), hub.opened(1, ()):

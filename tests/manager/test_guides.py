@@ -42,9 +42,11 @@ async def test_the_pages_commands_work(database_url: str, tmp_path: Path) -> Non
     assert printed[-1].endswith("true\n")
     db = Database.at(database_url)
     async with db.read() as conn:
-        actions = (await conn.execute(select(schema.audit.c.action).order_by(schema.audit.c.number))).scalars().all()
+        entries = (await conn.execute(select(schema.audit).order_by(schema.audit.c.number))).all()
     await db.close()
-    assert actions == ["token.create", "window.create", "window.update", "window.delete"]
+    assert [one.action for one in entries] == ["token.create", "window.create", "window.update", "window.delete"]
+    made, edited = (one.after["scope"] for one in entries[1:3])
+    assert made == edited, "who edits a window as the page does has it hold for what it held for"
 
 
 def test_the_command_that_serves_is_the_one_that_other_tests_run() -> None:

@@ -1,17 +1,20 @@
 """Metrics: right, bounded however large the fleet, and there when the database is not."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from tests.support import databases
 from tests.support.fleet_rows import NOON, Fleet, add, change, digest
 from tests.support.manager import People, people, serving
 
+from tidegate.manager.releases.removal import remove_channel
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
@@ -55,6 +58,33 @@ async def test_targets_of_an_agent_that_was_revoked_are_not_unwell(db: Database)
     assert set((await scraped(db))["tidegate_targets_unwell"].values()) == {1}
     await change(db, schema.agents, "a1", revoked_at=NOON)
     assert set((await scraped(db))["tidegate_targets_unwell"].values()) == {0}
+
+
+async def test_targets_of_an_agent_that_was_revoked_run_no_version(db: Database) -> None:
+    await Fleet(db).made()
+    assert sum((await scraped(db))["tidegate_targets"].values()) == 1
+    await change(db, schema.agents, "a1", revoked_at=NOON)
+    assert (await scraped(db)).get("tidegate_targets", {}) == {}
+
+
+async def test_how_assignments_have_ended_stays_counted_when_their_channels_are_taken_away(db: Database) -> None:
+    fleet = await Fleet(db).made()
+    async with db.write() as conn:
+        of = {"repository": "ghcr.io/acme/web", "tag": "2", "policy": {}, "created_at": NOON}
+        other = await add(conn, schema.channels, name="ghcr.io/acme/web:2", **of)
+    for number, (channel, seconds) in enumerate(((fleet.channel, 4.0), (other, 4.5)), 1):
+        rollout = await fleet.add_rollout("completed")
+        await change(db, schema.rollouts, rollout, channel_id=channel)
+        await fleet.assign(rollout, number, "healthy", duration_s=seconds, open=False)
+    before = await scraped(db)
+    await change(db, schema.targets, fleet.target, gone_at=NOON)
+    for channel in (other, fleet.channel):  # the second is added to what is kept of the first
+        async with db.write() as conn:
+            await remove_channel(conn, channel)
+    after = await scraped(db)
+    for name in ("tidegate_assignments_total", "tidegate_assignment_seconds_bucket", "tidegate_assignment_seconds_sum"):
+        assert after[name] == before[name]
+    assert before["tidegate_assignment_seconds_sum"] == {(): 8.5}
 
 
 async def test_what_is_there_is_counted(db: Database) -> None:
@@ -138,6 +168,41 @@ async def test_without_its_database_it_tells_that_and_nothing_old() -> None:
     assert "tidegate_rollouts" not in found
     assert found["tidegate_database_errors_total"][()] >= 1
     await db.close()
+
+
+async def test_a_database_that_goes_takes_with_it_all_that_was_told_of_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.asynccontextmanager
+    async def away() -> AsyncIterator[None]:
+        raise StoreUnavailableError("it is away")
+        yield
+
+    it = make(db)
+    before = read(await it.exposition())
+    it._standing_at -= 11
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(db, "read", away)
+        found = read(await it.exposition())
+    of_the_database = {name for name in before if name.startswith(("tidegate_rollouts", "tidegate_assignment"))}
+    assert len(of_the_database) > 3
+    assert (found["tidegate_database_up"], of_the_database & set(found)) == ({(): 0}, set())
+    assert set(read(await it.exposition())) == set(before)
+
+
+async def test_channels_that_are_alike_as_far_as_a_label_goes_are_counted_together(db: Database) -> None:
+    await Fleet(db).made()
+    async with db.write() as conn:
+        cluster = (await conn.execute(select(schema.clusters.c.id))).scalar_one()
+        for tag, count in (("one", 2), ("two", 3)):
+            name = {"name": f"r/{'x' * 110}:{tag}", "repository": f"r/{'x' * 110}", "tag": tag}
+            channel = await add(conn, schema.channels, **name, policy={}, created_at=NOON)
+            for each in range(count):
+                service = f"{tag}{each}"
+                target = {"service": service, "name": f"shop@berlin1/{service}", "digest": digest("a")}
+                await add(conn, schema.targets, **target, cluster_id=cluster, channel_id=channel, seen_at=NOON)
+    found = (await scraped(db))["tidegate_targets"]
+    assert [count for (channel, _), count in found.items() if channel.startswith("r/")] == [5]
 
 
 async def test_requests_are_counted_by_the_template_of_their_route(people: People) -> None:

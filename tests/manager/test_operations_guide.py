@@ -12,12 +12,16 @@ from sqlalchemy import insert, select
 from tests.support import postgres
 from tests.support.absent import cannot
 from tests.support.manager import serving
-from tests.support.pages import blocks
+from tests.support.pages import ROOT, blocks, spans_of
 
+from tidegate.cli.failures import USAGE
 from tidegate.manager.agents.keys import read_keys
+from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 
+PAGE = ROOT / "docs/manager-operations.md"
+UNIT = ROOT / "deploy/manager/tidegate-manager.service"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BLOCKS = [
     block.text
@@ -117,10 +121,41 @@ async def test_a_key_is_rotated_and_the_one_before_is_kept(
     assert after.known_as(before.public) is not None
 
 
+async def test_a_key_that_was_stolen_is_followed_by_another_that_does_not_lead_from_it(
+    operator: Operator, database_url: str, tmp_path: Path
+) -> None:
+    with serving(database_url, tmp_path):
+        stolen = read_keys(tmp_path / "signing.key")
+    said = operator.runs("adopt-key")
+    after = read_keys(operator.backup / "signing.key")
+    assert after.public in said
+    assert [after.known_as(one) for one in (stolen.public,)] == [None]
+    with serving(database_url, tmp_path):
+        pass  # it starts
+
+
+async def test_the_key_that_a_file_begins_with_is_told(operator: Operator, database_url: str, tmp_path: Path) -> None:
+    with serving(database_url, tmp_path):
+        operator.runs("rotate-key")
+    assert operator.runs("openssl").strip() == read_keys(tmp_path / "signing.key").public
+
+
 async def test_the_database_is_brought_up_to_date(operator: Operator) -> None:
     (block,) = [one for one in BLOCKS if one.strip() == "tidegate manager migrate"]
     assert operator.run(block).startswith("The database is at revision")
 
 
+def test_the_service_runs_what_the_page_of_the_manager_does_with_the_folder_that_is_the_default() -> None:
+    lines = [line for line in UNIT.read_text(encoding="utf-8").splitlines() if "=" in line and line[0] != "#"]
+    unit = dict(line.split("=", 1) for line in lines)
+    _make_token, serves = [block.text.strip() for block in blocks("sh") if block.page == "manager.md"]
+    settings = load_manager_settings({})
+    assert unit["ExecStart"] == f"/opt/tidegate/bin/{serves}"
+    assert Path("/var/lib", unit["StateDirectory"]) == settings.data
+    assert int(unit["TimeoutStopSec"]) > settings.shutdown_s
+    assert int(unit["RestartPreventExitStatus"]) == USAGE
+    assert unit["EnvironmentFile"].removeprefix("-") in spans_of(PAGE)
+
+
 def test_nothing_of_the_page_is_left_out() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8

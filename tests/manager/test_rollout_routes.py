@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from tests.support.manager import Manager, People
 from tests.support.manager_fleet import NEW, NEWER, OLD, ManagerFleet
 
 from tidegate.manager.parts import now
 from tidegate.manager.store import schema
+from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
 
 
@@ -122,6 +123,49 @@ async def test_somebody_else_approves_and_nobody_who_may_not(fleet: ManagerFleet
     assert [one["by"] for one in given.json["items"]] == ["a-approver"]
 
 
+async def looked_at_later(fleet: ManagerFleet, id_: int) -> None:
+    """Have a rollout that nothing happens to decided in a minute, and not before."""
+    async with fleet.db.write() as conn:
+        which = update(schema.rollouts).where(schema.rollouts.c.id == id_)
+        await conn.execute(which.values(wake_at=now() + timedelta(minutes=1)))
+
+
+async def is_due_or_over(fleet: ManagerFleet, id_: int) -> bool:
+    async with fleet.db.read() as conn:
+        row = (await conn.execute(select(schema.rollouts).where(schema.rollouts.c.id == id_))).one()
+    return bool(row.state == "superseded" or row.wake_at <= now())
+
+
+async def test_an_approval_has_the_rollout_that_is_superseded_by_it_decided_at_once(
+    fleet: ManagerFleet, people: People
+) -> None:
+    """Till then its agents may begin what they were offered."""
+    first = await started(fleet, people, mode="approval")
+    assert (await people.approver.post(f"/rollouts/{first['id']}/approve")).json["state"] == "running"
+    second = (await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEWER})).json
+    await looked_at_later(fleet, first["id"])
+    assert not await is_due_or_over(fleet, first["id"])
+    assert (await people.approver.post(f"/rollouts/{second['id']}/approve")).json["state"] == "running"
+    assert await is_due_or_over(fleet, first["id"])
+
+
+async def test_a_rollout_that_goes_on_and_begins_has_the_one_that_it_supersedes_decided_at_once(
+    fleet: ManagerFleet, people: People
+) -> None:
+    first = await started(fleet, people)
+    await frozen(people, "lunch", timedelta(days=1))
+    second = (await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEWER})).json
+    paused = await people.operator.post(f"/rollouts/{second['id']}/pause")
+    assert (second["state"], paused.json["state"]) == ("scheduled", "paused")
+    async with fleet.db.write() as conn:
+        await conn.execute(delete(schema.freezes))
+        await change_world(conn)
+    await looked_at_later(fleet, first["id"])
+    assert not await is_due_or_over(fleet, first["id"])
+    assert (await people.operator.post(f"/rollouts/{second['id']}/resume")).json["state"] == "running"
+    assert await is_due_or_over(fleet, first["id"])
+
+
 async def test_who_asked_for_it_cannot_approve_it_with_another_token(fleet: ManagerFleet, people: People) -> None:
     await fleet.settle(1, policy={"mode": "approval"})
     made = (await people.admin.post("/rollouts", {"channel": fleet.channel, "digest": NEW})).json
@@ -141,6 +185,21 @@ async def test_verbs_are_carried_out_and_refused_in_words(fleet: ManagerFleet, p
     assert gone_on.json["state"] == "running"
     ended = await people.operator.post(f"/rollouts/{made['id']}/abort")
     assert ended.json["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("policy", [{"mode": "approval"}, {"freezes": ["2026-01-01T00:00Z/2100-01-01T00:00Z"]}])
+async def test_a_pause_lets_nobody_open_waves_of_what_has_not_begun(
+    fleet: ManagerFleet, people: People, policy: dict[str, Any]
+) -> None:
+    made = await started(fleet, people, hosts=3, **policy)
+    path = f"/rollouts/{made['id']}"
+    assert (await people.operator.post(f"{path}/pause")).json["state"] == "paused"
+    for verb in ("retry", "advance", "rollback"):
+        answer = await people.operator.post(f"{path}/{verb}")
+        assert answer.status == 409
+        assert answer.json["detail"].endswith("what can be done is resume, abort.")
+    assert (await people.operator.post(f"{path}/resume")).json["state"] == made["state"]
+    assert await fleet.count(schema.assignments) == 0
 
 
 async def test_an_order_that_names_an_older_edition_is_refused(fleet: ManagerFleet, people: People) -> None:
@@ -168,6 +227,11 @@ async def test_the_same_key_starts_one_rollout(fleet: ManagerFleet, people: Peop
         ({"digest": NEW, "channel": 4711}, 404, "channel 4711"),
         ({"release": 4711}, 404, "release 4711"),
         ({"digest": NEW, "not_before": "2026-11-25T12:00:00"}, 422, "not_before"),
+        ({"digest": NEW, "not_before": "9999-12-31T23:59:59-12:00"}, 422, "not between 1970 and 9000"),
+        ({"digest": NEW, "not_before": "0001-01-01T00:00:00+14:00"}, 422, "not between 1970 and 9000"),
+        ({"digest": NEW, "not_before": 1}, 422, "a time with a time zone"),
+        ({"digest": NEW, "not_before": "1796040000"}, 422, "a time with a time zone"),
+        ({"digest": NEW, "not_before": "8999-12-31T23:59:59Z"}, 409, "it would expire"),
         ({"digest": NEW, "targetz": ["x"]}, 422, "targetz"),
     ],
 )
@@ -178,6 +242,15 @@ async def test_a_rollout_that_cannot_be_made_is_refused_in_words(
     answer = await people.operator.post("/rollouts", {"channel": fleet.channel} | wish)
     assert (answer.status, said in answer.text) == (status, True), answer.text
     assert await fleet.count(schema.rollouts) == 0
+
+
+async def test_a_rollout_may_wait_for_nearly_as_long_as_it_lasts(fleet: ManagerFleet, people: People) -> None:
+    await fleet.settle(1)
+    statuses = [
+        (await people.operator.post("/rollouts", {"channel": fleet.channel, "digest": NEW, "not_before": one})).status
+        for one in (f"{now() + timedelta(days=30, seconds=9):%FT%TZ}", f"{now() + timedelta(days=29):%FT%TZ}")
+    ]
+    assert statuses == [409, 201]
 
 
 async def test_one_of_some_clusters_or_targets_only_is_not_one_of_the_whole_channel(
@@ -329,6 +402,59 @@ async def test_an_update_under_way_is_turned_round_by_a_rollback_of_its_channel(
     answer = await people.operator.post(f"/channels/{fleet.channel}/rollback")
     (turned,) = answer.json["items"]
     assert (turned["id"], turned["state"]) == (made["id"], "rolling_back")
+
+
+async def test_a_rollout_under_way_is_turned_round_and_is_the_answer(fleet: ManagerFleet, people: People) -> None:
+    path = f"/rollouts/{(await started(fleet, people))['id']}"
+    would = await people.operator.post(f"{path}/rollback", {"dry_run": True})
+    assert would.json == {
+        "items": [],
+        "going": [{"to": OLD, "targets": ["shop@host0/web"]}],
+        "left": [],
+        "aborted": [],
+    }
+    assert (await people.viewer.get(path)).json["state"] == "running"
+    turned = await people.operator.post(f"{path}/rollback", {"reason": "it is slow"})
+    assert (turned.json["state"], turned.headers["ETag"]) == ("rolling_back", f'"{turned.json["edition"]}"')
+    again = await people.operator.post(f"{path}/rollback")
+    assert (again.status, again.json["code"]) == (409, "no-meaning-now")
+    assert "it goes back already" in again.json["detail"]
+
+
+async def test_a_rollout_that_has_ended_is_taken_back_once_under_one_key_and_as_it_was_read(
+    fleet: ManagerFleet, people: People
+) -> None:
+    made = await started(fleet, people)
+    path = f"/rollouts/{made['id']}"
+    await people.operator.post(f"{path}/abort")
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.targets).values(digest=NEW))
+        touched = {"touched": True, "progress": "healthy"}
+        await conn.execute(update(schema.rollout_targets).values(touched))
+    stale = await people.operator.post(f"{path}/rollback", headers={"If-Match": f'"{made["edition"]}"'})
+    assert (stale.status, stale.json["code"]) == (412, "stale")
+    key = {"Idempotency-Key": "k"}
+    first, second = [await people.operator.post(f"{path}/rollback", headers=key) for _ in range(2)]
+    assert first.json == second.json
+    assert [(one["kind"], one["digest"]) for one in first.json["items"]] == [("rollback", OLD)]
+    assert first.json["going"] == [{"to": OLD, "targets": ["shop@host0/web", "shop@host1/web"]}]
+    assert await fleet.count(schema.rollouts) == 2
+
+
+async def test_a_rollout_that_is_not_there_or_has_updated_nothing_is_not_taken_back(
+    fleet: ManagerFleet, people: People
+) -> None:
+    path = f"/rollouts/{(await started(fleet, people))['id']}"
+    assert (await people.operator.post("/rollouts/4711/rollback")).status == 404
+    assert (await people.viewer.post(f"{path}/rollback")).status == 403
+    unknown = await people.operator.post(f"{path}/rollback", {"to": NEWER})
+    assert (unknown.status, unknown.json["code"]) == (409, "not-to-be-made")
+    async with fleet.db.write() as conn:
+        await conn.execute(update(schema.rollouts).values(state="cancelled"))
+        await conn.execute(update(schema.rollout_targets).values(progress="waiting"))
+    answer = await people.operator.post(f"{path}/rollback")
+    assert (answer.status, answer.json["code"]) == (409, "not-to-be-made")
+    assert "nothing that it has updated runs its release now" in answer.json["detail"]
 
 
 async def test_the_driver_goes_on_by_itself_when_an_agent_has_told(

@@ -2,36 +2,27 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
 from tests.support import databases
-from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet
+from tests.support.manager_fleet import ANN, NEW, NEWER, OLD, T0, ManagerFleet, tell
 
-from tidegate.cli.manager import work
-from tidegate.domain.assignment import Assignment
 from tidegate.domain.audit import Entry, fault
 from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_apply import Outcome, VerbRefusedError
-from tidegate.manager.agents.known import Agent
-from tidegate.manager.agents.told import Told, take_in_told
 from tidegate.manager.agents.wakes import wake
 from tidegate.manager.rollouts import rollback
-from tidegate.manager.rollouts.anew import rules_changed
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, StaleError, carry_out
-from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store import schema
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.telling.alert import Thresholds
 from tidegate.manager.telling.alert_look import look
-from tidegate.protocol.events import Report
-from tidegate.protocol.signed import Withdraw
 
 SOAK = timedelta(minutes=5, seconds=10)
 
@@ -85,7 +76,8 @@ async def test_a_bad_release_stops_at_the_canary_is_put_back_and_held(fleet: Man
     assert await fleet.state(rollout) == "rolled_back"
     assert fleet.offered() == []  # the agent has put it back itself, and nobody else saw it
     assert await fleet.count(schema.quarantine, schema.quarantine.c.digest == NEW) == 1
-    with pytest.raises(CreateRefusedError, match=r"in quarantine \(shop@host0/web: it is unhealthy\)"):
+    why = r"in quarantine \(shop@host0/web: it is unhealthy\): .*, first `tidegate quarantine release 1` \(an admin\)$"
+    with pytest.raises(CreateRefusedError, match=why):
         await fleet.start()
 
 
@@ -186,100 +178,6 @@ async def test_a_rollout_that_is_woken_while_it_is_decided_is_decided_again(
     assert await fleet.count(schema.rollouts, schema.rollouts.c.id == rollout, due) == 1
 
 
-async def test_a_freeze_holds_a_rollout_until_it_ends(fleet: ManagerFleet) -> None:
-    await fleet.settle(1)
-    async with fleet.db.write() as conn:
-        freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=1), "created_at": T0}
-        await conn.execute(insert(schema.freezes).values(freeze))
-    rollout = await fleet.start()
-    assert (fleet.offered(), await fleet.state(rollout)) == ([], "scheduled")
-    await fleet.go(timedelta(hours=1))
-    assert len(fleet.offered()) == 1
-
-
-async def test_a_freeze_takes_back_what_has_not_begun_and_it_is_offered_again_after_it(fleet: ManagerFleet) -> None:
-    await fleet.settle(1)
-    rollout = await fleet.start()
-    (one,) = fleet.offered()
-    await fleet.report(one, Outcome.BUSY)
-    await fleet.go()
-    async with fleet.db.write() as conn:
-        freeze = {"name": "f", "starts_at": T0, "ends_at": T0 + timedelta(hours=2), "created_at": T0}
-        await conn.execute(insert(schema.freezes).values(freeze))
-        await rules_changed(conn, fleet.now)
-    await fleet.go()
-    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
-    await fleet.report(one, Outcome.WITHDRAWN)
-    await fleet.go()
-    assert await fleet.count(schema.assignments, schema.assignments.c.open) == 0
-    await fleet.go(timedelta(hours=2))
-    assert ([it.digest for it in fleet.offered()], await fleet.state(rollout)) == ([NEW], "running")
-
-
-async def test_who_is_busy_when_its_window_closes_does_not_begin_afterwards(fleet: ManagerFleet) -> None:
-    await fleet.settle(1, policy={"windows": ["0 12 * * * 1h UTC"]})
-    await fleet.start()
-    (one,) = fleet.offered()
-    fleet.now += timedelta(minutes=5)
-    await fleet.report(one, Outcome.BUSY)
-    await fleet.go()
-    await fleet.go(timedelta(minutes=54))
-    assert fleet.sent.documents == []
-    await fleet.go(timedelta(minutes=1))
-    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
-
-
-async def test_who_catches_up_after_the_end_does_not_begin_once_its_window_has_closed(fleet: ManagerFleet) -> None:
-    policy = {"windows": ["0 12 * * * 1h UTC"], "waves": [], "soak": "0s", "healthy_for": "0s"}
-    await fleet.settle(2, policy=policy)
-    async with fleet.db.write() as conn:
-        await conn.execute(update(schema.agents).where(schema.agents.c.id == "host1").values(online=False))
-    rollout = await fleet.start()
-    (one,) = fleet.offered()
-    await fleet.report(one, Outcome.HEALTHY)
-    fleet.now += timedelta(minutes=10)
-    await fleet.decide()
-    assert await fleet.state(rollout) == "completed"
-    fleet.now += timedelta(minutes=45)
-    await fleet.go()
-    async with fleet.db.write() as conn:
-        await wake(conn, [rollout], fleet.now)
-    await fleet.go()
-    (one,) = fleet.offered()
-    await fleet.report(one, Outcome.BUSY)
-    await fleet.go()
-    await fleet.go(timedelta(minutes=5))
-    assert [(type(it), it.generation) for it in fleet.sent.documents] == [(Withdraw, one.generation)]
-
-
-async def test_a_manager_that_was_put_on_hold_begins_nothing(
-    fleet: ManagerFleet, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await fleet.settle(3, policy={"soak": "0s", "healthy_for": "0s", "parallel": 1})
-    await fleet.start()
-    await fleet.all(Outcome.HEALTHY)
-    (offer,) = fleet.offered()
-    monkeypatch.setattr(work, "now", lambda: fleet.now)
-    settings = load_manager_settings({"TIDEGATE_DATABASE_URL": database_url, "TIDEGATE_DATA": str(tmp_path)})
-    for _ in range(2):
-        await work.hold(settings)
-    await fleet.go()
-    assert fleet.sent.documents == [Withdraw(offer.agent, offer.target, offer.generation, fleet.now)]
-    await fleet.report(offer, Outcome.HEALTHY)  # it had begun
-    await fleet.go(timedelta(days=2))
-    assert fleet.offered() == []
-
-
-async def test_a_window_for_other_clusters_holds_nobody_here(fleet: ManagerFleet) -> None:
-    await fleet.settle(0)
-    await fleet.join("early", labels={"ring": "early"})
-    async with fleet.db.write() as conn:
-        window = {"name": "w", "window": "0 3 * * * 1h UTC", "scope": {"labels": {"ring": "late"}}, "created_at": T0}
-        await conn.execute(insert(schema.windows).values(window))
-    await fleet.start()
-    assert len(fleet.offered()) == 1
-
-
 async def test_an_agent_that_is_not_there_is_offered_nothing_until_it_is_back(fleet: ManagerFleet) -> None:
     await fleet.settle(1)
     async with fleet.db.write() as conn:
@@ -355,21 +253,6 @@ async def outcome(fleet: ManagerFleet, generation: int) -> str:
         return str((await conn.execute(select(schema.assignments.c.outcome).where(which))).scalar_one())
 
 
-async def tell(fleet: ManagerFleet, *its: Assignment, outcome: Outcome) -> None:
-    """Have agents tell of assignments together, as it is taken in from the wire."""
-    told = [
-        Told(
-            Agent(it.agent, it.agent, it.agent, 0),
-            Report(fleet.now, it.id, it.rollout, it.target, it.generation, it.digest, outcome, ""),
-        )
-        for it in its
-    ]
-    async with fleet.db.write() as conn:
-        _, rollouts = await take_in_told(conn, told, fleet.now)
-        await wake(conn, rollouts, fleet.now)
-    await fleet.go()
-
-
 @pytest.mark.parametrize("silence", [Outcome.BEGUN, None])
 async def test_who_is_never_heard_of_again_has_failed_and_that_is_an_alert(
     fleet: ManagerFleet, silence: Outcome | None
@@ -383,7 +266,20 @@ async def test_who_is_never_heard_of_again_has_failed_and_that_is_an_alert(
     assert (await fleet.state(rollout), await outcome(fleet, one.generation)) == ("completed", "failed")
     async with fleet.db.read() as conn:
         facts = await look(conn, Thresholds(), fleet.now, watching_since=T0, feed=(0, 0))
-    assert [(it.target, it.reason) for it in facts.failures] == [("shop@host0/web", "no result within 0:10:00")]
+    assert [(it.target, it.reason) for it in facts.failures] == [("shop@host0/web", "no result within 10m")]
+
+
+async def test_what_fails_on_several_together_stops_the_rollout(fleet: ManagerFleet) -> None:
+    await fleet.settle(3, policy={"waves": []})
+    rollout = await fleet.start()
+    one, two, three = fleet.offered()
+    for it in (one, two):
+        await fleet.report(it, Outcome.FAILED)
+    await fleet.report(three, Outcome.HEALTHY)
+    await fleet.go()
+    assert [(it.agent, it.digest) for it in fleet.offered()] == [(three.agent, OLD)]
+    assert await fleet.state(rollout) == "rolling_back"
+    assert await fleet.count(schema.assignments, schema.assignments.c.outcome == "failed") == 2
 
 
 async def test_what_several_tell_together_is_kept_of_each(fleet: ManagerFleet) -> None:
@@ -516,8 +412,8 @@ async def test_all_of_it_is_in_the_audit_log_and_the_log_holds(fleet: ManagerFle
     ]
     assert fault(entries) is None
     assert (entries[1].before, entries[1].after) == (
-        {"state": "running", "wave": 1},
-        {"state": "paused", "wave": 1, "reason": "lunch"},
+        {"state": "running", "wave": 1, "approvals": [], "counts": {"offered": 1, "waiting": 1}},
+        {"state": "paused", "wave": 1, "approvals": [], "counts": {"offered": 1, "waiting": 1}, "reason": "lunch"},
     )
 
 
@@ -539,9 +435,26 @@ async def test_the_feed_tells_what_became_of_it_in_order(fleet: ManagerFleet) ->
     ]
 
 
+async def test_who_names_targets_of_other_channels_is_told_which_those_follow(fleet: ManagerFleet) -> None:
+    await fleet.settle(2)
+    async with fleet.db.write() as conn:
+        channel = {"name": "r/app:2", "repository": "r/app", "tag": "2", "policy": {}, "created_at": T0}
+        made = await conn.execute(insert(schema.channels).values(channel).returning(schema.channels.c.id))
+        this = schema.targets.c.name == "shop@host0/web"
+        await conn.execute(update(schema.targets).where(this).values(channel_id=made.scalar_one(), tag="2"))
+    said = r"none of the named targets follows this channel: shop@host0/web follows r/app:2$"
+    with pytest.raises(CreateRefusedError, match=said):
+        await fleet.start(targets={fleet.targets["shop@host0/web"]})
+    with pytest.raises(CreateRefusedError, match="no target of what is named follows this channel"):
+        await fleet.start(targets=set())
+    both = set(fleet.targets.values())
+    with pytest.raises(
+        CreateRefusedError, match=r"not each of the named targets follows this channel: shop@host0/web f"
+    ):
+        await fleet.start(targets=both, named=both)
+    assert list((await fleet.rollout(await fleet.start(targets=both))).targets) == ["shop@host1/web"]
+
+
 async def test_an_order_for_no_rollout_is_told_apart(fleet: ManagerFleet) -> None:
     async with fleet.db.write() as conn:
         assert await carry_out(conn, 4711, Order("pause", ANN), T0) is None
-
-
-# releases that go out by themselves

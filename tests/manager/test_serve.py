@@ -1,6 +1,7 @@
 """The manager as a process: it starts, says what is wrong where it cannot, and ends soon when it is told to."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiohttp
@@ -65,6 +66,12 @@ async def test_the_first_administrator_is_made_beside_the_database(tmp_path: Pat
     assert (me["user"], me["role"]) == ("anna", "admin")
     assert (entry["actor"], entry["source"], entry["action"]) == ("tidegate", "command line", "token.create")
     assert token not in str(entry)
+
+
+def test_a_user_name_that_only_case_tells_from_another_is_refused(tmp_path: Path) -> None:
+    assert command(tmp_path, "create-token", "anna", "--role", "admin").returncode == 0
+    ended = command(tmp_path, "create-token", "Anna", "--role", "approver")
+    assert (ended.returncode, "there is a user 'anna' already" in ended.stderr) == (2, True)
 
 
 async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> None:
@@ -217,6 +224,31 @@ def test_a_key_is_changed_and_the_one_before_is_kept(tmp_path: Path) -> None:
         assert conn.execute("SELECT count(*) FROM audit WHERE action = 'key.rotate'").fetchone() == (2,)
 
 
+def test_a_hold_in_place_of_another_tells_what_that_was(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert command(tmp_path, "hold").returncode == 0
+    with sqlite3.connect(tmp_path / "data/tidegate.db") as conn:
+        entries = conn.execute(
+            "SELECT before, after FROM audit WHERE action = 'freeze.create' ORDER BY number"
+        ).fetchall()
+    (first, first_after), (second, _) = ([json.loads(one or "null") for one in entry] for entry in entries)
+    assert (first, second) == (None, first_after | {"id": 1})
+
+
+def test_a_hold_stops_what_goes_back_and_says_so(tmp_path: Path) -> None:
+    assert command(tmp_path, "migrate").returncode == 0
+    with closing(sqlite3.connect(tmp_path / "data/tidegate.db")) as conn, conn:
+        conn.execute(
+            "INSERT INTO channels (name, repository, tag, policy, created_at)"
+            " VALUES ('r:1', 'r', '1', '{}', '2026-11-25 12:00:00')"
+        )
+        conn.execute(
+            "INSERT INTO rollouts (channel_id, digest, kind, state, requested_by, created_at, policy, counts)"
+            " VALUES (1, 'sha256:b', 'update', 'rolling_back', 'ann', '2026-11-25 12:00:00', '{}', '{}')"
+        )
+    assert "Rollout 1 went back, and is stopped" in command(tmp_path, "hold").stdout
+
+
 @pytest.mark.parametrize(
     "words", [["create-token", "anna", "--role", "root"], ["create-token", "a b", "--role", "admin"]]
 )
@@ -238,7 +270,8 @@ def test_without_the_managers_libraries_the_command_says_what_to_install(tmp_pat
     told = subprocess.run(
         [sys.executable, "-c", WITHOUT], env=environment(tmp_path), capture_output=True, text=True, check=False
     )
-    says = "tidegate: The manager is not installed here (fastapi is missing): pip install 'tidegate[manager]'.\n"
+    how = "pip install '.[manager]' in the folder of Tidegate's sources"
+    says = f"tidegate: The manager is not installed here (fastapi is missing): {how}.\n"
     assert (told.returncode, told.stderr) == (1, says)
 
 

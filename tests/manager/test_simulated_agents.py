@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import pytest
 from aiohttp import web
 from tests.support.simulated_agents import OLD, REPOSITORY, TARGET, SimulatedAgent, World, _now
-from tests.support.simulated_http import Line
+from tests.support.simulated_http import CutError, Line
 
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout_apply import Outcome
@@ -208,9 +209,21 @@ async def test_a_connection_is_kept_for_the_next_request_and_opened_anew_after_a
         reading = []
         for cut in (False, False, True):
             if cut:
-                line.close()
+                line._cut()
             assert (await line.post("/none", {}, b"", limit_s=5)).status == 404
             reading.append(line._reading)
         line.close()
     assert reading[0] is reading[1]
     assert reading[1] is not reading[2]
+
+
+async def test_a_connection_that_is_closed_while_it_is_opened_is_not_left_open() -> None:
+    stub = Stub(public=public_text(load_key(make_key())))
+    async with running(stub) as (_, world):
+        line = Line(*world.managers[0])
+        asking = asyncio.create_task(line.post("/none", {}, b"", limit_s=5))
+        await asyncio.sleep(0)
+        line.close()
+        with pytest.raises(CutError, match="while it was opened"):
+            await asking
+        assert line._reading is None

@@ -42,7 +42,7 @@ async def test_who_waits_for_another_writer_does_not_hold_up_the_loop(url: str, 
 
 
 async def test_who_is_cancelled_in_a_commit_leaves_no_half_of_one(tmp_path: Path) -> None:
-    one = await sqlite.connect(str(tmp_path / "one.db"))
+    one = await sqlite.Opener(str(tmp_path / "one.db"))()
     begun, go_on = threading.Event(), threading.Event()
 
     def commit() -> None:

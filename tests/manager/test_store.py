@@ -1,7 +1,9 @@
 """The database: transactions, their faults, what is told after them, and the migrations."""
 
 import asyncio
+import gc
 import sqlite3
+import warnings
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -177,7 +179,7 @@ async def test_a_file_whose_folder_is_gone_is_told_with_what_is_the_matter(tmp_p
     folder = tmp_path / "data"
     db = Database.at(f"sqlite:///{folder}/tidegate.db")
     folder.rmdir()
-    with pytest.raises(StoreUnavailableError, match="cannot be opened: the folder of its file is gone"):
+    with pytest.raises(StoreUnavailableError, match="cannot be opened: its file or the folder of it is gone"):
         async with db.read():
             pass
     await db.close()
@@ -248,6 +250,40 @@ async def test_a_host_whose_name_is_not_looked_up_in_time_is_told_as_a_database_
         async with asyncio.timeout(20), one.read():
             pass
     await one.close()
+
+
+async def look(db: Database) -> None:
+    async with db.read() as conn:
+        await conn.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_who_is_cancelled_while_a_view_is_opened_leaves_no_connection_behind(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(_: postgres.Connection, value: bool | None) -> None:
+        raise asyncio.CancelledError(value)
+
+    await look(db)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with monkeypatch.context() as amid:
+            amid.setattr(postgres.Connection, "set_read_only", cut_off)
+            with pytest.raises(asyncio.CancelledError):
+                await look(db)
+        gc.collect()
+    assert [str(one.message) for one in told] == []
+    await look(db)
+
+
+async def test_a_statement_that_takes_long_is_waited_for_while_the_server_lets_others_in(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_SILENT_S", 0.1)
+    db = Database.at(f"{postgres_server}/postgres")
+    async with db.read() as conn:
+        assert (await conn.execute(text("SELECT 7 FROM pg_sleep(0.8)"))).scalar() == 7
+    await db.close()
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

@@ -85,8 +85,27 @@ async def test_what_is_too_much_and_what_is_no_request_are_told_as_problems(mana
     assert (status, problem["code"]) == (400, "bad-request")
 
 
-async def test_a_head_that_is_large_and_whole_is_taken(manager: Manager) -> None:
-    assert await said_to(manager, GET + b"X: " + b"x" * 40_000 + b"\r\n\r\n") == (200, {"status": "ok"})
+ROOM = wire.MOST_HEAD - len(GET + b"X: \r\n\r\n")
+"""For a header's value: with so many bytes the head has as many as are taken."""
+
+
+async def test_a_head_that_is_as_large_as_may_be_is_taken(manager: Manager) -> None:
+    assert await said_to(manager, GET + b"X: " + b"x" * ROOM + b"\r\n\r\n") == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        GET + b"X: " + b"x" * (ROOM + 1),
+        GET + b"X: " + b"x" * 90_000,
+        GET + b"\r\n".join(b"X%d: " % each + b"x" * 1000 for each in range(100)),
+        GET.replace(b"/healthz", b"/healthz?" + b"x" * 70_000),
+    ],
+    ids=["by one byte", "one header", "many headers", "its line"],
+)
+async def test_a_head_that_is_whole_and_too_large_is_refused(manager: Manager, head: bytes) -> None:
+    status, problem = await said_to(manager, head.rstrip() + b"\r\n\r\n")
+    assert (status, problem["code"]) == (431, "head-too-large")
 
 
 async def test_what_cannot_be_upgraded_is_answered_and_no_line_of_the_log_worth(

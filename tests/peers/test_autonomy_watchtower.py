@@ -32,6 +32,13 @@ LINE = next(
     if "watchtower-managed.yml" in line
 )
 
+STATUS = ("tidegate", "agent", "status")
+METRICS = """
+import urllib.request
+asked = urllib.request.Request("http://agent:8080/v1/metrics", headers={"Authorization": "Bearer metrics-token"})
+print(urllib.request.urlopen(asked, timeout=10).read().decode())
+"""
+
 
 @pytest.fixture
 def agents_image(engine_url: str) -> Iterator[str]:
@@ -50,6 +57,13 @@ async def _ran(command: list[str], folder: Path) -> str:
     told, _ = await process.communicate()
     assert process.returncode == 0, told.decode()
     return told.decode()
+
+
+async def _told_in_metrics(wanted: str, agent: str, folder: Path) -> None:
+    """Wait for what is wanted: the agent looks at Watchtower every half a minute."""
+    async with asyncio.timeout(90):
+        while wanted not in await _ran(["docker", "exec", agent, "python3", "-c", METRICS], folder):
+            await asyncio.sleep(0.5)
 
 
 @pytest.mark.timeout(300)
@@ -77,6 +91,7 @@ async def test_the_example_is_updated_by_watchtower_when_the_manager_says_so(
             "TIDEGATE_MANAGER": manager.url,
             "TIDEGATE_AGENT_NAME": NAME,
             "BAKE": "1s",
+            "AGENT_METRICS_TOKEN": "metrics-token",
         }
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         (folder / ".env").write_text(lines, encoding="utf-8")
@@ -88,3 +103,8 @@ async def test_the_example_is_updated_by_watchtower_when_the_manager_says_so(
         await fleet.until(lambda: fleet.told("orchestrator") == ["begun", "healthy"], limit_s=120)
         assert image_of(compose, "orchestrator") == second.image_id
         assert "Found new" in await _ran(["docker", "logs", "watchtower_orchestrator"], folder)
+        (settings,) = [one for one in compose.container("orchestrator")["Mounts"] if one["Destination"] == "/settings"]
+        assert (settings["Name"], settings["RW"]) == (f"{compose.project}_settings", False)
+        agent = compose.container("agent")["Id"]
+        assert "Updater: Watchtower, last scan:" in await _ran(["docker", "exec", agent, *STATUS], folder)
+        await _told_in_metrics("\ntidegate_watchtower_containers_failed 0\n", agent, folder)

@@ -16,7 +16,7 @@ from tests.support.compose import Compose
 from tests.support.docker import docker
 from tests.support.features import image_of, running
 from tests.support.images import HEALTHCHECK
-from tests.support.watchtower_cluster import Cluster, free_port
+from tests.support.watchtower_cluster import Cluster, free_port, rehearsals
 
 from tidegate.engine.errors import PullError
 
@@ -49,6 +49,20 @@ async def test_an_agent_that_is_killed_while_watchtower_is_at_it_proves_what_it_
         assert here.parts.state.journal.open_transactions() == []
         assert here.outcomes() in ([["committed"]] if point not in AT_FIRST else UNHEARD)
     assert fleet.told() == ["begun", "healthy"]
+    assert (image_of(cluster.compose, "web"), running(cluster.compose, "web")) == (new.image_id, True)
+
+
+async def test_an_agent_that_is_killed_in_a_rehearsal_leaves_none_of_it(cluster: Cluster, tmp_path: Path) -> None:
+    old = cluster.up()
+    new = cluster.release("2")
+    await cluster.killed_at("in:rehearsed", tmp_path / "state", new)
+    assert rehearsals(cluster.compose) == ["created"]
+    assert (image_of(cluster.compose, "web"), running(cluster.compose, "web")) == (old.image_id, True)
+    fleet = cluster.fleet
+    async with cluster.at_work(tmp_path / "state") as here:
+        await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
+        assert here.outcomes() == ["interrupted", "committed"]
+    assert rehearsals(cluster.compose) == []
     assert (image_of(cluster.compose, "web"), running(cluster.compose, "web")) == (new.image_id, True)
 
 

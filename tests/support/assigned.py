@@ -34,7 +34,7 @@ def assignment(generation: int = 1, **more: Any) -> Assignment:
 
 def item(seq: int, it: Assignment | signed.Withdraw | signed.Pin | str, key: keys.Key = MANAGER) -> Item:
     """A document as it comes, signed by `key`."""
-    text = it if isinstance(it, str) else signed.write_document(it)
+    text = it if isinstance(it, str) else signed.write_document(it, seq)
     return Item(seq, text, signed.seal(key, text))
 
 

@@ -32,10 +32,11 @@ class Manager(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """A status and the JSON that came with it."""
+    """A status, the JSON that came with it, and for how long the agent is to wait, in seconds."""
 
     status: int
     body: Any
+    retry_after: str | None = None
 
     @property
     def code(self) -> str:
@@ -63,7 +64,7 @@ class BareAgent:
         """An unsigned request."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self.session.post(f"{self.url}{path}", data=io.BytesIO(data), headers=dict(headers or {})) as found:
-            return Answer(found.status, await found.json(content_type=None))
+            return Answer(found.status, await found.json(content_type=None), found.headers.get("Retry-After"))
 
     async def signed(self, path: str, body: Any, *, agent: str | None = None) -> Answer:
         """A signed one."""
@@ -84,7 +85,7 @@ class BareAgent:
 
     async def ask(self, *, wait_s: int = 0, protocol: int = PROTOCOL) -> Answer:
         """Poll, whatever the answer."""
-        request = messages.PollRequest(protocol, self.cursor, wait_s, "1.0")
+        request = messages.PollRequest(protocol, self.cursor, wait_s, "1.0", self.manager_key)
         return await self.signed(messages.POLL_PATH, messages.write_poll_request(request))
 
     async def poll(self, *, wait_s: int = 0, protocol: int = PROTOCOL) -> tuple[messages.Item, ...]:

@@ -21,6 +21,7 @@ def main(docker: str, arguments: list[str]) -> int:
     for flag in ("platform", "provenance", "sbom", "output", "metadata-file"):
         parser.add_argument(f"--{flag}", required=True)
     told, rest = parser.parse_known_args(arguments[2:])
+    assert (told.platform, told.provenance, told.sbom) == ("linux/amd64,linux/arm64", "mode=max", "true")
     output = dict(pair.split("=", 1) for pair in told.output.split(","))
     assert (output["push"], output["push-by-digest"], output["type"]) == ("true", "true", "image")
     tag = f"{output['name']}:built"

@@ -44,6 +44,7 @@ secrets:
     file: ./watchtower-token
 """
 TOKEN = "enrol-me-once-4711"
+SETTLED = {"TIDEGATE_DEPLOY_SETTLE": "2"}  # seconds: what these updaters do they do at once
 _QUIET = ("exec_", "health_status")
 
 
@@ -89,9 +90,8 @@ class Deployment:
         """Run `SCRIPT WORDS...`; all that it printed. AssertionError if it ends with another code than this."""
         flags = self.flags if first else ["--dir", str(self.folder)]
         command = [*(["bash", "-x"] if trace else []), str(SCRIPT), *words, *flags]
-        done = subprocess.run(
-            command, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False, timeout=170
-        )
+        environ = {**os.environ, **SETTLED, **(env or {})}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=170)
         printed = done.stdout + done.stderr
         assert done.returncode == code, f"{shlex.join(words)} ended with {done.returncode}, not {code}: {printed}"
         return printed
@@ -115,9 +115,10 @@ class Deployment:
         lines = (self.folder / ".env").read_text(encoding="utf-8").splitlines()
         return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
-    def ids(self) -> dict[str, str]:
-        """Service -> the id of its container."""
-        return {name: self.compose.container(name)["Id"] for name in ("orchestrator", "consumer", "watchtower")}
+    def ids(self, *more: str) -> dict[str, str]:
+        """Service -> the id of its container; of `more` services, too."""
+        names = ("orchestrator", "consumer", "watchtower", *more)
+        return {name: self.compose.container(name)["Id"] for name in names}
 
     def image_of(self, service: str) -> str:
         """The reference that a service's container was made with."""
@@ -154,7 +155,7 @@ class Deployment:
         ]
         shim.write_text("\n".join(lines) + "\n", encoding="utf-8")
         shim.chmod(0o755)
-        return {**os.environ, "PATH": f"{self.aside}:{os.environ['PATH']}"}
+        return {**os.environ, **SETTLED, "PATH": f"{self.aside}:{os.environ['PATH']}"}
 
     def failing(self, program: str, words: str) -> dict[str, str]:
         """The environment of a run in which PROGRAM fails where its arguments match this pattern of the shell."""
@@ -163,6 +164,21 @@ class Deployment:
             f'#!/bin/sh\ncase "$*" in {words}) printf part; exit 1 ;; esac\nexec {shutil.which(program)} "$@"\n',
             encoding="utf-8",
         )
+        shim.chmod(0o755)
+        return {"PATH": f"{self.aside}:{os.environ['PATH']}"}
+
+    def recording(self, program: str) -> tuple[dict[str, str], Path]:
+        """The environment of a run in which PROGRAM's calls are written down, a line each; and where."""
+        shim, calls = self.aside / program, self.aside / "calls"
+        shim.write_text(f'#!/bin/sh\necho "$*" >>{calls}\nexec {shutil.which(program)} "$@"\n', encoding="utf-8")
+        shim.chmod(0o755)
+        return {"PATH": f"{self.aside}:{os.environ['PATH']}"}, calls
+
+    def answering(self, program: str, words: str, answer: str) -> dict[str, str]:
+        """The environment of a run in which PROGRAM says this where its arguments match this pattern of the shell."""
+        shim, real, pattern = self.aside / program, shutil.which(program), words.replace(" ", "\\ ")
+        text = f'#!/bin/sh\ncase "$*" in {pattern}) echo {shlex.quote(answer)}; exit ;; esac\nexec {real} "$@"\n'
+        shim.write_text(text, encoding="utf-8")
         shim.chmod(0o755)
         return {"PATH": f"{self.aside}:{os.environ['PATH']}"}
 
@@ -176,6 +192,8 @@ class Deployment:
             "updater": "${TIDEGATE_IMAGE:-ghcr.io/tidegate/agent:latest}",
             "enable": '      - "com.centurylinklabs.watchtower.enable=true"\n',
             "consumer": '    command: ["ask", "orchestrator", "8000"]\n',
+            "command": "    command: --label-enable --scope autonomy-cluster\n",
+            "interval": "      - WATCHTOWER_INTERVAL=${WATCHTOWER_INTERVAL:-300}\n",
         }
         text = (EXAMPLE / "docker-compose.yml").read_text(encoding="utf-8")
         for name, new in {"orchestrator": self.channel, "updater": self.watchtower, **changes}.items():

@@ -13,6 +13,7 @@ import sys
 import uvloop
 from tests.support import echo_worker
 
+from tidegate.manager.agents.newest_key import claim
 from tidegate.manager.parts import make_parts
 from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store.bus import publish
@@ -23,6 +24,8 @@ async def main(seconds: float) -> None:
     """Until its death."""
     process.COMMAND = ["-m", echo_worker.__name__]
     parts, answers = make_parts(load_manager_settings(os.environ)), asyncio.Queue[int]()
+    async with parts.db.write() as conn:
+        await claim(conn, parts.settings.signing_key_file, parts.clock())
 
     def hear(keys: object) -> None:
         for pid in map(int, keys):  # type: ignore[call-overload]

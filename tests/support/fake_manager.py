@@ -92,6 +92,7 @@ class FakeManager:
     async def start(self) -> None:
         """Answer, at the same port as before."""
         app = web.Application(client_max_size=_MOST_BODY)
+        app.router.add_get("/healthz", self._healthz)
         app.router.add_post(messages.ENROL_PATH, self._serving(self._enrol))
         app.router.add_post(messages.POLL_PATH, self._serving(self._poll))
         app.router.add_post(messages.EVENTS_PATH, self._serving(self._events))
@@ -132,19 +133,17 @@ class FakeManager:
             expires_at=more.pop("expires_at", now + timedelta(minutes=10)),
             **more,
         )
-        self.put(agent, "assignment", signed.write_document(it), key)
+        self.put(agent, "assignment", it, key)
         return it.id
 
     async def withdraw(self, agent: str, target: str, generation: int = 1) -> None:
         """Take an assignment back."""
-        document = signed.write_document(signed.Withdraw(agent, target, generation, self.clock()))
-        self.put(agent, "withdraw", document, self.key)
+        self.put(agent, "withdraw", signed.Withdraw(agent, target, generation, self.clock()), self.key)
 
     async def pin(self, agent: str) -> None:
         """Have a new key from now on."""
         new = keys.load_key(keys.make_key())
-        document = signed.write_document(signed.Pin(agent, keys.public_text(new), self.clock()))
-        self.put(agent, "pin", document, self.key)
+        self.put(agent, "pin", signed.Pin(agent, keys.public_text(new), self.clock()), self.key)
         self.key = new
 
     async def revoke(self, agent: str) -> None:
@@ -156,12 +155,16 @@ class FakeManager:
         """The events of an agent, each once."""
         return list(self.agents[agent].events)
 
-    def put(self, agent: str, kind: str, document: str, key: keys.Key) -> None:
+    def put(self, agent: str, kind: str, it: Assignment | signed.Withdraw | signed.Pin | str, key: keys.Key) -> None:
         """Anything at all into an agent's outbox."""
         one = self.agents[agent]
+        document = it if isinstance(it, str) else signed.write_document(it, one.next_seq)
         one.outbox.append((one.next_seq, kind, messages.Item(one.next_seq, document, signed.seal(key, document))))
         one.next_seq += 1
         one.changed.set()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
 
     def _serving(
         self, serve: Callable[[web.Request, bytes], Awaitable[dict[str, Any]]]
@@ -251,7 +254,11 @@ class FakeManager:
         now_s = int(self.clock().timestamp())
         fault = requests.fault_of(claim, agent.public_key, request.method, request.path_qs, body, now_s=now_s)
         if fault is Code.CLOCK_SKEW:
-            raise Problem(401, fault, "the clock of the request is off by more than 5 minutes", time=now_s)
+            nonce = requests.nonce_of(request.headers)
+            proofs = [requests.time_proof(self.key, agent.id, nonce, now_s)] if nonce else []
+            raise Problem(
+                401, fault, "the clock of the request is off by more than 5 minutes", time=now_s, proofs=proofs
+            )
         if fault is not None:
             raise Problem(401, fault, "the signature is not that of this agent")
         if agent.revoked:

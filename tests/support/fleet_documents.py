@@ -11,6 +11,7 @@ from tests.support.fleet_state import FleetState
 
 from tidegate.domain.channel_policy import write_channel_policy
 from tidegate.domain.rollout import ENDED, Progress, TargetProgress
+from tidegate.domain.standing import Service, by_badness, counted, standing
 
 Document = dict[str, Any]
 
@@ -35,6 +36,7 @@ def cluster(state: FleetState, name: str) -> Document:
         "agent": host.name,
         "online": host.online,
         "targets": count,
+        "updater": host.updater,
         "labels": host.labels,
         "version": 1,
     }
@@ -44,18 +46,60 @@ def clusters(state: FleetState) -> list[Document]:
     return [cluster(state, name) for name in sorted({one.cluster for one in state.targets.values()})]
 
 
+def overview(state: FleetState, q: str, skip: int, limit: int) -> Document:
+    names = sorted({one.cluster for one in state.targets.values()})
+    matching = [_standing(state, name) for name in names if all(word in name for word in q.lower().split())]
+    matching.sort(key=lambda one: (by_badness(one["standing"]), one["name"]))
+    waiting = [
+        {"text": f"agent {one.name} is not heard", "link": "/", "since": None}
+        for one in state.hosts.values()
+        if not one.online
+    ]
+    return {
+        "total": len(names),
+        "matching": len(matching),
+        "counts": counted([one["standing"] for one in matching]),
+        "clusters": matching[skip : skip + limit],
+        "attention": [{"kind": "offline", "count": len(waiting), "items": waiting}] if waiting else [],
+    }
+
+
+def _standing(state: FleetState, name: str) -> Document:
+    services = [_service(state, one.name) for one in state.targets.values() if one.cluster == name]
+    worst = min(services, key=lambda one: by_badness(one.standing))
+    return {
+        "name": name,
+        "standing": standing(services, online=state.hosts[name.rpartition("@")[2]].online),
+        "why": f"{worst.name}: {worst.why}" if worst.why else "",
+        "services": len(services),
+        "versions": list(dict.fromkeys(one.version for one in services)),
+    }
+
+
+def _service(state: FleetState, name: str) -> Service:
+    one = state.targets[name]
+    newest = max((it for it in state.releases.values() if it.channel == one.channel), key=lambda it: it.id)
+    version = version_of(state, one.digest) or ""
+    return Service(
+        name.partition("/")[2], one.digest, version, newest.digest, newest.version, one.channel, held=one.held
+    )
+
+
 def target(state: FleetState, name: str) -> Document:
     one = state.targets[name]
     return {
         "name": name,
+        "agent": one.agent,
+        "online": state.hosts[one.agent].online,
         "channel": channel_of(state, one.channel),
         "digest": one.digest,
         "version": version_of(state, one.digest),
         "state": "running",
         "health": "healthy",
         "strategy": "start-first",
-        "held": False,
+        "held": one.held,
         "reason": "",
+        "drift_since": None,
     }
 
 
@@ -110,6 +154,7 @@ def rollout(state: FleetState, id_: int) -> Document:
         "requested_by": it.requested_by,
         "created_at": text(it.created_at),
         "not_before": text(it.not_before),
+        "begun_at": text(it.created_at) if it.begun else None,
         "ended_at": text(it.created_at) if it.state in ENDED else None,
         "wave": it.wave + 1,
         "waves": it.waves,
@@ -178,6 +223,7 @@ def agents(state: FleetState) -> list[Document]:
             "last_seen_at": None,
             "version": "1.0",
             "labels": one.labels,
+            "updater": one.updater,
             "revoked_at": one.revoked_at,
         }
         for one in state.hosts.values()

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 from tests.support import loops
-from tests.support.fleet_routes import ROLE, USER, Refused, Routes, problem
+from tests.support.fleet_routes import OWN_TOKENS, ROLE, TOKEN, USER, Refused, Routes, problem
 from tests.support.fleet_state import FleetState
 from tests.support.web_server import WebServer
 
@@ -64,6 +64,9 @@ class FakeManager:
     def token(self, role: str, user: str = "ann") -> str:
         token = f"tg_{len(self.tokens) + 1}_{user}-{role}-secret"
         self.tokens[token] = (user, role)
+        id_ = OWN_TOKENS + len(self.tokens)
+        row = {"id": id_, "user": user, "role": role, "name": f"of-{role}-{id_}"}
+        self.state.rows.setdefault("tokens", {})[id_] = row
         return token
 
     def run(self, work: Awaitable[T]) -> T:
@@ -102,6 +105,7 @@ class FakeManager:
             if known is None:
                 return problem(Refused(401, "The token is not known.", "unknown-token"))
             request[USER], request[ROLE] = known
+            request[TOKEN] = OWN_TOKENS + 1 + list(self.tokens).index(request.headers["Authorization"].split()[-1])
             try:
                 return await self._once(request, handler)
             except Refused as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 import urllib.parse
 import urllib.request
@@ -31,7 +32,7 @@ from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import make_token
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.schema import alerts, releases
-from tidegate.protocol.events import Health, Inventory, InventoryTarget, Running, Sighting
+from tidegate.protocol.events import Health, Inventory, InventoryTarget, LastScan, Running, Sighting
 
 T = TypeVar("T")
 _SETTLED = {"completed", "failed", "rolled_back", "cancelled", "superseded", "paused", "awaiting_approval"}
@@ -45,10 +46,13 @@ class FleetAgent(SimulatedAgent):
         super().__init__(world, name, token)
         self.follows = dict(follows)
         self.runs = {}
+        self.held = set[str]()
+        self.updater: LastScan | None = None
         self._talks = talks
 
     def inventory(self) -> Inventory:
-        return Inventory(now(), tuple(self._target(name, digest) for name, digest in self.runs.items()))
+        targets = tuple(self._target(name, digest) for name, digest in self.runs.items())
+        return Inventory(now(), targets, self.updater)
 
     def _target(self, name: str, digest: str) -> InventoryTarget:
         reference = parse_reference(self.follows[name])
@@ -62,6 +66,7 @@ class FleetAgent(SimulatedAgent):
             health=Health.HEALTHY,
             platform="linux/amd64",
             strategy="start-first",
+            held=name in self.held,
         )
 
     async def _carry_out(self, it: Assignment) -> None:
@@ -119,6 +124,15 @@ class RealWorld:
         id_ = self._channel(channel)
         etag = self._ask("GET", f"policies/{id_}")[1]
         self._ask("PUT", f"policies/{id_}", QUICK | settings, etag)
+
+    def monitor(self, target: str) -> None:
+        project, agent, service = re.split("[@/]", target)
+        self._run(_held(self._known[agent], f"{project}/{service}"))
+        wait_for(lambda: any(one["held"] for one in self._items("targets", target)), f"{target} to be monitored only")
+
+    def watchtower(self, agent: str, counts: Mapping[str, int]) -> None:
+        self._run(_counted(self._known[agent], LastScan(**counts)))
+        wait_for(lambda: any(one["updater"] for one in self._items("clusters", f"@{agent}")), "its counts to be known")
 
     def silence(self) -> None:
         self._loop.call_soon_threadsafe(self._talks.clear)
@@ -229,6 +243,16 @@ async def _started(agent: FleetAgent) -> asyncio.Task[None]:
 
 async def _told(agent: FleetAgent, event: Sighting) -> None:
     agent.tell(event)
+
+
+async def _held(agent: FleetAgent, target: str) -> None:
+    agent.held.add(target)
+    agent.tell(agent.inventory())
+
+
+async def _counted(agent: FleetAgent, updater: LastScan) -> None:
+    agent.updater = updater
+    agent.tell(agent.inventory())
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

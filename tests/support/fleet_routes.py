@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -11,12 +12,16 @@ from tests.support import fleet_documents as documents
 from tests.support.fleet_state import FleetState, now
 
 from tidegate.domain.channel_policy import ChannelPolicyError, read_channel_policy
-from tidegate.domain.rollout import Kind
+from tidegate.domain.going_back import reached
+from tidegate.domain.rollout import Kind, Rollout
 from tidegate.domain.rollout_apply import VerbRefusedError
 
 Row = dict[str, Any]
 USER: web.RequestKey[str] = web.RequestKey("user", str)
 ROLE: web.RequestKey[str] = web.RequestKey("role", str)
+TOKEN: web.RequestKey[int] = web.RequestKey("token", int)
+OWN_TOKENS = 100_000
+"""After this number come those tokens that tests have, so that ids of all else are small."""
 ROLES = {
     "viewer": {"viewer"},
     "operator": {"viewer", "operator"},
@@ -25,6 +30,12 @@ ROLES = {
 }
 _STORES = {"windows": "operator", "freezes": "operator", "tokens": "admin", "enrolments": "admin"}
 _SECRET = {"tokens", "enrolments"}
+_TARGET_FILTERS: dict[str, Callable[[Row], str]] = {
+    "state": lambda one: str(one["state"]),
+    "agent": lambda one: str(one["agent"]),
+    "held": lambda one: str(one["held"]).lower(),
+    "drift": lambda one: str(one["drift_since"] is not None).lower(),
+}
 
 
 class Refused(Exception):  # noqa: N818 - a problem, told to the client
@@ -56,6 +67,7 @@ class Routes:
         table: list[tuple[str, str, Callable[[web.Request], Any], str]] = [
             ("GET", "/me", self.me, "viewer"),
             ("GET", "/status", self.status, "viewer"),
+            ("GET", "/overview", self.overview, "viewer"),
             ("GET", "/clusters", self.clusters, "viewer"),
             ("GET", "/clusters/{name}", self.cluster, "viewer"),
             ("PATCH", "/clusters/{name}", self.label, "operator"),
@@ -64,9 +76,11 @@ class Routes:
             ("GET", "/targets/{cluster}/{service}", self.target, "viewer"),
             ("POST", "/targets/{cluster}/{service}/rollback", self.roll_back_target, "operator"),
             ("GET", "/channels", self.channels, "viewer"),
-            ("GET", "/channels/{id}", self.channel, "viewer"),
+            ("GET", "/channels/{id}", self.shown_channel, "viewer"),
             ("POST", "/channels/{id}/poll", self.channel, "operator"),
+            ("DELETE", "/channels/{id}", self.delete_channel, "admin"),
             ("POST", "/channels/{id}/rollback", self.roll_back_channel, "operator"),
+            ("GET", "/policies", self.policies, "viewer"),
             ("GET", "/policies/{id}", self.policy, "viewer"),
             ("PUT", "/policies/{id}", self.set_policy, "admin"),
             ("GET", "/releases", self.releases, "viewer"),
@@ -77,6 +91,7 @@ class Routes:
             ("GET", "/rollouts/{id}", self.rollout, "viewer"),
             ("GET", "/rollouts/{id}/targets", self.rollout_targets, "viewer"),
             ("GET", "/rollouts/{id}/changes", self.rollout_changes, "viewer"),
+            ("POST", "/rollouts/{id}/rollback", self.roll_back_rollout, "operator"),
             ("GET", "/quarantine", self.quarantine, "viewer"),
             ("POST", "/quarantine", self.quarantine_add, "operator"),
             ("POST", "/quarantine/{id}/release", self.quarantine_release, "admin"),
@@ -94,7 +109,7 @@ class Routes:
             ("GET", "/audit", self.audit, "viewer"),
             ("GET", "/audit/verify", self.verify, "viewer"),
         ]
-        for verb in ("reject", "pause", "resume", "abort", "retry", "advance", "rollback", "approve"):
+        for verb in ("reject", "pause", "resume", "abort", "retry", "advance", "approve"):
             role = "approver" if verb in {"approve", "reject"} else "operator"
             table.append(("POST", f"/rollouts/{{id}}/{verb}", self.verb(verb), role))
         for store in ("windows", "freezes"):
@@ -109,7 +124,7 @@ class Routes:
     # what there is
 
     async def me(self, request: web.Request) -> Row:
-        return {"user": request[USER], "role": request[ROLE], "token_id": 1}
+        return {"user": request[USER], "role": request[ROLE], "token_id": request[TOKEN]}
 
     async def status(self, _: web.Request) -> Row:
         there = sum(one.online for one in self.state.hosts.values())
@@ -121,14 +136,18 @@ class Routes:
             "alerts_open": 0,
         }
 
+    async def overview(self, request: web.Request) -> Row:
+        skip, limit = (int(request.query.get(name, usual)) for name, usual in (("skip", 0), ("limit", 50)))
+        return documents.overview(self.state, request.query.get("q", ""), skip, limit)
+
     async def clusters(self, request: web.Request) -> web.Response:
-        agent, label = request.query.get("agent"), request.query.get("label", "")
-        name, _, value = label.partition("=")
+        agent = request.query.get("agent")
+        labels = {tuple(one.split("=", 1)) for one in request.query.getall("label", [])}
         items = documents.clusters(self.state)
-        fitting = [
-            one for one in items if agent in (None, one["agent"]) and (not label or one["labels"].get(name) == value)
-        ]
-        return page(request, fitting)
+        return page(
+            request,
+            [one for one in items if agent in (None, one["agent"]) and labels <= set(one["labels"].items())],
+        )
 
     async def cluster(self, request: web.Request) -> web.Response:
         return tagged(documents.cluster(self.state, self._cluster(request)))
@@ -146,7 +165,10 @@ class Routes:
             for one in self.state.targets.values()
             if cluster in (None, one.cluster) and channel in (None, str(one.channel)) and digest in (None, one.digest)
         ]
-        return page(request, [documents.target(self.state, name) for name in names])
+        items = [documents.target(self.state, name) for name in names]
+        for name, of in _TARGET_FILTERS.items():
+            items = [one for one in items if request.query.get(name) in (None, of(one))]
+        return page(request, items)
 
     async def target(self, request: web.Request) -> Row:
         one = documents.target(self.state, self._target(request))
@@ -159,6 +181,25 @@ class Routes:
 
     async def channel(self, request: web.Request) -> Row:
         return documents.channel(self.state, number(request, self.state.channels, "channel"))
+
+    async def shown_channel(self, request: web.Request) -> web.Response:
+        return tagged(await self.channel(request))
+
+    async def delete_channel(self, request: web.Request) -> web.Response:
+        id_ = number(request, self.state.channels, "channel")
+        needs_etag(request)
+        one = documents.channel(self.state, id_)
+        if one["targets"]:
+            raise Refused(409, f"Channel {one['name']} stays: {one['targets']} targets follow it.", "in-use")
+        del self.state.channels[id_]
+        return web.Response(status=204)
+
+    async def policies(self, request: web.Request) -> web.Response:
+        items = [
+            {"channel": {"id": id_, "name": name}, "version": 1, "policy": documents.policy(self.state, id_)}
+            for id_, name in self.state.channels.items()
+        ]
+        return page(request, items)
 
     async def policy(self, request: web.Request) -> web.Response:
         return tagged(documents.policy(self.state, number(request, self.state.channels, "channel")))
@@ -190,8 +231,15 @@ class Routes:
     # rollouts
 
     async def rollouts(self, request: web.Request) -> web.Response:
-        state = request.query.get("state")
-        ids = [id_ for id_, it in self.state.rollouts.items() if state in (None, it.state)]
+        states, kind, channel = (
+            request.query.getall("state", []),
+            *(request.query.get(it) for it in ("kind", "channel")),
+        )
+        ids = [
+            id_
+            for id_, it in self.state.rollouts.items()
+            if (not states or it.state in states) and kind in (None, it.kind) and channel in (None, it.channel)
+        ]
         return page(request, [documents.rollout(self.state, id_) for id_ in reversed(ids)])
 
     async def rollout(self, request: web.Request) -> web.Response:
@@ -200,8 +248,8 @@ class Routes:
 
     async def rollout_targets(self, request: web.Request) -> web.Response:
         id_ = number(request, self.state.rollouts, "rollout")
-        wanted = request.query.getall("progress", [])
-        items = documents.rollout_targets(self.state, id_)
+        wanted, wave = request.query.getall("progress", []), request.query.get("wave")
+        items = [one for one in documents.rollout_targets(self.state, id_) if wave in (None, str(one["wave"]))]
         return page(request, [one for one in items if not wanted or one["progress"] in wanted])
 
     async def rollout_changes(self, request: web.Request) -> Row:
@@ -217,7 +265,7 @@ class Routes:
         names = [
             one.name
             for one in self.state.targets.values()
-            if one.channel == channel and (not only or {one.name, one.cluster} & only)
+            if one.channel == channel and not one.held and (not only or {one.name, one.cluster} & only)
         ]
         id_ = self.state.begin(channel, digest, names, request[USER])
         return created(documents.rollout(self.state, id_))
@@ -245,6 +293,32 @@ class Routes:
         id_ = number(request, self.state.channels, "channel")
         return await self._roll_back(request, [one.name for one in self.state.targets.values() if one.channel == id_])
 
+    async def roll_back_rollout(self, request: web.Request) -> web.Response | Row:
+        id_ = number(request, self.state.rollouts, "rollout")
+        it, body = self.state.rollouts[id_], await request.json()
+        if body.get("to"):
+            if not it.ended and not body.get("dry_run"):
+                self.state.verb(id_, "abort", request[USER], body.get("reason", ""))
+            return await self._roll_back(request, list(it.targets))
+        if it.ended and it.kind is Kind.UPDATE:
+            return await self._roll_back(request, self._still_there(it))
+        if body.get("dry_run"):
+            before = {one.id: one.before for one in reached(it)}
+            ways = [
+                {"to": to, "targets": [name for name, one in before.items() if one == to]}
+                for to in sorted(set(before.values()))
+            ]
+            return {"items": [], "going": ways, "left": [], "aborted": []}
+        answer: Row = await self.verb("rollback")(request)
+        return answer
+
+    def _still_there(self, it: Rollout) -> list[str]:
+        """What runs the release of a rollout that has ended, by that rollout."""
+        names = [one.id for one in reached(it) if self.state.targets[one.id].digest == it.digest]
+        if not names:
+            raise Refused(409, f"rollout {it.id} is {it.state}, and nothing that it has updated runs its release now.")
+        return names
+
     async def _roll_back(self, request: web.Request, names: list[str]) -> web.Response:
         body = await request.json()
         first = {one.channel: one.digest for one in reversed(self.state.releases.values())}
@@ -265,7 +339,8 @@ class Routes:
     # quarantine, agents, alerts, audit
 
     async def quarantine(self, request: web.Request) -> web.Response:
-        return page(request, documents.quarantine(self.state))
+        released = list(self.state.rows.get("released", {}).values())
+        return page(request, released if "released" in request.query else documents.quarantine(self.state))
 
     async def quarantine_add(self, request: web.Request) -> web.Response:
         digest = (await request.json())["digest"]
@@ -276,11 +351,15 @@ class Routes:
     async def quarantine_release(self, request: web.Request) -> Row:
         entries = {id_: digest for digest, id_ in self.state.quarantine.items()}
         digest = entries[number(request, entries, "entry")]
+        entry = next(one for one in documents.quarantine(self.state) if one["digest"] == digest)
+        self.state.rows.setdefault("released", {})[entry["id"]] = entry
         del self.state.quarantine[digest]
         return {"digest": digest}
 
     async def agents(self, request: web.Request) -> web.Response:
-        return page(request, documents.agents(self.state))
+        asked = request.query.get("revoked")
+        items = documents.agents(self.state)
+        return page(request, [one for one in items if asked in (None, truth(one["revoked_at"]))])
 
     async def agent(self, request: web.Request) -> Row:
         name = request.match_info["name"]
@@ -296,7 +375,7 @@ class Routes:
     async def alerts(self, request: web.Request) -> web.Response:
         row = {"id": 1, "rule": "offline", "subject": "agent berlin1", "text": "not heard of", "severity": "warning"}
         over = row | {"id": 2, "closed_at": "2026-11-25T12:00:00Z"}
-        return page(request, [row] if request.query.get("open") == "true" else [row, over])
+        return page(request, {"true": [row], "false": [over]}.get(request.query.get("open", ""), [row, over]))
 
     async def acknowledge(self, _: web.Request) -> Row:
         return {"id": 1, "acknowledged_by": "ann"}
@@ -309,7 +388,8 @@ class Routes:
             "source": "127.0.0.1",
             "action": "rollout.start",
         }
-        return page(request, [entry | {"subject": "rollout 7", "before": None, "after": {"state": "running"}}])
+        row = entry | {"subject": "rollout 7", "before": None, "after": {"state": "running"}}
+        return page(request, [row] if request.query.get("actor") in (None, row["actor"]) else [])
 
     async def verify(self, _: web.Request) -> Row:
         broken = self.state.rows.get("audit")
@@ -325,8 +405,9 @@ class Routes:
 
     async def enrolments(self, request: web.Request) -> web.Response:
         rows = list(self.state.rows.get("enrolments", {}).values())
-        usable = request.query.get("usable") == "true"
-        return page(request, [row for row in reversed(rows) if not (usable and row.get("revoked_at"))])
+        usable = request.query.get("usable")
+        fitting = [row for row in reversed(rows) if usable in (None, truth(not row.get("revoked_at")))]
+        return page(request, fitting)
 
     async def withdraw(self, request: web.Request) -> web.Response:
         rows = self.state.rows.get("enrolments", {})
@@ -337,7 +418,8 @@ class Routes:
 
     def listing(self, store: str) -> Callable[[web.Request], Any]:
         async def handler(request: web.Request) -> web.Response:
-            return page(request, list(self.state.rows.get(store, {}).values()))
+            rows = self.state.rows.get(store, {}).values()
+            return page(request, [row for row in rows if all(fits(row, *asked) for asked in request.query.items())])
 
         return handler
 
@@ -380,6 +462,26 @@ class Routes:
         if name not in self.state.targets:
             raise Refused(404, f"There is no target {name!r}.", "not-found")
         return name
+
+
+def truth(value: object) -> str:
+    """As it is asked for."""
+    return str(bool(value)).lower()
+
+
+def fits(row: Row, name: str, value: str) -> bool:
+    """Whether one filter of a list lets a window, a freeze or a token through."""
+    match name:
+        case "channel" | "cluster":
+            return value in map(str, row["scope"][f"{name}s"])
+        case "over":
+            return value == truth(datetime.fromisoformat(row["ends_at"]) <= now())
+        case "valid":
+            return value == truth(not row.get("revoked_at"))
+        case "limit" | "after":
+            return True
+        case _:
+            return bool(row[name] == value)
 
 
 def page(request: web.Request, items: list[Row]) -> web.Response:

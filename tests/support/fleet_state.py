@@ -27,15 +27,17 @@ class Host:
     labels: dict[str, str]
     online: bool = True
     revoked_at: str | None = None
+    updater: dict[str, int] | None = None
 
 
 @dataclass
 class Running:
-    """A target: which channel it follows, and what runs."""
+    """A target: which channel it follows, and what runs; `held`: it is monitored only."""
 
     name: str
     channel: int
     digest: str
+    held: bool = False
 
     @property
     def cluster(self) -> str:
@@ -114,6 +116,7 @@ class FleetState:
         ]
         id_ = self.new_id()
         rules = self.policies[channel].rollout
+        rules = rules.for_rollback() if kind is Kind.ROLLBACK else rules
         self.rollouts[id_] = plan_rollout(
             str(id_), str(channel), digest, planned, rules, requested_by=by, now=now(), kind=kind
         )

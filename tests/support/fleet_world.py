@@ -40,6 +40,12 @@ class World(Protocol):
     def policy(self, channel: str, **settings: Any) -> None:
         """Set a channel's policy; soaking takes no time."""
 
+    def monitor(self, target: str) -> None:
+        """PROJECT@AGENT/SERVICE is monitored only from now on, by its host's word."""
+
+    def watchtower(self, agent: str, counts: Mapping[str, int]) -> None:
+        """The Watchtower that updates in this agent's place counts that."""
+
     def silence(self) -> None:
         """Agents carry out nothing from now on."""
 
@@ -83,6 +89,12 @@ class FakeWorld:
         self.manager.tell(
             lambda: state.policies.update({state.channel(channel): read_channel_policy(QUICK | settings)})
         )
+
+    def monitor(self, target: str) -> None:
+        self.manager.state.targets[target].held = True
+
+    def watchtower(self, agent: str, counts: Mapping[str, int]) -> None:
+        self.manager.state.hosts[agent].updater = dict(counts)
 
     def silence(self) -> None:
         self.manager.state.silent = True

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,17 @@ class Before:
         return cls({service: compose.containers(service) for service in services})
 
 
-def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushed, blamed: Sequence[str] = ()) -> None:
+def assert_at_rest(
+    compose: Compose,
+    state: Path,
+    before: Before,
+    *images: Pushed,
+    blamed: Sequence[str] = (),
+    acted_on: bool = False,
+) -> None:
     """One container a place, named, restarting and networked as before, of one of `images`; nothing left over.
 
-    `blamed` are the digests that are to be in quarantine.
+    `blamed` are the digests that are to be in quarantine. `acted_on`: somebody else was at it, and may be told to be.
     """
     for service, earlier in before.containers.items():
         now = compose.containers(service)
@@ -78,22 +85,60 @@ def assert_at_rest(compose: Compose, state: Path, before: Before, *images: Pushe
         assert {one["Image"] for one in now} <= {image.image_id for image in images}
         assert len({one["Image"] for one in now}) == 1
         assert _answers(compose, service, now)
-        _assert_recorded(State.at(state), compose.project, service, now[0], images)
-    changes = compose.changes()
+        ran = {one["Name"]: one["Image"] for one in earlier}
+        for one in now:
+            _assert_recorded(State.at(state), one, ran[one["Name"]], images, acted_on=acted_on)
+    changes = [line for line in compose.changes() if not any(f" {name} " in line for name in _riders(before))]
     assert not changes, changes
     assert_nothing_left(compose, state, blamed)
 
 
+def _riders(before: Before) -> set[str]:
+    """What shares another one's network: Compose makes it anew after that one, whose id is part of its settings."""
+    every = [one for earlier in before.containers.values() for one in earlier]
+    return {one["Name"].lstrip("/") for one in every if _rides(one)}
+
+
+def _rides(container: Mapping[str, Any]) -> bool:
+    return str(container["HostConfig"]["NetworkMode"]).startswith("container:")
+
+
 def _assert_recorded(
-    kept: State, cluster: str, service: str, container: Mapping[str, Any], images: Sequence[Pushed]
+    kept: State, container: Mapping[str, Any], ran: str, images: Sequence[Pushed], *, acted_on: bool
 ) -> None:
-    """What the history tells last agrees with what runs, and so does the tag that it follows."""
-    running, tag = container["Image"], container["Config"]["Image"]
-    runs = {image.digest for image in images if image.image_id == running}  # one release under several names
-    told = {line["outcome"]: line["to"] for line in kept.history.tail(1, cluster=cluster, service=service)}
-    assert "committed" not in told or told["committed"] in runs, f"{told} is told, {runs} runs"
-    assert told.get("rolled-back") not in runs, f"{told} is told, {runs} runs"
+    """The history says last how a container came to the image that it runs, and the tag that it follows agrees.
+
+    What shares another one's network is not told of by itself.
+    """
+    running, tag, name = container["Image"], container["Config"]["Image"], container["Name"].lstrip("/")
     assert docker("image", "inspect", "--format", "{{.Id}}", tag) == running
+    if _rides(container):
+        return
+    told = [line for line in kept.history.tail(100) if line["container"] == name]
+    assert told, f"nothing is told of {name}"
+    if acted_on and told[-1]["outcome"] == "gave-way":
+        return  # it is theirs
+    runs = {image.digest for image in images if image.image_id == running}  # one release under several names
+    _assert_agrees(told[-1], runs, moved=running != ran)
+    if told[-1]["outcome"] == "committed":
+        _assert_way_back(kept, told[-1], container)
+
+
+def _assert_agrees(told: Mapping[str, Any], runs: Collection[str], *, moved: bool) -> None:
+    """A container runs what it ran before, unless what is told of it last is that it was committed to another."""
+    what = f"{told['outcome']} to {told['to']} is told, {runs} runs"
+    if told["outcome"] == "committed":
+        assert told["to"] in runs, what
+    else:
+        assert not moved, what
+        assert told["to"] not in runs, what
+
+
+def _assert_way_back(kept: State, told: Mapping[str, Any], container: Mapping[str, Any]) -> None:
+    """What ran before the last update is known, to be made again."""
+    number = container["Config"]["Labels"]["com.docker.compose.container-number"]
+    back = [one for one in kept.previous.of(told["cluster"], told["service"]) if one.number == number]
+    assert [one.digest for one in back[:1]] == [told["from"]], f"{told['container']} cannot go back to {told['from']}"
 
 
 def assert_nothing_left(compose: Compose, state: Path, blamed: Sequence[str] = ()) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.support import loops
 
+from tidegate.manager.agents.newest_key import claim
 from tidegate.manager.parts import Parts, make_parts, now
 from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import make_token
@@ -47,7 +49,8 @@ class Caller:
         self, method: str, path: str, json: Any = None, *, headers: Mapping[str, str] | None = None, **more: Any
     ) -> Answer:
         where = path[1:] if path.startswith("//") else f"/api/v1{path}"
-        sent = ({"Authorization": f"Bearer {self.token}"} if self.token else {}) | dict(headers or {})
+        sent = CIMultiDict({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        sent.extend(headers or {})
         async with self.session.request(method, self.url + where, json=json, headers=sent, **more) as got:
             text = await got.text()
             decoded = await got.json(content_type=None) if "json" in got.content_type else None
@@ -72,17 +75,24 @@ class Manager:
 
 
 @contextmanager
-def serving(database_url: str, folder: Path, **environ: str) -> Iterator[Manager]:
-    """Run a manager on a migrated database, with these settings, until the block ends."""
+def serving(
+    database_url: str, folder: Path, *, host: str = "127.0.0.1", port: int | str = 0, **environ: str
+) -> Iterator[Manager]:
+    """Run a manager on a migrated database, with these settings, until the block ends.
+
+    `host` "": at all addresses; `port` 0: at one that is free.
+    """
     given = {"TIDEGATE_DATA": str(folder), "TIDEGATE_DATABASE_URL": database_url, "TIDEGATE_RATE": "100000/s"}
     settings = load_manager_settings(given | {"TIDEGATE_RATE_ADDRESS": "100000/s"} | environ)
     started: list[tuple[asyncio.AbstractEventLoop, Parts]] = []
     ready = threading.Event()
-    with listening("127.0.0.1", 0) as sock:
+    with listening(host, int(port)) as sock:
 
         async def work() -> None:
             parts = make_parts(settings)
             started.append((asyncio.get_running_loop(), parts))
+            async with parts.db.write() as conn:
+                await claim(conn, settings.signing_key_file, parts.clock())
             ready.set()
             await run(parts, sock)
             await parts.db.close()
@@ -154,3 +164,12 @@ async def people(manager: Manager, db: Database) -> AsyncIterator[People]:
         tokens = [await token(conn, role) for role in Role]
     async with aiohttp.ClientSession() as session:
         yield People(*(Caller(session, manager.url, one) for one in [*tokens, None]))
+
+
+@asynccontextmanager
+async def asked(manager: Manager) -> AsyncIterator[People]:
+    """People of every role who ask a manager that runs."""
+    db = Database.at(manager.database_url)
+    async with people(manager, db) as some:
+        yield some
+    await db.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout import Rollout
 from tidegate.domain.rollout_apply import Outcome
+from tidegate.manager.agents.batches import Batch, Intake
+from tidegate.manager.agents.known import Agent
+from tidegate.manager.agents.new_names import NewNames
+from tidegate.manager.agents.told import Told, take_in_told
+from tidegate.manager.agents.wakes import wake
 from tidegate.manager.people.audit import Actor
 from tidegate.manager.rollouts.create import Wish, create
 from tidegate.manager.rollouts.effects import Effects
@@ -21,7 +27,10 @@ from tidegate.manager.rollouts.step import Steps
 from tidegate.manager.rollouts.verbs import Order, carry_out
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
+from tidegate.protocol.events import Event, Health, Inventory, InventoryTarget, Report, Running
+from tidegate.protocol.messages import EventsRequest
 from tidegate.protocol.signed import Withdraw
+from tidegate.protocol.version import PROTOCOL
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OLD, NEW, NEWER = (f"sha256:{digit * 64}" for digit in "123")
@@ -54,6 +63,7 @@ class ManagerFleet:
         self.planner = Planner(db, lambda: self.now)
         self.channel = 0
         self.targets: dict[str, int] = {}
+        self._heard_of: set[int] = set()
 
     async def settle(self, hosts: int, *, policy: Mapping[str, Any] | None = None, digest: str = OLD) -> ManagerFleet:
         """Have so many hosts, all on one channel and running `digest`."""
@@ -65,8 +75,10 @@ class ManagerFleet:
             await self.join(f"host{number}", digest=digest)
         return self
 
-    async def join(self, name: str, *, digest: str = OLD, labels: Mapping[str, str] | None = None) -> str:
-        """One host more; the name of its target."""
+    async def join(
+        self, name: str, *, digest: str = OLD, labels: Mapping[str, str] | None = None, since: datetime = T0
+    ) -> str:
+        """One host more, which runs this since then; the name of its target."""
         target = f"shop@{name}/web"
         async with self.db.write() as conn:
             agent = {
@@ -85,7 +97,7 @@ class ManagerFleet:
             values |= {"repository": "r/app", "tag": "1", "digest": digest, "seen_at": T0}
             row = insert(schema.targets).values(values).returning(schema.targets.c.id)
             self.targets[target] = (await conn.execute(row)).scalar_one()
-            ran = {"target_id": self.targets[target], "digest": digest, "since": T0}
+            ran = {"target_id": self.targets[target], "digest": digest, "since": since}
             await conn.execute(insert(schema.runs).values(ran))
         return target
 
@@ -93,7 +105,8 @@ class ManagerFleet:
         """Make a rollout, and decide it once."""
         async with self.db.write() as conn:
             made = await create(conn, Wish(self.channel, digest, **wish), by, self.now)
-        await self.steps.take(int(made.id))
+            await self._is_ours(conn, int(made.id))
+        await self._take(int(made.id))
         return int(made.id)
 
     async def release(self, digest: str = NEW) -> None:
@@ -114,12 +127,24 @@ class ManagerFleet:
         for _ in range(20):
             async with self.db.read() as conn:
                 due = select(schema.rollouts.c.id).where(schema.rollouts.c.wake_at <= self.now)
-                ids = (await conn.execute(due)).scalars().all()
+                ids = {*(await conn.execute(due)).scalars(), *self._heard_of}
+            self._heard_of.clear()
             if not ids:
                 return
-            for id_ in ids:
+            for id_ in sorted(ids):
                 await self.steps.take(id_)
         raise AssertionError("something is due for ever")
+
+    async def _is_ours(self, conn: AsyncConnection, id_: int) -> None:
+        """A manager that runs on the same database would decide it too, and send what is looked for here."""
+        mine = update(schema.rollouts).where(schema.rollouts.c.id == id_)
+        await conn.execute(mine.values(wake_at=self.now + timedelta(hours=1)))
+
+    async def _take(self, id_: int) -> None:
+        """Decide it; what fails is still to be decided."""
+        self._heard_of.add(id_)
+        await self.steps.take(id_)
+        self._heard_of.discard(id_)
 
     def offered(self) -> list[Assignment]:
         """The assignments that were sent since this was asked last; what else was sent is forgotten."""
@@ -133,8 +158,8 @@ class ManagerFleet:
             values = {"rollout_id": int(it.rollout), "target_id": target, "generation": it.generation}
             said = {"outcome": str(outcome), "reason": reason, "blame": blame, "at": self.now}
             await conn.execute(insert(schema.reports).values(values | said))
-            due = update(schema.rollouts).where(schema.rollouts.c.id == int(it.rollout))
-            await conn.execute(due.values(wake_at=self.now))
+            await self._is_ours(conn, int(it.rollout))
+        self._heard_of.add(int(it.rollout))
 
     async def all(self, outcome: Outcome, *, reason: str = "", blame: bool = False) -> list[str]:
         """Have everybody who was offered something say this of it; their names, and what follows is decided."""
@@ -148,7 +173,8 @@ class ManagerFleet:
         """Have a person do something to a rollout, and decide it."""
         async with self.db.write() as conn:
             await carry_out(conn, id_, Order(verb, by, **more), self.now)
-        await self.steps.take(id_)
+            await self._is_ours(conn, id_)
+        await self._take(id_)
 
     async def rollout(self, id_: int) -> Rollout:
         """A rollout as it is."""
@@ -171,3 +197,51 @@ class ManagerFleet:
         async with self.db.read() as conn:
             rows = await conn.execute(select(schema.targets.c.name, schema.targets.c.digest))
             return {name.split("@")[1].split("/")[0]: digest for name, digest in rows}
+
+
+async def tell(fleet: ManagerFleet, *its: Assignment, outcome: Outcome) -> None:
+    """Have agents tell of assignments together, as it is taken in from the wire."""
+    told = [
+        Told(
+            Agent(it.agent, it.agent, it.agent, 0),
+            Report(fleet.now, it.id, it.rollout, it.target, it.generation, it.digest, outcome, ""),
+        )
+        for it in its
+    ]
+    async with fleet.db.write() as conn:
+        _, rollouts = await take_in_told(conn, told, fleet.now)
+        await wake(conn, rollouts, fleet.now)
+    await fleet.go()
+
+
+async def stock(
+    fleet: ManagerFleet, host: str, image: str, digest: str, *, agent: str = "", project: str = "shop"
+) -> None:
+    """Have a host tell that its target runs this digest, made from `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
+
+    `agent` is the id of its agent, where that is not the host's name.
+    """
+    await hear(fleet, host, Inventory(fleet.now, (made_from(image, digest, project=project),)), agent=agent)
+
+
+def made_from(image: str, digest: str, *, project: str = "shop") -> InventoryTarget:
+    """What a host tells of its target, which is made from `REPOSITORY:TAG` or `REPOSITORY@DIGEST`."""
+    repository, _, tag = image.partition(":") if "@" not in image else (image.partition("@")[0], "", "")
+    return InventoryTarget(f"{project}/web", image, repository, tag or None, digest, Running.RUNNING, Health.HEALTHY)
+
+
+async def hear(fleet: ManagerFleet, host: str, *events: Event, agent: str = "") -> None:
+    """Have a host tell these together, as it is taken in from the wire, and decide what follows."""
+    request = EventsRequest(PROTOCOL, uuid4().hex, 1, events)
+    heard = set[int]()
+    [done] = await Intake(fleet.db, lambda: fleet.now, _no_sighting, heard.update, NewNames(2000))(
+        [Batch(Agent(agent or host, host, host, PROTOCOL), request)]
+    )
+    assert done == len(events), done
+    async with fleet.db.write() as conn:
+        await wake(conn, heard, fleet.now)
+    await fleet.decide()
+
+
+async def _no_sighting(*_: object) -> None:
+    raise AssertionError("nothing was sighted")

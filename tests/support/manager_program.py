@@ -30,7 +30,7 @@ class ManagerProgram:
         self._process: subprocess.Popen[bytes] | None = None
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "HOME") if name in os.environ}
         self._environ = kept | {
-            "PYTHONPATH": os.pathsep.join((str(_ROOT), str(_ROOT / "scripts"))),
+            "PYTHONPATH": os.pathsep.join(str(_ROOT / one) for one in (".", "src", "scripts")),
             "TIDEGATE_DATA": str(folder),
             "TIDEGATE_DATABASE_URL": database_url,
             "TIDEGATE_LISTEN": f"127.0.0.1:{self.port}",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -15,7 +16,6 @@ from groundwork.registry import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 USER = "tidegate"
 _NOBODY = "65534"
@@ -58,9 +58,25 @@ class Server:
             self._process = subprocess.Popen(self._command, env=environment(), stdout=log, stderr=log)
         _wait(self._process, self.address, self._log)
 
+    def freeze(self) -> None:
+        """Have it say nothing any more, to those who are connected and to those who come; its host still hears them."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        if self._process is not None:
+            pid = self._process.pid
+            os.kill(pid, what)  # it first: then it has no more children than these
+            for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+                os.kill(int(one), what)
+
     def stop(self) -> None:
         """End it at once, whoever is connected."""
         if self._process is not None:
+            self.thaw()
             self._process.send_signal(signal.SIGINT)
             self._process.wait(20)
             self._process = None

@@ -22,6 +22,7 @@ from tidegate.manager.agents import outbox, revocation
 from tidegate.manager.agents.enrolment import make_enrolment
 from tidegate.manager.agents.keys import read_keys, rotate
 from tidegate.manager.agents.link import AgentLink
+from tidegate.manager.agents.newest_key import claim
 from tidegate.manager.parts import Parts, make_parts
 from tidegate.manager.people.audit import Actor
 from tidegate.manager.serve import listening, run
@@ -65,6 +66,8 @@ class RealManager:
         """Answer, at the same port as before."""
         self._parts = make_parts(self.settings)
         await migrate(self._parts.db)
+        async with self._parts.db.write() as conn:
+            await claim(conn, self.settings.signing_key_file, self._parts.clock())
         stack = contextlib.ExitStack()
         sock = stack.enter_context(listening("127.0.0.1", self.port))
         self.port, self._socket = sock.getsockname()[1], sock

@@ -34,15 +34,16 @@ def registry_server(
     htpasswd: bool = False,
     tls: Certificates | None = None,
     tokens: TokenAuth | None = None,
+    more: str = "",
 ) -> Iterator[str]:
-    """Run a registry that keeps its data in `folder`; gives its `127.0.0.1:PORT`."""
+    """Run a registry that keeps its data in `folder`; gives its `127.0.0.1:PORT`. `more` of its settings, in YAML."""
     try:
         program()
     except GroundError as error:
         cannot(str(error))
     port = free_port()
     settings = _settings(folder, htpasswd=htpasswd, tls=tls, tokens=tokens)
-    process = start(folder, f"127.0.0.1:{port}", settings)
+    process = start(folder, f"127.0.0.1:{port}", settings, more)
     try:
         yield f"127.0.0.1:{port}"
     finally:

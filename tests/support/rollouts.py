@@ -30,7 +30,16 @@ class Fleet:
         self.quarantine: set[str] = set()
         self.running: dict[str, str] = {}
         self.superseded_by = ""
+        self.moved_on: set[str] = set()
+        self.overtaken: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}
+        self.monitored: set[str] = set()
+        self.cut_off: dict[str, int] = {}
+        self.earlier: dict[str, str] = {}
         self.heard_from: datetime | None = None
+        self.at_work: dict[str, datetime] = {}
+        self.asks = 0
+        self.forbids = ""
         self.effects: list[Effect] = []
         planned = [Planned(one, running=OLD) for one in targets]
         policy = policy or RolloutPolicy()
@@ -58,7 +67,16 @@ class Fleet:
             running=self.running,
             quarantine=frozenset(self.quarantine),
             superseded_by=self.superseded_by,
+            moved_on=frozenset(self.moved_on),
+            overtaken=self.overtaken,
+            elsewhere=self.elsewhere,
+            monitored=frozenset(self.monitored),
+            cut_off=self.cut_off,
+            earlier=self.earlier,
             heard_from=self.heard_from,
+            at_work=self.at_work,
+            asks=self.asks,
+            forbids=self.forbids,
         )
 
     def tell(self, outcome: Outcome, *targets: str, **more: Any) -> list[Effect]:
@@ -92,9 +110,9 @@ def told(effects: list[Effect]) -> list[Notice]:
     return [one.notice for one in effects if isinstance(one, Notify)]
 
 
-def completed_without(*offline: str) -> Fleet:
+def completed_without(*offline: str, **plan: Any) -> Fleet:
     """A completed rollout that these were not there for."""
-    fleet = Fleet("a", *offline, policy=RolloutPolicy(waves=(), parallel=Share(1)))
+    fleet = Fleet("a", *offline, **{"policy": RolloutPolicy(waves=(), parallel=Share(1))} | plan)
     fleet.online -= set(offline)
     fleet.tell(Outcome.HEALTHY, "a")
     fleet.go(timedelta(minutes=10))

@@ -30,6 +30,7 @@ class Line:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self._reading: _Reading | None = None
+        self._closed = False
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, limit_s: float) -> Answer:
         """Send, and wait for the answer. Raises `CutError`."""
@@ -40,17 +41,21 @@ class Line:
                 reading = await self._open()
                 answer = await reading.ask(request.encode() + body)
         except (OSError, TimeoutError) as error:
-            self.close()
+            self._cut()
             raise CutError(f"{type(error).__name__}: {error}") from error
         except BaseException:
-            self.close()
+            self._cut()
             raise
         if reading.closing:
-            self.close()
+            self._cut()
         return answer
 
     def close(self) -> None:
-        """Cut it."""
+        """Cut it, or what is being opened as soon as it is, for good."""
+        self._closed = True
+        self._cut()
+
+    def _cut(self) -> None:
         if self._reading is not None:
             self._reading.transport.abort()
             self._reading = None
@@ -59,6 +64,8 @@ class Line:
         if self._reading is None or self._reading.gone:
             loop = asyncio.get_running_loop()
             _, self._reading = await loop.create_connection(_Reading, self.host, self.port)
+        if self._closed:
+            raise CutError("it was closed while it was opened")
         return self._reading
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from tests.support.assigned import NEW
 
-from tidegate.agent.link.client import ManagerClient
+from tidegate.agent.link.client import ManagerClient, Signer
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.identity import Identities
 from tidegate.agent.link.log import LinkLog
@@ -28,7 +28,7 @@ async def _main(url: str, directory: Path, token: str) -> None:
     desk, contact = Desk(log, client.now), Contact(client)
     identity = await Enrolment(client, Identities(directory), log, "berlin1", lambda: token).identity(contact)
     desk.agent = identity.agent
-    signer = (identity.loaded(), identity.agent)
+    signer = Signer(identity.loaded(), identity.agent, lambda: log.manager_key)
     poll = Poll(client, log, desk, contact, lambda: None)
     sending = Sending(client, log, contact, lambda: None)
     await asyncio.gather(poll.run(signer), sending.run(signer), _tell(desk))

@@ -21,6 +21,7 @@ from sqlalchemy import insert, select
 from tests.support.manager import Manager, People, people, serving
 from tests.support.simulated_agents import Say, World
 from tests.support.simulated_fleet import AT_ONCE, SimulatedFleet, fleet
+from tests.support.visitor import visiting
 
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout_apply import Outcome
@@ -70,6 +71,8 @@ async def _live(manager: Manager) -> str:
         await _approve(agents, who, GOOD)
         await agents.until(lambda: _is_offered(agents))
         token = who.admin.token or ""
+        async with visiting(manager.url, token):
+            pass  # whose session stays
     await add_report(db, Outcome.BEGUN)  # which the rollout does not come to take in
     await db.close()
     return token

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -63,11 +64,12 @@ def service(of: Pushed | str, scope: str, **environment: str) -> dict[str, Any]:
 
 
 @functools.cache
-def example() -> dict[str, Any]:
-    """What Compose makes of the files of the example, with a manager."""
-    files = [word for name in FILES for word in ("-f", str(EXAMPLE / name))]
+def example(files: Sequence[str] = FILES, interval_s: int = 300) -> dict[str, Any]:
+    """What Compose makes of files of the example: of all, and so with a manager, or of some."""
+    words = [word for name in files for word in ("-f", str(EXAMPLE / name))]
     environment = {**os.environ, "TIDEGATE_MANAGER": "http://manager", "TIDEGATE_AGENT_NAME": "berlin1"}
-    command = ["docker", "compose", *files, "config", "--format", "json"]
+    environment["WATCHTOWER_INTERVAL"] = f"{interval_s}"
+    command = ["docker", "compose", *words, "config", "--format", "json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
 

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support import watchtower
 from tests.support.agent import in_thread
+from tests.support.compose import Compose
+from tests.support.docker import docker
 from tests.support.features import one, services
 from tests.support.images import Pushed
 from tests.support.kills import agent_killed_at, start_doomed_agent
 from tests.support.managed import Fleet
+
+from tidegate.agent.replacement import NEXT
 
 if TYPE_CHECKING:
     from tests.conftest import Push
@@ -23,6 +27,12 @@ def free_port() -> int:
     with socket.socket() as one_:
         one_.bind(("127.0.0.1", 0))
         return int(one_.getsockname()[1])
+
+
+def rehearsals(compose: Compose) -> list[str]:
+    """The states of containers that were made to see whether the engine makes them, and are there still."""
+    found = docker("ps", "--all", "--format", "{{.State}}", "--filter", f"name={compose.project}-web-1{NEXT}")
+    return found.split()
 
 
 class Cluster:

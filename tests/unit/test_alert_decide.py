@@ -58,7 +58,17 @@ def test_another_failure_of_the_same_target_is_told_as_one_more() -> None:
     first, second = (finding(Rule.UPDATE_FAILED, "t", cause) for cause in "ab")
     done = change([second], [opened(first)])
     assert [(one.told, one.reason) for one in done.close] == [(False, "it has happened again")]
-    assert done.open == [second]
+    assert (done.open, done.replaces) == ([second], {(Rule.UPDATE_FAILED, "t"): 1})
+
+
+def test_a_rollback_that_has_failed_is_told_as_that_and_not_as_one_that_is_over() -> None:
+    went_back, failed = (finding(rule, "rollout 7", "7") for rule in (Rule.ROLLED_BACK, Rule.ROLLOUT_FAILED))
+    done = change([failed], [opened(went_back)])
+    assert [(one.told, one.reason) for one in done.close] == [(False, "not every target was put back")]
+    assert (done.open, done.replaces) == ([failed], {(Rule.ROLLOUT_FAILED, "rollout 7"): 1})
+    over = change([failed], [opened(went_back, 1), opened(failed, 2)])
+    assert [(one.id, one.told) for one in over.close] == [(1, True)]
+    assert (over.open, over.replaces) == ([], {})
 
 
 # acknowledged

@@ -13,7 +13,14 @@ import pytest
 import structlog
 
 from tidegate.__main__ import main
-from tidegate.agent.command_rows import CommandError, CommandOutcome, CommandRefusedError, HistoryRow, StatusRow
+from tidegate.agent.command_rows import (
+    CommandError,
+    CommandOutcome,
+    CommandRefusedError,
+    HistoryRow,
+    StatusRow,
+    UpdaterRow,
+)
 from tidegate.agent.plan_row import Action, PlanRow
 from tidegate.agent.settings import Settings
 from tidegate.agent.store.lock import StateLock
@@ -333,6 +340,19 @@ def test_status_says_who_decides_where_that_is_a_manager(cli: Cli, commands: Sim
     commands.status = answers([replace(STATUS, decided_by="manager")])
     assert "it is for the manager to say" in cli("agent", "status")[1]
     assert json.loads(cli("agent", "status", "--json")[1])[0]["decided_by"] == "manager"
+
+
+def test_status_says_what_a_watchtower_counts_that_updates_in_the_agents_place(
+    cli: Cli, commands: SimpleNamespace
+) -> None:
+    counts = UpdaterRow(scanned=5, updated=1, failed=2, scans=7)
+    commands.status = answers([replace(STATUS, updater=counts), replace(STATUS, container="b", updater=counts)])
+    lines = [line for line in cli("agent", "status")[1].splitlines() if "Updater" in line]
+    assert lines == ["Updater: Watchtower, last scan: 5 scanned, 1 updated, 2 failed."]
+    assert json.loads(cli("agent", "status", "--json")[1])[0]["updater"]["failed"] == 2
+    away = UpdaterRow(None, None, None, None, "Watchtower at http://w:8080 cannot be reached")
+    commands.status = answers([replace(STATUS, updater=away)])
+    assert "Updater: Watchtower at http://w:8080 cannot be reached.\n" in cli("agent", "status")[1]
 
 
 def test_the_agent_starts_without_the_libraries_of_the_command_line() -> None:

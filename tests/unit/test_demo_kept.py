@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,38 @@ def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("PID", "LOG", "READY"):
         monkeypatch.setattr(demo_kept, name, tmp_path / name)
     return tmp_path
+
+
+GROUND = """
+import pathlib, sys, time
+print("The manager answers at http://127.0.0.1:4711", *sys.argv[1:2], sys.argv[-1], flush=True)
+print("ann (admin): a-token", flush=True)
+pathlib.Path(__file__).with_name("READY").touch()
+time.sleep(60)
+"""
+
+
+def test_one_that_is_left_running_tells_where_it_is_and_its_tokens(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = files / "ground.py"
+    ground.write_text(GROUND, encoding="utf-8")
+    monkeypatch.setattr(demo_kept, "_GROUND", str(ground))
+    begun, popen = list["subprocess.Popen[bytes]"](), subprocess.Popen
+
+    def begin(*words: Any, **more: Any) -> subprocess.Popen[bytes]:
+        begun.append(popen(*words, **more))
+        return begun[0]
+
+    monkeypatch.setattr("demo_kept.subprocess.Popen", begin)
+    try:
+        assert demo_kept.begin([]) == 0
+        told = capsys.readouterr().out.splitlines()
+        assert told == ["The manager answers at http://127.0.0.1:4711 run --keep", "ann (admin): a-token"]
+        assert begun[0].poll() is None
+    finally:
+        demo_kept.end()
+    assert begun[0].wait(10) == -15
 
 
 @pytest.mark.usefixtures("files")

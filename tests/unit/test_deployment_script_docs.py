@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from tests.support.deployment import SCRIPT
@@ -18,6 +19,20 @@ _ROW = re.compile(r"^\| `(--[^`]+)` \| `([A-Z_]+)` \| (.+?) \| (.+) \|$", re.MUL
 def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": "/usr/bin:/bin", **env}
     return subprocess.run([str(SCRIPT), *words], env=environ, capture_output=True, text=True, check=False)
+
+
+def test_what_a_command_does_not_heed_may_be_in_a_variable() -> None:
+    done = run("status", "--dir", "/nowhere", WATCHTOWER_INTERVAL="60", TIDEGATE_CLUSTER_DIR="")
+    assert "no cluster of this script in /nowhere" in done.stderr
+
+
+def test_cdpath_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    lines = 'source "$0" help >/dev/null; find_places; echo "$from"'
+    env = {"PATH": "/usr/bin:/bin", "CDPATH": str(tmp_path)}
+    words = ["bash", "-c", lines, str(SCRIPT.relative_to(ROOT))]
+    done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{ROOT / 'examples' / 'autonomy'}\n"
 
 
 def bare(cells: Sequence[str]) -> tuple[str, ...]:
@@ -59,8 +74,17 @@ def test_every_command_that_the_page_shows_has_flags_that_there_are() -> None:
         (("destroy",), {}, "no command destroy"),
         (("status", "now"), {}, "now is one word too many"),
         (("list",), {"TIDEGATE_DRY_RUN": "perhaps"}, "true or false"),
-        (("list", "--deadline", "soon"), {}, "--deadline is 'soon'"),
-        (("list", "--from", "/nowhere"), {}, "which is no folder"),
+        (("--deadline", "soon"), {}, "--deadline is 'soon'"),
+        (("--settle", "0"), {}, "--settle is '0'"),
+        (("--from", "/nowhere"), {}, "which is no folder"),
+        (("remove", "--volumes", "--dir", ""), {}, "--dir is empty"),
+        (("remove", "--volumes", "--dir="), {}, "--dir is empty"),
+        (("remove", "--dir", "--volumes"), {}, "--dir needs a value"),
+        (("restore", ""), {}, "a word is empty"),
+        (("restore", "--interval", "60"), {}, "restore does nothing with --interval"),
+        (("--engine=watchtower", "status"), {}, "status does nothing with --engine"),
+        (("list", "--set", "A=1"), {}, "list does nothing with --set"),
+        (("--volumes",), {}, "apply does nothing with --volumes"),
         (("status", "--dir", "/nowhere"), {}, "no cluster of this script"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.deployment import SCRIPT
 from tests.support.pages import PAGES, ROOT, blocks, commands, links, spans_of, words
+from tests.support.program import refusal
 
 from tidegate.agent.outcome import Ending
 from tidegate.agent.settings_parse import ALIASES
@@ -27,6 +28,7 @@ OWN_LABELS = {
     "tidegate.instance",
     "tidegate.follows",
 }
+_IN_A_SENTENCE = re.compile(r"(?:docker (?:compose )?exec \S+ )?tidegate ([a-z].*)")
 NO_LABELS = {"tidegate.local", "tidegate.db", "tidegate.db-wal"}  # a repository of the engine's; files of the manager
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
 
@@ -54,7 +56,7 @@ def test_every_label_that_is_named_exists() -> None:
 def test_every_variable_that_is_named_exists() -> None:
     known = {env for setting in SETTINGS for env in setting.envs} | {*CLI_VARIABLES, *RELEASE_VARIABLES}
     known |= {setting.env for setting in MANAGER_SETTINGS}
-    for file in (ROOT / "deploy").rglob("*.yml"):  # what a Compose file asks for itself
+    for file in [*(ROOT / "deploy").rglob("*.yml"), *(ROOT / "examples").rglob("*.yml")]:  # as they ask
         known.update(re.findall(r"\$\{([A-Z_]+)", file.read_text(encoding="utf-8")))
     known.update(re.findall(r"\|([A-Z_]+)\|", SCRIPT.read_text(encoding="utf-8")))
     known.add("TIDEGATE_ENROLMENT_TOKEN")  # of the script too, and no flag
@@ -72,7 +74,7 @@ def test_every_path_that_is_named_exists(page: Path) -> None:
 
 def test_every_flag_of_an_agents_command_exists() -> None:
     known = {f"--{setting.flag}" for setting in SETTINGS} | {f"--{alias}" for alias in ALIASES}
-    known |= {"--json", "--limit", "--to", "--help"}
+    known |= {"--json", "--limit", "--output", "--to", "--help"}
     for line in commands():
         if "tidegate agent " in line:
             flags = [
@@ -81,10 +83,37 @@ def test_every_flag_of_an_agents_command_exists() -> None:
             assert set(flags) <= known, line
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_named_in_a_sentence_is_one_that_the_program_takes(page: Path) -> None:
+    lines = [found[1] for span in spans_of(page) if (found := _IN_A_SENTENCE.fullmatch(span))]
+    assert {line: why for line in lines if (why := refusal(line))} == {}
+
+
+@pytest.mark.parametrize("page", ["ORCHESTRATOR_AUTOUPDATE", "manager-operations", "operations", "rollouts", "alerts"])
+def test_the_pages_for_operators_name_commands_in_sentences(page: str) -> None:
+    assert any(_IN_A_SENTENCE.fullmatch(span) for span in spans_of(ROOT / "docs" / f"{page}.md"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rolout",
+        "rollout puase 1",
+        "rollout pause x",
+        "rollout pause N --becuase x",
+        "rollout pause 1 2",
+        "freeze add N --for",
+    ],
+)
+def test_a_command_that_the_program_would_not_take_is_found(line: str) -> None:
+    assert refusal(line)
+
+
 def test_the_outcomes_that_are_explained_are_those_that_there_are() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = text.split("## Outcomes")[1].split("## ")[0]
-    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {*Ending, "deferred", "unverified"}
+    others = {"deferred", "forced", "skipped", "unverified"}
+    assert set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE)) == {*Ending, *others}
 
 
 def test_the_messages_that_are_explained_are_those_of_the_program() -> None:
@@ -108,6 +137,11 @@ def test_the_state_files_that_are_listed_are_those_of_the_program() -> None:
 def test_make_has_the_targets_of_the_readme(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{name}:.*## \S", makefile, re.MULTILINE)
+
+
+def test_no_token_is_on_a_command_line_where_others_would_see_it() -> None:
+    shown = re.compile(r"(-H|--header) \S*Authorization|(-u|--user) \S+:|--token[ =]")
+    assert [line for line in commands() if shown.search(line)] == []
 
 
 def test_no_other_make_target_is_named() -> None:

@@ -7,20 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.pages import ROOT
+from tests.support.waiting import status
 
 from groundwork.registry import free_port
 
 APP = ROOT / "examples" / "autonomy" / "orchestrator" / "app"
 
 
-def environ(port: int) -> dict[str, str]:
-    return os.environ | {"PORT": str(port), "VERSION": "7", "PYTHONUNBUFFERED": "1"}
+def environ(port: int, **more: str) -> dict[str, str]:
+    return os.environ | {"PORT": str(port), "VERSION": "7", "PYTHONUNBUFFERED": "1", **more}
 
 
 @pytest.fixture
@@ -29,8 +32,16 @@ def port() -> int:
 
 
 @pytest.fixture
-def running(port: int) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, str(APP)], env=environ(port), stdout=subprocess.PIPE, text=True)
+def mark(tmp_path: Path) -> Path:
+    """What tells that it is about to go; left by one that ran here before."""
+    (tmp_path / "draining").touch()
+    return tmp_path / "draining"
+
+
+@pytest.fixture
+def running(port: int, mark: Path) -> Iterator[subprocess.Popen[str]]:
+    env = environ(port, STATE_DIR=str(mark.parent))
+    process = subprocess.Popen([sys.executable, str(APP)], env=env, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == f"version 7 serves on {port}\n"
     yield process
@@ -44,6 +55,18 @@ def health(port: int) -> int:
     return subprocess.run(words, env=environ(port), stdout=subprocess.DEVNULL, check=False).returncode
 
 
+def test_it_says_the_message_of_its_settings(port: int, tmp_path: Path) -> None:
+    (tmp_path / "message").write_text("from now on in berlin\n", encoding="utf-8")
+    env = environ(port, STATE_DIR=str(tmp_path), SETTINGS_DIR=str(tmp_path))
+    with subprocess.Popen([sys.executable, str(APP)], env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            said = json.load(answer)
+        process.terminate()
+    assert said["message"] == "from now on in berlin"
+
+
 @pytest.mark.usefixtures("running")
 def test_it_says_its_version_and_is_healthy(port: int) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
@@ -51,6 +74,23 @@ def test_it_says_its_version_and_is_healthy(port: int) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/other")
     assert health(port) == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_it_is_ready_until_it_is_about_to_go_and_works_on_all_the_same(port: int, mark: Path) -> None:
+    assert status(f"127.0.0.1:{port}", "/ready") == 200
+    mark.touch()
+    assert status(f"127.0.0.1:{port}", "/ready") == 503
+    assert (status(f"127.0.0.1:{port}"), health(port)) == (200, 0)
+
+
+@pytest.mark.usefixtures("running")
+def test_it_is_ready_again_when_it_still_runs_long_after_it_was_told_to_go(port: int, mark: Path) -> None:
+    mark.touch()
+    assert status(f"127.0.0.1:{port}", "/ready") == 503
+    long_ago = time.time() - 600
+    os.utime(mark, (long_ago, long_ago))
+    assert status(f"127.0.0.1:{port}", "/ready") == 200
 
 
 def test_where_it_does_not_run_it_is_not_healthy(port: int) -> None:

@@ -88,7 +88,7 @@ def test_a_busybox_of_the_machine_is_used_only_where_it_runs_without_libraries(
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """What is downloaded by a ground in which every part but cosign, PostgreSQL and HAProxy is unpacked."""
+    """What is downloaded by a ground in which every part but cosign, PostgreSQL, HAProxy and Prometheus is unpacked."""
     asked: list[str] = []
 
     def apt_get(words: list[str], *, cwd: Path, **_: object) -> None:
@@ -113,12 +113,25 @@ def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_a_ground_fetches_the_parts_that_it_lacks_and_those_once(downloads: list[str]) -> None:
     packages.install(["bookworm"])
     packages.install(["trixie"])
-    assert downloads == ["cosign", *packages.POSTGRES, *packages.HAPROXY]
+    assert downloads == ["cosign", *packages.POSTGRES, *packages.HAPROXY, *packages.PROMETHEUS]
 
 
 def test_so_does_one_on_an_engine_that_runs_already(downloads: list[str]) -> None:
     packages.install_for_existing_engine()
-    assert downloads == ["cosign", *packages.POSTGRES, *packages.HAPROXY]
+    assert downloads == ["cosign", *packages.POSTGRES, *packages.HAPROXY, *packages.PROMETHEUS]
+
+
+@pytest.mark.parametrize("engine", ["private", "existing"])
+@pytest.mark.usefixtures("downloads")
+def test_root_has_what_lines_of_the_pages_are_played_with(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    wanted: set[str] = set()
+    monkeypatch.setattr(packages, "_install_tools", wanted.update)
+    monkeypatch.setattr(os, "geteuid", lambda: ROOT_USER)
+    if engine == "private":
+        packages.install(["bookworm"])
+    else:
+        packages.install_for_existing_engine()
+    assert {"curl", "jq", "zsh", "fish"} <= wanted
 
 
 def test_an_engine_where_there_is_no_apt_does_without(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

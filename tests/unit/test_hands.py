@@ -51,7 +51,7 @@ def hands_on(engine: Any, strategy: Strategy = Strategy.START_FIRST, *, reverse:
         reference="web:live",
     )  # fmt: skip
     guard = Guard(("", "", ""), "old", "tx.0")
-    return Hands(engine, engine, replacement=it, policy=policy, guard=guard, prove=engine, announce=engine)
+    return Hands(engine, engine, replacement=it, policy=policy, guard=guard, prove=engine, announce=engine, ended=bool)
 
 
 async def why_not_started(error: EngineError) -> type[Exception]:

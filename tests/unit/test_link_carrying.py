@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,29 +18,30 @@ from tidegate.agent.link.carrying import Carrying
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.entry import Stage
 from tidegate.agent.link.log import LinkLog
-from tidegate.agent.outcome import Ending, Result
+from tidegate.agent.outcome import Ending, NotEndedError, Result
 from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.store.journal import JournalFile
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.unended import Unended
-from tidegate.agent.updater import NotEndedError
+from tidegate.domain.assignment import NO_TARGET
 from tidegate.domain.policy import PolicyDefaults
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.domain.windows import Gate
 from tidegate.engine.errors import EngineUnavailableError, PullError, PullLimitedError
 from tidegate.engine.model import Image
+from tidegate.protocol.events import Inventory
 
 RETRY = timedelta(minutes=1)
 COMMITTED = Result(Ending.COMMITTED, "healthy")
 RUNS = Image("image-old", (), (f"web@{OLD}",), "linux", "amd64", "", 1, {})
 
 
-def place(service: str, **labels: str) -> Place:
+def place(service: str, *, image: str = "web", **labels: str) -> Place:
     given = {"com.docker.compose.project": "shop", "com.docker.compose.service": service}
     given |= {f"tidegate.{key}": value for key, value in labels.items()}
     name = f"shop-{service}-1"
-    (chosen,) = select([Candidate(name, name, "web", "running", given)], Filters(), PolicyDefaults())
-    return Place(name, name, "web", RUNS.id, "running", given, chosen)
+    (chosen,) = select([Candidate(name, name, image, "running", given)], Filters(), PolicyDefaults())
+    return Place(name, name, image, RUNS.id, "running", given, chosen)
 
 
 class Bench:
@@ -55,9 +57,11 @@ class Bench:
         self.pulls: list[str | Exception] = []
         self.hooks: list[HookOutcome] = []
         self.gate: Gate | None = None
+        self.can_look = True
         self.open: list[JournalFile] = []
         self.log = LinkLog(directory)
-        self.log.begin(PINNED)
+        if not self.log.exists:
+            self.log.begin(PINNED)
         self.desk = Desk(self.log, lambda: self.now)
         self.desk.agent = AGENT
         parts: Any = SimpleNamespace(
@@ -80,7 +84,7 @@ class Bench:
                 quarantine=SimpleNamespace(list=list),
             ),
         )
-        self.carrying = Carrying(parts, self.desk, RETRY)
+        self.carrying = Carrying(parts, self.desk, RETRY, self._tell_inventory)
 
     def assign(self, *targets: str, **more: Any) -> None:
         seq = self.log.cursor
@@ -91,11 +95,19 @@ class Bench:
     async def go(self, unended: Unended | None = None) -> None:
         await self.carrying.carry_out(unended or Unended())
 
+    async def _tell_inventory(self) -> bool:
+        if self.can_look:
+            self.desk.tell(Inventory(self.now, ()))
+        return self.can_look
+
+    def kinds(self) -> list[str]:
+        return [event["kind"] for _, event in self.log._held.queue]
+
     def said(self, service: str = "web") -> list[str]:
         return [
             str(event.get("outcome", event["kind"]))
             for _, event in self.log._held.queue
-            if event["target"] == f"shop/{service}"
+            if event.get("target") == f"shop/{service}"
         ]
 
     def reason(self) -> str:
@@ -269,11 +281,155 @@ async def test_what_waited_until_it_expired_is_refused(tmp_path: Path) -> None:
     assert (bench.said(), bench.moved) == (["busy", "refused"], [])
 
 
+async def test_what_has_expired_is_not_begun_though_it_is_given_up_only_once_clocks_cannot_be_why(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    bench.hooks = [HookOutcome.BUSY]
+    bench.assign("web")
+    await bench.go()
+    bench.now += timedelta(minutes=10)
+    await bench.go()
+    assert (bench.said(), bench.moved, bench.carrying.next_due()) == (["busy"], [], bench.now + RETRY)
+    bench.now += timedelta(minutes=5)
+    await bench.go()
+    assert bench.said() == ["busy", "refused"]
+
+
 async def test_what_is_monitored_only_or_not_there_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, place("web", **{"monitor-only": "true"}))
     bench.assign("web", "gone")
     await bench.go()
     assert (bench.said(), bench.said("gone"), bench.moved) == (["refused"], ["refusal"], [])
+
+
+async def test_the_manager_hears_what_a_target_follows_before_it_hears_that_this_is_why_it_was_refused(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, place("web", image="other"))
+    bench.assign("web")
+    await bench.go()
+    assert (bench.kinds(), bench.moved) == (["inventory", "refusal"], [])
+
+
+@pytest.mark.parametrize("tag", ["", "latest"])
+async def test_the_manager_hears_that_a_target_is_gone_before_it_hears_that_this_is_why_it_was_refused(
+    tmp_path: Path, tag: str
+) -> None:
+    bench = Bench(tmp_path, place("db"))
+    bench.assign("web", tag=tag)
+    await bench.go()
+    assert (bench.kinds(), bench.moved) == (["inventory", "refusal"], [])
+    assert bench.reason().endswith(NO_TARGET)
+
+
+@pytest.mark.parametrize("image", ["web:2-hotfix", f"web@{OLD}"])
+async def test_what_waits_while_its_target_comes_to_follow_another_tag_is_refused(tmp_path: Path, image: str) -> None:
+    bench = Bench(tmp_path)
+    bench.assign("web")
+    bench.hooks = [HookOutcome.BUSY]
+    await bench.go()
+    bench.places = [place("web", image=image)]
+    bench.now += RETRY
+    await bench.go()
+    assert (bench.kinds(), bench.said(), bench.moved) == (["report", "inventory", "report"], ["busy", "refused"], [])
+    assert bench.reason().startswith("shop/web follows ")
+
+
+async def test_a_target_that_is_made_anew_meanwhile_from_the_same_tag_gets_what_waits(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.assign("web")
+    bench.hooks = [HookOutcome.BUSY]
+    await bench.go()
+    bench.places = [place("web", image="web:latest")]
+    bench.now += RETRY
+    await bench.go()
+    assert bench.said() == ["busy", "begun", "healthy"]
+
+
+def labelled(image: str, **labels: str) -> Place:
+    """A container with these labels of our own, or, by `original`, the one that names what it is from."""
+    names = {"original": "com.centurylinklabs.zodiac.original-image"}
+    one = place("web", image=image)
+    given = {**one.labels, **{names.get(key, f"tidegate.{key}"): value for key, value in labels.items()}}
+    (chosen,) = select([Candidate(one.id, one.name, image, "running", given)], Filters(), PolicyDefaults())
+    return replace(one, labels=given, selection=chosen)
+
+
+ANOTHER = {
+    "another tag": place("web", image="web:2-hotfix"),
+    "no tag": place("web", image="web"),
+    "a digest": place("web", image=f"web@{OLD}"),
+    "a tag and a digest": place("web", image=f"web:stable@{OLD}"),
+    "another tag, pinned": labelled(f"web@{OLD}", follows="web:2-hotfix"),
+    "another tag, by its label": labelled("web:stable", original="web:2-hotfix"),
+}
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("now", ANOTHER.values(), ids=ANOTHER)
+async def test_what_is_of_another_tag_than_its_target_follows_is_not_begun_and_the_manager_hears_first_what_that_is(
+    tmp_path: Path, now: Place, *, back: bool
+) -> None:
+    bench = Bench(tmp_path, now)
+    bench.assign("web", tag="stable", back=back)
+    await bench.go()
+    assert (bench.kinds(), bench.said(), bench.moved) == (["inventory", "report"], ["refused"], [])
+    assert bench.reason().endswith("and followed docker.io/library/web:stable as the manager knew it")
+
+
+THE_SAME = {
+    "its image": (place("web", image="docker.io/library/web:stable"), "stable"),
+    "its image without a tag": (place("web", image="web"), "latest"),
+    "pinned by the agent": (labelled(f"web@{OLD}", follows="web:stable"), "stable"),
+    "pinned by the agent, with a label from before": (
+        labelled(f"web@{OLD}", follows="web:stable", original="web:1"),
+        "stable",
+    ),
+    "by its label": (labelled(f"web@{OLD}", original="web:stable"), "stable"),
+    "a manager that does not say": (place("web", image="web:2-hotfix"), ""),
+    "a manager that does not say, of a digest": (place("web", image=f"web@{OLD}"), ""),
+}
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(("now", "tag"), THE_SAME.values(), ids=THE_SAME)
+async def test_what_is_of_the_tag_that_its_target_follows_is_carried_out(
+    tmp_path: Path, now: Place, tag: str, *, back: bool
+) -> None:
+    bench = Bench(tmp_path, now)
+    bench.assign("web", tag=tag, back=back)
+    await bench.go()
+    assert bench.said() == ["begun", "healthy"]
+
+
+async def test_what_is_of_another_repository_is_refused_as_before_whatever_its_tag(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, place("web", image="other:stable"))
+    bench.assign("web", tag="stable")
+    await bench.go()
+    assert (bench.kinds(), bench.moved) == (["inventory", "refusal"], [])
+
+
+async def test_what_waits_is_held_to_its_tag_after_a_restart_too(tmp_path: Path) -> None:
+    before = Bench(tmp_path)
+    before.assign("web", tag="latest")
+    before.hooks = [HookOutcome.BUSY]
+    await before.go()
+    after = Bench(tmp_path, place("web", image="web:2-hotfix"))
+    await after.go()
+    assert (after.kinds()[1:], after.said(), after.moved) == (["inventory", "report"], ["busy", "refused"], [])
+
+
+async def test_nothing_is_refused_before_the_manager_could_be_told_what_is_followed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, place("web", image="web:2-hotfix"))
+    bench.assign("web", tag="stable")
+    bench.can_look = False
+    await bench.go()
+    assert (bench.kinds(), bench.moved, bench.carrying.next_due()) == ([], [], bench.now + RETRY)
+    bench.can_look = True
+    bench.now += RETRY
+    await bench.go()
+    assert bench.kinds() == ["inventory", "report"]
 
 
 async def test_a_target_whose_update_could_not_be_ended_has_to_wait(tmp_path: Path) -> None:

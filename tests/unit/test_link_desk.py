@@ -17,7 +17,7 @@ from tidegate.agent.outcome import Ending, Result
 from tidegate.domain.assignment import Assignment
 from tidegate.protocol import keys
 from tidegate.protocol.messages import Item
-from tidegate.protocol.signed import Pin
+from tidegate.protocol.signed import Pin, seal, write_document
 
 ALLOWED = ("web", "docker.io/library/db")
 
@@ -90,19 +90,44 @@ def test_an_assignment_waits_until_its_turn_and_is_on_disk_with_its_number(offic
 @pytest.mark.parametrize(
     ("it", "why"),
     [
-        (assignment(agent="agent-2"), "it is for agent agent-2"),
         (assignment(repository="ghcr.io/evil/x"), "not among the repositories"),
         (assignment(expires_at=NOW - timedelta(minutes=6)), "it expired"),
         (assignment(issued_at=NOW + timedelta(minutes=6)), "still to come"),
     ],
 )
-def test_what_is_foreign_stale_or_not_let_in_is_refused_and_that_is_told(
-    office: Office, it: Assignment, why: str
-) -> None:
+def test_what_is_stale_or_not_let_in_is_refused_and_that_is_told(office: Office, it: Assignment, why: str) -> None:
     office.told(it)
     assert office.stages() == {}
     assert why in office.last()["reason"]
     assert (office.said(), office.again().log.cursor) == ([("refusal", 1)], 1)
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        (item(2**40, assignment(), keys.load_key(keys.make_key())), "signature"),
+        (Item(2**40, item(3, withdraw()).document, item(3, withdraw()).signature), "sent as number 1099511627776"),
+        (item(2**40, assignment(agent="agent-2")), "it is for agent agent-2"),
+    ],
+)
+def test_only_the_managers_own_word_moves_on_what_the_manager_is_asked_for(
+    office: Office, forged: Item, why: str
+) -> None:
+    assert not office.told(forged)
+    assert not office.told(forged)
+    assert why in office.last()["reason"]
+    assert [kind for kind, _ in office.said()] == ["refusal"]  # once, however often it comes
+    assert office.again().log.cursor == 0
+    assert office.desk.take([item(1, assignment())])
+
+
+def test_what_has_no_number_is_taken_until_the_manager_has_signed_numbers(office: Office) -> None:
+    earlier = Item(1, write_document(assignment()), seal(MANAGER, write_document(assignment())))
+    assert office.desk.take([earlier])
+    assert office.desk.take([item(2, withdraw())])
+    found = office.again()
+    assert not found.desk.take([Item(3, earlier.document, earlier.signature)])
+    assert "no number" in found.last()["reason"]
 
 
 def test_what_another_key_has_signed_is_refused_and_told_with_what_it_says(office: Office) -> None:
@@ -260,6 +285,16 @@ def test_how_a_transaction_ended_is_told_once_with_its_time(
     assert (said["reason"], said["blame"], said["duration_s"], said["rollout"]) == ("so it is", blame, 12.5, "17")
     assert office.said() == [("begun", 1), (outcome, 1)]
     assert office.again().stages() == {1: "ended"}
+
+
+def test_what_leaves_nothing_serving_is_told_at_once_and_its_end_is_not_told_again(office: Office) -> None:
+    office.told(assignment())
+    office.desk.begin(office.waiting())
+    for _ in range(2):
+        office.desk.not_put_back([assignment().id, "of another agent"], "the folder is gone")
+    assert (office.last()["reason"], office.last()["blame"]) == ("the folder is gone", False)
+    office.again().desk.ended([assignment().id], Result(Ending.FAILED, "it was made anew"), moved("web"))
+    assert office.said() == [("begun", 1), ("failed", 1)]
 
 
 def test_of_what_moved_together_only_the_culprit_is_blamed(office: Office) -> None:

@@ -10,11 +10,12 @@ from tests.support.assigned import NEW, OLD, OTHER
 
 from tidegate.agent.link.inventory import Stock
 from tidegate.agent.survey import Place, Survey
+from tidegate.agent.watchtower.client import Counts
 from tidegate.domain.policy import PolicyDefaults
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import Health, Image
-from tidegate.protocol.events import InventoryTarget
+from tidegate.protocol.events import UPDATER_TROUBLE, InventoryTarget, LastScan
 
 IMAGES = {
     "old": Image("old", (), (f"web@{OLD}",), "", "", "", 1, {}),
@@ -30,7 +31,9 @@ def place(name: str, image_id: str = "old", state: str = "running", **more: Any)
     return Place(name, name, more.get("image", "web:1"), image_id, state, labels, chosen)
 
 
-async def told(*places: Place, healths: dict[str, Health] | None = None, assigned: str = "") -> list[InventoryTarget]:
+async def told(
+    *places: Place, healths: dict[str, Health] | None = None, assigned: str = "", watchtower: Any = None
+) -> list[InventoryTarget]:
     async def survey() -> Survey:
         return Survey(places, IMAGES)
 
@@ -49,7 +52,7 @@ async def told(*places: Place, healths: dict[str, Health] | None = None, assigne
         return SimpleNamespace(strategy="swap")
 
     parts: Any = SimpleNamespace(
-        watchtower=None,
+        watchtower=watchtower,
         surveyor=lambda: SimpleNamespace(survey=survey),
         engine=SimpleNamespace(container=container, image=image),
         preparer=SimpleNamespace(around=around, choose=choose),
@@ -91,3 +94,24 @@ async def test_candidates_images_without_a_name_and_what_is_no_composes_are_no_t
     candidate = place("a-tidegate-next", labels={"tidegate.transaction": "tx.0"})
     alone = place("b", labels={"com.docker.compose.project": ""})
     assert await told(candidate, alone, place("c", image="sha256:" + "a" * 64)) == []
+
+
+def test_what_watchtower_counts_is_told_where_it_is_the_updater_and_answers() -> None:
+    def told_with(watchtower: Any) -> LastScan | None:
+        parts: Any = SimpleNamespace(watchtower=watchtower, surveyor=lambda: None)
+        return Stock(parts, dict).updater()
+
+    assert told_with(None) is None
+    assert told_with(SimpleNamespace(watch=SimpleNamespace(counts=None))) is None
+    found = told_with(SimpleNamespace(watch=SimpleNamespace(counts=Counts(5, 1, 2, scans=7))))
+    assert found == LastScan(scanned=5, updated=1, failed=2, scans=7)
+
+
+async def test_trouble_of_watchtower_is_told_of_a_target_that_is_pinned_too() -> None:
+    away = SimpleNamespace(watch=SimpleNamespace(trouble="Watchtower cannot be reached"))
+    pinned = place("a", image=f"web@{OLD}")
+    (loose,), (held,) = await told(place("a"), watchtower=away), await told(pinned, watchtower=away)
+    assert loose.reason == f"{UPDATER_TROUBLE}Watchtower cannot be reached"
+    assert held.reason.startswith(f"{loose.reason}; it is pinned")
+    away.watch.trouble = ""
+    assert (await told(pinned, watchtower=away))[0].reason.startswith("it is pinned")

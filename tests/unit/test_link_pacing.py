@@ -1,9 +1,12 @@
 """An agent that is not answered asks less and less often, and never all agents at once."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.agent.link.pacing import LONGEST_S, RARELY_S, Pace
+from tidegate.agent.link.pacing import LONGEST_S, RARELY_S, Pace, held_s
+from tidegate.protocol.messages import LONGEST_WAIT_S
 
 
 def after(failures: int) -> Pace:
@@ -28,3 +31,10 @@ def test_what_the_manager_asks_for_is_waited_for_but_no_longer_than_a_while(
 
 def test_an_agent_that_is_not_wanted_asks_rarely() -> None:
     assert after(1).wait_s(0.0, rarely=True) == RARELY_S / 2
+
+
+def test_a_poll_asks_to_be_held_for_35_to_60_seconds_each_as_likely() -> None:
+    chances = [0.0, 0.5, math.nextafter(1.0, 0.0)]
+    assert [held_s(one) for one in chances] == [35, 48, LONGEST_WAIT_S]
+    steps = [held_s((number + 0.5) / 26) for number in range(26)]
+    assert steps == list(range(35, 61))

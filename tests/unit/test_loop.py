@@ -62,7 +62,10 @@ class Bench:
         self.clock = clock
         self.metrics = Metrics()
         journal = SimpleNamespace(
-            open_transactions=lambda: list(self.open), peek=lambda: list(self.open), knows=lambda _: True
+            open_transactions=lambda: list(self.open),
+            peek=lambda: list(self.open),
+            knows=lambda _: True,
+            ended=lambda _: True,
         )
         parts: Any = SimpleNamespace(
             settings=SimpleNamespace(schedule=SimpleNamespace(next_after=lambda now: now + POLL), polls=polls),

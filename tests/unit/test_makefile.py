@@ -17,21 +17,36 @@ DEMO, BENCH = "-- .venv/bin/python scripts/demo.py", "-- .venv/bin/python bench/
 MANAGER = (
     "tests/manager",
     "tests/cli",
+    "tests/engine/test_interrupted.py",
     "tests/engine/test_managed_fleet.py",
     "tests/engine/test_managed_interrupted.py",
     "tests/engine/test_managed_busy.py",
+    "tests/engine/test_managed_queue.py",
     "tests/engine/test_managed_risks.py",
     "tests/engine/test_agent_managed.py",
     "tests/engine/test_manager_quick_start.py",
 )
-PARTS = ("", "_adopts", "_checkpoints", "_cut", "_fails", "_real", "_secrets")
-SCRIPT = tuple(f"tests/engine/test_deployment_script{name}.py" for name in PARTS)
+SCRIPT = tuple(sorted(f"tests/engine/{path.name}" for path in (ROOT / "tests/engine").glob("test_deployment_script*")))
 AUTONOMY = (*SCRIPT, *(f"tests/engine/test_{name}.py" for name in ("orchestrator_guide", "pipeline", "zero_downtime")))
-WITHOUT = " ".join(f"--ignore={path}" for path in (*MANAGER, *AUTONOMY, "tests/peers"))
+PLAYED = tuple(f"tests/engine/test_{name}.py" for name in ("demo", "docs", "quick_start"))
+WITHOUT = " ".join(f"--ignore={path}" for path in (*MANAGER, *AUTONOMY, *PLAYED, "tests/people", "tests/peers"))
+OTHERWISE = (
+    *("announce", "agent_events", "candidate_falls", "cut_announced", "cut_connections", "injected"),
+    *("private", "probe_and_hooks", "prove_health", "recreate", "riders", "self_update", "start_refused"),
+    *("strategy_chosen", "swap_cut", "swap_ingress", "swap_neighbours", "swap_volumes", "update", "update_places"),
+    "update_refused",
+)
+AGAIN = (
+    "tests/contract/test_engine.py",
+    "tests/contract/test_engine_pulls.py",
+    *(f"tests/engine/test_{name}.py" for name in OTHERWISE),
+    "tests/peers/test_autonomy_watchtower.py",
+)
 NEWER = '--engine=trixie -m "engine and not long"'
 
 WHAT_IS_SAID = {
     "demo": (*SETUP, f"{GROUND} {DEMO}"),
+    "demo KEEP=1": (*SETUP, ".venv/bin/python scripts/demo_kept.py"),
     "demo-clean": ("python3 scripts/demo.py --clean",),
     "setup": SETUP,
     "test": (*SETUP, *LINT, f"{TESTS} --engine= {WITHOUT}"),
@@ -41,8 +56,14 @@ WHAT_IS_SAID = {
     "test-manager": (*SETUP, f"{TESTS} --engine= {' '.join(MANAGER)}"),
     "test-autonomy": (*SETUP, f"{TESTS} --engine= {' '.join(AUTONOMY)}"),
     "test-peers": (*SETUP, "-m groundwork.watchtower", f"{TESTS} --engine= tests/peers"),
+    "test-others": (
+        *SETUP,
+        "-m groundwork.watchtower",
+        f"{TESTS} --engine= {' '.join((*MANAGER, *AUTONOMY, *PLAYED))} tests/people tests/peers",
+    ),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
-    "test-second-engine": (*SETUP, f"{TESTS} {NEWER}"),
+    "test-played": (*SETUP, f"{TESTS} --engine= {' '.join(PLAYED)}"),
+    "test-second-engine": (*SETUP, f"{TESTS} {NEWER} {' '.join(AGAIN)}"),
     "test-long": (*SETUP, f"{TESTS} --engine=bookworm -m long", f"{TESTS} --engine=trixie -m long"),
     "test-people": (*SETUP, f"{TESTS} --engine= -m long tests/people"),
     "test-manager-kills": (*SETUP, f"{TESTS} --engine= -m long tests/manager/faults"),
@@ -51,6 +72,8 @@ WHAT_IS_SAID = {
     "bench ENGINE=trixie": (*SETUP, f"{GROUND} --engine trixie {BENCH}"),
     "bench-downtime": (*SETUP, "-m groundwork.watchtower", f"{GROUND} -- .venv/bin/python bench/downtime.py"),
     "bench-manager": (*SETUP, f"{GROUND} -- .venv/bin/python bench/manager.py"),
+    "bench-console": (*SETUP, "PYTHONPATH=scripts .venv/bin/python bench/console.py"),
+    "screenshots": (*SETUP, "PYTHONPATH=scripts .venv/bin/python scripts/pictures.py"),
     "compare": (
         *SETUP,
         "-m groundwork.watchtower",
@@ -94,3 +117,8 @@ def test_every_target_that_the_pages_name_is_among_these() -> None:
     }
     assert {"demo", "test", "bench ENGINE=trixie"} <= named
     assert named <= set(WHAT_IS_SAID)
+
+
+def test_whether_watchtower_is_there_is_for_its_builder_to_say() -> None:
+    naming = [line for line in would_run("test-peers") if ".ground/watchtower.ready" in line]
+    assert naming == ["PYTHONPATH=scripts .venv/bin/python -m groundwork.watchtower .ground/watchtower.ready"]

@@ -50,3 +50,18 @@ def test_it_does_not_grow_with_those_who_ask() -> None:
     for each in range(50_000):
         limit.take(str(each))
     assert len(limit._left) == 20_000
+
+
+def test_a_full_bucket_gives_more_than_it_holds_and_is_waited_for_longer() -> None:
+    clock = Clock()
+    limit = RateLimit(1, burst=10, clock=clock)
+    assert (limit.take("a", 25), limit.take("a")) == (0, 16)
+    clock.now += 16
+    assert (limit.take("a", 10), limit.take("a")) == (9, 0)
+
+
+def test_so_many_can_be_given_back() -> None:
+    limit = RateLimit(1, burst=10, clock=Clock())
+    limit.take("a", 8)
+    limit.give_back("a", 6)
+    assert (limit.take("a", 8), limit.take("a")) == (0, 1)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from tests.support.pages import ROOT
 
 from tidegate.manager.people import secrets
 from tidegate.manager.people.names import is_user_name
@@ -26,6 +27,34 @@ def test_the_roles_are_what_the_documentation_says() -> None:
             "tokens",
         },
     }
+
+
+SAID_OF = {
+    Permission.READ: "read",
+    Permission.OPERATE: "start, pause, abort and roll back rollouts; windows, freezes, labels of clusters; poll",
+    Permission.APPROVE: "approve and reject",
+    Permission.QUARANTINE: "put digests in quarantine",
+    Permission.RELEASE_QUARANTINE: "releasing from quarantine",
+    Permission.POLICIES: "policies",
+    Permission.AGENTS: "agents and their enrolment",
+    Permission.TOKENS: "tokens",
+}
+"""How the page for people names a permission where a role has it."""
+
+
+def test_the_page_for_people_says_what_each_role_may() -> None:
+    text = (ROOT / "docs/manager.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(viewer|operator|approver|admin)` \| (.*) \|$", text, re.MULTILINE))
+    assert set(rows) == set(Role)
+    said = {role: words(row) for role, row in rows.items()}
+    said["operator"] |= said["viewer"]  # "also", beside what the row above says
+    said["admin"] |= set.union(*said.values())  # "everything"
+    assert said == {str(role): set(PERMISSIONS[role]) for role in Role}
+
+
+def words(row: str) -> set[Permission]:
+    """The permissions that a row of the table names; not what it makes an exception of."""
+    return {permission for permission, name in SAID_OF.items() if name in row.partition(" but ")[0]}
 
 
 def test_who_asks_for_a_rollout_cannot_approve_it_by_the_same_role() -> None:

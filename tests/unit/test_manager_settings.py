@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.manager.people.roles import Role
 from tidegate.manager.settings import ManagerSettings, ManagerSettingsError, load_manager_settings
 from tidegate.manager.settings_table import SETTINGS
 
 NEEDLE = "h4rd-to-guess"
+OIDC = {
+    "TIDEGATE_PUBLIC_URL": "https://tidegate.example.com",
+    "TIDEGATE_OIDC_ISSUER": "https://id.example.com/",
+    "TIDEGATE_OIDC_CLIENT_ID": "tidegate",
+    "TIDEGATE_OIDC_CLIENT_SECRET": "x",
+    "TIDEGATE_OIDC_ROLES": "ops=admin, /a=b = viewer",
+}
 
 
 def refused(**environ: str) -> list[str]:
@@ -51,6 +59,8 @@ def test_no_fault_and_no_repr_shows_a_secret(setting: object, tmp_path: Path) ->
     more = {together[env]: "x"} if env in together else {}
     if env == "TIDEGATE_SMTP":
         more = {"TIDEGATE_MAIL_FROM": "a@b.c", "TIDEGATE_MAIL_TO": "a@b.c"}
+    if env in OIDC:
+        more = {name: value for name, value in OIDC.items() if name != env}
     got = load_manager_settings({"TIDEGATE_DATA": str(tmp_path), env: values.get(env, NEEDLE), **more})
     assert NEEDLE in str(getattr(got, setting.field))  # type: ignore[attr-defined]
     assert NEEDLE not in repr(got)
@@ -94,3 +104,42 @@ def test_an_agent_that_is_well_is_not_taken_for_one_that_is_gone() -> None:
     with pytest.raises(ManagerSettingsError, match=r"OFFLINE_AFTER is 30 s; it takes 90 s or more"):
         load_manager_settings({"TIDEGATE_OFFLINE_AFTER": "30s"})
     assert load_manager_settings({"TIDEGATE_OFFLINE_AFTER": "90s"}).offline_s == 90
+
+
+def test_an_openid_provider_is_taken_letter_by_letter_and_roles_in_their_order() -> None:
+    got = load_manager_settings(OIDC)
+    assert (got.oidc_issuer, got.oidc_user_claim, got.oidc_role_claim) == ("https://id.example.com/", "email", "groups")
+    assert got.oidc_roles == (("ops", Role.ADMIN), ("/a=b", Role.VIEWER))
+
+
+@pytest.mark.parametrize("name", [name for name in OIDC if name.startswith("TIDEGATE_OIDC")])
+def test_what_signing_in_by_openid_connect_needs_belongs_together(name: str) -> None:
+    (one,) = refused(**{key: value for key, value in OIDC.items() if key != name})
+    assert one == (
+        "TIDEGATE_OIDC_ISSUER, TIDEGATE_OIDC_CLIENT_ID, TIDEGATE_OIDC_CLIENT_SECRET and TIDEGATE_OIDC_ROLES belong "
+        f"together: set all or none; {name} is missing."
+    )
+
+
+def test_without_a_public_address_no_provider_can_lead_anybody_back() -> None:
+    (one,) = refused(**{key: value for key, value in OIDC.items() if key != "TIDEGATE_PUBLIC_URL"})
+    assert one.startswith("TIDEGATE_OIDC_ISSUER needs TIDEGATE_PUBLIC_URL beside it")
+    assert "/sign-in/oidc/callback" in one
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ISSUER", "http://id.example.com"),
+        ("ISSUER", "https://id.example.com/?a=b"),
+        ("ISSUER", "id.example.com"),
+        ("ISSUER", "https://id.example.com/a b"),
+        ("SCOPES", "profile email"),
+        ("ROLES", "ops=root"),
+        ("ROLES", "ops"),
+        ("ROLES", "=admin"),
+    ],
+)
+def test_what_an_openid_provider_cannot_be_is_told_once(name: str, value: str) -> None:
+    (one,) = refused(**OIDC | {f"TIDEGATE_OIDC_{name}": value})
+    assert one.startswith(f"TIDEGATE_OIDC_{name} is {value!r}; it takes ")

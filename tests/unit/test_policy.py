@@ -15,6 +15,7 @@ from tidegate.domain.policy import (
     resolve_policy,
 )
 from tidegate.domain.policy_reader import label_warnings
+from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.transaction import Strategy
 
 WATCHTOWER = "com.centurylinklabs.watchtower"
@@ -60,6 +61,8 @@ def test_every_own_label_reaches_its_field() -> None:
             "tidegate.health-timeout": "2m",
             "tidegate.bake": "0",
             "tidegate.window": "0 4 * * * 2h; 0 12 * * 6 1h Europe/Rome",
+            "tidegate.busy-wait": "4h",
+            "tidegate.busy-then": "force",
             "tidegate.cooldown": "1d",
             "tidegate.group": "stack",
             "tidegate.depends-on": "/db,cache",
@@ -72,6 +75,7 @@ def test_every_own_label_reaches_its_field() -> None:
     assert found.cut is Cut.FAST
     assert (found.drain_s, found.settle_s, found.health_timeout_s, found.bake_s) == (5.0, 60.0, 120.0, 0.0)
     assert found.windows == ("0 4 * * * 2h", "0 12 * * 6 1h Europe/Rome")
+    assert (found.busy_wait_s, found.busy_then) == (14400.0, BusyThen.FORCE)
     assert (found.cooldown_s, found.group) == (86400.0, "stack")
     assert (found.depends_on, found.keep_images) == (("db", "cache"), 3)
 

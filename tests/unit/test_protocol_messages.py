@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.domain.masking import MOST_OUTPUT
 from tidegate.protocol import messages
 from tidegate.protocol.events import Inventory, Report, UnknownEvent, write_event
 from tidegate.protocol.fields import LONGEST, MessageError, clipped
@@ -83,6 +84,9 @@ def test_a_field_that_is_wrong_is_named() -> None:
         ("outcome", "great"),
         ("blame", "yes"),
         ("blame", 1),
+        ("output", "x" * (MOST_OUTPUT + 1)),
+        ("output", "a\0b"),
+        ("output", ["a"]),
         ("duration_s", -1),
         ("duration_s", float("nan")),
         ("duration_s", float("inf")),
@@ -116,6 +120,15 @@ def test_what_is_said_to_people_is_cut_to_what_is_accepted() -> None:
     assert len(written["reason"]) == LONGEST
     assert messages.read_events_request(batch(written)).events[0] != report
     assert clipped("as it is") == "as it is"
+
+
+def test_output_is_told_where_there_is_some() -> None:
+    (report,) = messages.read_events_request(batch({**REPORT, "output": "x\n" * (MOST_OUTPUT // 2)})).events
+    assert isinstance(report, Report)
+    assert len(report.output) == MOST_OUTPUT
+    assert write_event(report)["output"] == report.output
+    (silent,) = messages.read_events_request(batch(REPORT)).events
+    assert "output" not in write_event(silent)
 
 
 @pytest.mark.parametrize("name", ["a", "berlin-1.example_x", "0"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,15 +40,16 @@ IT = Assignment(
     back=True,
     forced=True,
     health_timeout_s=90.5,
+    tag="stable",
 )
-EACH = [IT, Withdraw("agent-1", "autonomy/web", 3, NOW), Pin("agent-1", PINNED, NOW)]
+EACH = [IT, replace(IT, tag=""), Withdraw("agent-1", "autonomy/web", 3, NOW), Pin("agent-1", PINNED, NOW)]
 
 
 def read(text: str, signature: str | None = None) -> Document:
     return read_document(PINNED, text, seal(MANAGER, text) if signature is None else signature)
 
 
-@pytest.mark.parametrize("it", EACH, ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize("it", EACH)
 def test_a_document_is_read_as_it_was_written(it: Assignment | Withdraw | Pin) -> None:
     assert read(write_document(it)) == it
 
@@ -55,6 +58,15 @@ def test_a_document_that_was_changed_is_not_read() -> None:
     text = write_document(IT)
     with pytest.raises(UnsignedError):
         read(text.replace('"generation":3', '"generation":4'), seal(MANAGER, text))
+
+
+def test_an_assignment_says_no_tag_where_none_is_known_and_a_tag_is_signed_with_the_rest() -> None:
+    text = write_document(IT)
+    assert json.loads(text)["tag"] == "stable"
+    assert "tag" not in json.loads(write_document(replace(IT, tag="")))
+    for changed in (text.replace('"tag":"stable"', '"tag":"2-hotfix"'), text.replace(',"tag":"stable"', "")):
+        with pytest.raises(UnsignedError):
+            read(changed, seal(MANAGER, text))
 
 
 def test_a_signature_of_another_key_or_for_another_purpose_is_none() -> None:
@@ -72,6 +84,10 @@ def test_what_is_signed_and_cannot_be_read_is_told(text: str) -> None:
 
 def test_a_kind_of_a_later_version_is_passed_over() -> None:
     assert read('{"kind":"novelty"}') == UnknownDocument("novelty")
+
+
+def test_a_field_of_a_later_version_is_passed_over() -> None:
+    assert read(json.dumps(json.loads(write_document(IT)) | {"novelty": [1]})) == IT
 
 
 def test_what_nobody_signed_can_be_shown_to_people() -> None:

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from tidegate.agent.output import Output
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.prove import HealthProver
 from tidegate.engine import parse
@@ -24,5 +25,5 @@ def container(**networks: dict[str, str]) -> Container:
     [({"a": SIX, "b": FOUR}, "10.0.0.2"), ({"a": SIX}, "fd00::2"), ({}, "")],
 )
 async def test_an_address_of_ipv6_will_do_where_there_is_no_other(networks: dict[str, Any], address: str) -> None:
-    prover = HealthProver(NO_ENGINE, PrivateNetworks(NO_ENGINE, ()))
+    prover = HealthProver(NO_ENGINE, PrivateNetworks(NO_ENGINE, ()), Output(NO_ENGINE, 0))
     assert await prover._address(container(**networks), None) == address

@@ -112,8 +112,14 @@ def test_an_emptied_entry_point_stays_empty() -> None:
 
 def test_each_field_of_the_health_check_is_compared_by_itself() -> None:
     check = {"Test": ["CMD", "a"], "Interval": 5, "Retries": 3}
+    old, new = container({"Healthcheck": {**check, "Interval": 9}}), image(NEW_ID, Healthcheck={"Test": ["CMD", "b"]})
+    assert remade(old, image(Healthcheck=check), new).body["Healthcheck"] == {"Interval": 9}
+
+
+def test_a_health_check_of_the_users_that_names_the_images_command_outlives_the_images() -> None:
+    check = {"Test": ["CMD", "a"], "Interval": 5, "Retries": 3}
     old = container({"Healthcheck": {**check, "Interval": 9}})
-    assert remade(old, image(Healthcheck=check)).body["Healthcheck"] == {"Interval": 9}
+    assert remade(old, image(Healthcheck=check), image(NEW_ID)).body["Healthcheck"] == {**check, "Interval": 9}
 
 
 def test_a_health_check_of_the_image_is_left_to_the_image() -> None:

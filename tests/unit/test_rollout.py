@@ -9,7 +9,7 @@ from tests.support.rollouts import MINUTE, NEW, OLD, T0, Fleet, offered, told
 from tidegate.domain.rollout import Kind, Planned, State, plan_rollout
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.domain.rollout_effects import Notice
-from tidegate.domain.rollout_policy import RolloutPolicy, Share
+from tidegate.domain.rollout_policy import RolloutPolicy, Share, WaveRule
 from tidegate.domain.windows import Gate
 
 
@@ -56,6 +56,11 @@ def test_no_more_of_a_wave_are_under_way_than_the_policy_allows() -> None:
     assert offered(fleet.tell(Outcome.HEALTHY, "a")) == [("b", NEW)]
 
 
+def test_a_share_that_may_be_under_way_is_one_of_the_open_wave() -> None:
+    policy = RolloutPolicy(waves=(WaveRule(Share(2)),), parallel=Share(50, percent=True))
+    assert offered(Fleet("a", "b", "c", "d", policy=policy).effects) == [("a", NEW)]
+
+
 def test_a_wave_passes_only_where_enough_of_it_is_healthy() -> None:
     policy = RolloutPolicy(waves=(), failure_threshold=Share(3), success_percent=75)
     fleet = Fleet("a", "b", "c", policy=policy)
@@ -70,3 +75,7 @@ def test_a_rollout_does_not_begin_before_the_first_window_of_its_first_wave_open
     fleet = Fleet("a", "b", not_before=T0 + MINUTE)
     fleet.gates = {"a": Gate(open=False, reason="its window is closed", next_open=opens)}
     assert (fleet.go(MINUTE), fleet.state, fleet.wake_at) == ([], State.SCHEDULED, opens)
+
+
+def test_it_is_looked_at_when_its_time_has_come() -> None:
+    assert Fleet("a", not_before=T0 + timedelta(days=3)).wake_at == T0 + timedelta(days=3)

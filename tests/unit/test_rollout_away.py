@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.support.rollouts import MINUTE, NEW, OLD, T0, Fleet, completed_without, offered, told
 
-from tidegate.domain.rollout import State
+from tidegate.domain.rollout import Kind, State
 from tidegate.domain.rollout_apply import Outcome, Report, Verb, report
 from tidegate.domain.rollout_decide import decide
 from tidegate.domain.rollout_effects import Notice, Offer, Quarantine, Withdraw
-from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share
+from tidegate.domain.rollout_policy import BusyThen, OnFailure, RolloutPolicy, Share, WaveRule
 from tidegate.domain.rollout_world import World
 from tidegate.domain.windows import Gate
 
@@ -81,6 +82,8 @@ def test_what_was_offline_when_all_went_back_goes_back_when_it_returns() -> None
     fleet.tell(Outcome.HEALTHY, "a")
     fleet.online.remove("a")
     fleet.tell(Outcome.FAILED, "b", blame=True)
+    fleet.go(timedelta(seconds=10))
+    assert fleet.wake_at == T0 + timedelta(minutes=10)
     fleet.go(timedelta(minutes=10))
     assert (fleet.state, fleet.progress()["a"]) == (State.ROLLED_BACK, "offline")
     fleet.online.add("a")
@@ -114,6 +117,13 @@ def test_a_target_that_is_busy_for_too_long_is_skipped_forced_or_failed(
     assert (fleet.state, fleet.progress()["a"]) == (state, progress)
     forced = [one.forced for one in effects if isinstance(one, Offer)]
     assert forced == ([True] if then is BusyThen.FORCE else [])
+
+
+def test_how_long_it_was_busy_is_told_as_people_write_durations() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(busy_wait=timedelta(minutes=90)))
+    fleet.tell(Outcome.BUSY, "a")
+    fleet.go(timedelta(minutes=90))
+    assert fleet.rollout.targets["a"].reason == "busy for longer than 1h30m"
 
 
 def test_a_target_that_stops_being_busy_goes_on() -> None:
@@ -187,6 +197,16 @@ def test_a_target_is_forced_once_and_then_skipped() -> None:
     assert fleet.progress()["a"] == "skipped"
 
 
+def test_nobody_is_forced_to_catch_up() -> None:
+    fleet = completed_without("b")
+    policy = replace(fleet.rollout.policy, busy_then=BusyThen.FORCE)
+    fleet.rollout = replace(fleet.rollout, policy=policy)
+    fleet.go()
+    fleet.tell(Outcome.BUSY, "b")
+    assert offered(fleet.go(timedelta(hours=1))) == []
+    assert fleet.progress()["b"] == "waiting"
+
+
 def test_the_wait_for_a_busy_target_begins_when_it_was_busy_first() -> None:
     fleet = Fleet("a", "b", policy=RolloutPolicy(busy_then=BusyThen.FAIL))
     fleet.tell(Outcome.BUSY, "a")
@@ -254,23 +274,30 @@ def test_who_returns_after_the_end_while_its_window_is_closed_is_thought_of_when
     assert (fleet.go(), fleet.wake_at) == ([], opens)
 
 
-def test_a_release_that_fails_on_who_returns_late_is_told_and_goes_no_further() -> None:
-    fleet = completed_without("b", "c")
-    fleet.go()
-    effects = fleet.tell(Outcome.FAILED, "b", reason="never healthy", blame=True)
-    assert (told(effects), offered(effects)) == ([Notice.LATE_FAILURE], [])
+@pytest.mark.parametrize("offered_anew", [True, False])
+def test_a_release_that_fails_late_on_whom_people_had_gone_on_without_goes_to_quarantine(*, offered_anew: bool) -> None:
+    fleet = Fleet("a", "b")
+    fleet.online.remove("a")
+    fleet.go(timedelta(minutes=10))
+    fleet.do(Verb.RESUME)
+    fleet.soak()
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.soak()
+    assert fleet.state == State.COMPLETED
+    if offered_anew:
+        fleet.online.add("a")
+        assert offered(fleet.go()) == [("a", NEW)]
+    effects = fleet.tell(Outcome.FAILED, "a", blame=True)
+    assert told(effects) == [Notice.LATE_FAILURE]
     assert [one.digest for one in effects if isinstance(one, Quarantine)] == [NEW]
 
 
-def test_a_rollback_that_a_later_rollout_overtakes_puts_back_nothing_more() -> None:
-    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
-    fleet.tell(Outcome.HEALTHY, "a")
-    fleet.tell(Outcome.BEGUN, "b")
-    fleet.online.remove("a")
-    fleet.do(Verb.ROLL_BACK)
-    fleet.superseded_by = "8"
-    fleet.online.add("a")
-    assert (offered(fleet.go()), fleet.state) == ([], State.SUPERSEDED)
+def test_a_rollback_that_fails_late_is_told_and_puts_nothing_in_quarantine() -> None:
+    fleet = completed_without("b", kind=Kind.ROLLBACK)
+    fleet.go()
+    effects = fleet.tell(Outcome.FAILED, "b", blame=True)
+    assert told(effects) == [Notice.LATE_FAILURE]
+    assert not [one for one in effects if isinstance(one, Quarantine)]
 
 
 def test_who_returns_during_the_soak_soaks_as_long_as_the_others() -> None:
@@ -286,6 +313,26 @@ def test_who_returns_during_the_soak_soaks_as_long_as_the_others() -> None:
     assert fleet.state == State.RUNNING
     fleet.go(MINUTE)
     assert fleet.state == State.COMPLETED
+
+
+def test_who_returns_once_the_next_wave_is_open_takes_part_in_that() -> None:
+    fleet = Fleet("a", "b", "c", policy=RolloutPolicy(waves=(WaveRule(Share(2)),)))
+    fleet.online.remove("b")
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.go(timedelta(minutes=10))
+    assert offered(fleet.soak()) == [("c", NEW)]
+    fleet.online.add("b")
+    assert offered(fleet.go()) == [("b", NEW)]
+
+
+def test_who_has_begun_by_the_time_it_is_heard_of_again_is_offered_nothing_anew() -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(waves=()))
+    fleet.online.remove("a")
+    fleet.tell(Outcome.HEALTHY, "b")
+    fleet.go(timedelta(minutes=10))
+    fleet.online.add("a")
+    assert offered(fleet.tell(Outcome.BEGUN, "a")) == []
+    assert fleet.progress()["a"] == "updating"
 
 
 def test_an_offer_holds_for_as_long_as_its_target_may_be_busy() -> None:
@@ -418,3 +465,19 @@ def test_the_way_back_is_not_held_by_a_window() -> None:
     fleet.tell(Outcome.FAILED, "b")
     fleet.gates = {"a": Gate(open=False, reason="frozen")}
     assert (fleet.go(MINUTE), fleet.progress()["a"]) == ([], "offered")
+
+
+# after the end
+
+
+def test_a_late_failure_that_is_not_the_releases_puts_nothing_in_quarantine() -> None:
+    fleet = completed_without("b")
+    fleet.go()
+    effects = fleet.tell(Outcome.FAILED, "b")
+    assert (told(effects), [one for one in effects if isinstance(one, Quarantine)]) == ([Notice.LATE_FAILURE], [])
+
+
+def test_who_catches_up_waits_for_another_rollout_that_is_at_it() -> None:
+    fleet = completed_without("b")
+    fleet.taken = {"b"}
+    assert fleet.go() == []

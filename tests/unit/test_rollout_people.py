@@ -6,12 +6,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.rollouts import NEW, OLD, T0, Fleet, offered, told
+from tests.support.rollouts import MINUTE, NEW, OLD, T0, Fleet, offered, told
 
+from tidegate.domain.going_back import without
 from tidegate.domain.rollout import Kind, State
 from tidegate.domain.rollout_apply import Outcome, Verb, VerbRefusedError, approve
 from tidegate.domain.rollout_effects import Notice, Withdraw
 from tidegate.domain.rollout_policy import OnFailure, RolloutPolicy, Share, WaveRule
+from tidegate.domain.windows import Gate
+
+
+def test_who_approves_what_is_paused_before_it_was_approved_is_told_to_resume_it_first() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
+    fleet.do(Verb.PAUSE)
+    with pytest.raises(VerbRefusedError, match="is paused: resume it first"):
+        approve(fleet.rollout, "bob", T0)
 
 
 def test_after_a_pause_for_a_failure_a_person_says_to_go_on() -> None:
@@ -43,11 +52,28 @@ def test_two_others_have_to_agree_where_two_are_asked_for() -> None:
     assert offered(fleet.go()) == [("a", NEW)]
 
 
+def test_names_that_differ_only_in_case_are_one_persons() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=2))
+    with pytest.raises(VerbRefusedError, match="ann asked for this rollout; somebody else has to approve it"):
+        approve(fleet.rollout, "Ann", T0)
+    fleet.rollout = approve(fleet.rollout, "bob", T0)
+    with pytest.raises(VerbRefusedError, match="BOB has approved it already"):
+        approve(fleet.rollout, "BOB", T0)
+
+
 def test_an_approval_that_does_not_come_ends_the_rollout() -> None:
     fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
     assert fleet.wake_at == T0 + timedelta(days=7)
     fleet.go(timedelta(days=7))
-    assert fleet.state == State.CANCELLED
+    assert (fleet.state, fleet.rollout.reason) == (State.CANCELLED, "not approved within 168h")
+
+
+def test_a_pause_does_not_let_an_approval_wait_for_longer() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
+    fleet.do(Verb.PAUSE)
+    assert fleet.wake_at == T0 + timedelta(days=7)
+    assert told(fleet.go(timedelta(days=7))) == [Notice.EXPIRED]
+    assert (fleet.state, fleet.rollout.reason) == (State.CANCELLED, "not approved within 168h")
 
 
 @pytest.mark.parametrize("verb", [Verb.REJECT, Verb.ABORT])
@@ -98,12 +124,55 @@ def test_a_verb_that_has_no_meaning_says_which_have() -> None:
         fleet.do(Verb.PAUSE)
 
 
+@pytest.mark.parametrize("approvals", [0, 1])
+@pytest.mark.parametrize("verb", [Verb.RETRY, Verb.ADVANCE, Verb.ROLL_BACK])
+def test_a_pause_opens_nothing_of_what_has_not_begun(verb: Verb, approvals: int) -> None:
+    fleet = Fleet("a", "b", policy=RolloutPolicy(approvals=approvals), not_before=T0 + timedelta(days=3))
+    fleet.do(Verb.PAUSE)
+    said = f"is paused and has not begun, so {verb} has no meaning; what can be done is resume, abort$"
+    with pytest.raises(VerbRefusedError, match=said):
+        fleet.do(verb)
+    assert (fleet.state, fleet.effects) == (State.PAUSED, [])
+
+
+def test_what_has_begun_stays_so_though_nobody_was_there_for_it() -> None:
+    fleet = Fleet("a", "b", "c", not_before=T0 + MINUTE)
+    fleet.online.clear()
+    fleet.go(MINUTE)
+    fleet.do(Verb.PAUSE)
+    fleet.gates = {id_: Gate(open=False, reason="closed") for id_ in "abc"}
+    fleet.do(Verb.ADVANCE)
+    assert (fleet.state, fleet.rollout.wave, offered(fleet.effects)) == (State.RUNNING, 1, [])
+
+
+def test_what_can_be_done_while_it_waits_for_approval_is_to_approve_it_first_of_all() -> None:
+    fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
+    with pytest.raises(VerbRefusedError, match=r"what can be done is approve, reject, pause, abort$"):
+        fleet.do(Verb.ADVANCE)
+
+
+def test_who_would_roll_back_what_has_ended_is_told_how_its_targets_go_back() -> None:
+    fleet = Fleet("a")
+    fleet.tell(Outcome.HEALTHY, "a")
+    fleet.soak()
+    assert fleet.state == State.COMPLETED
+    with pytest.raises(VerbRefusedError, match="what it has updated goes back by a rollback of its own"):
+        fleet.do(Verb.ROLL_BACK)
+
+
+def test_a_rollback_that_has_ended_is_not_rolled_back() -> None:
+    fleet = Fleet("a", kind=Kind.ROLLBACK)
+    fleet.do(Verb.ABORT)
+    with pytest.raises(VerbRefusedError, match="is a rollback, which is not rolled back; name the release"):
+        fleet.do(Verb.ROLL_BACK)
+
+
 def test_a_rollout_that_nobody_ends_ends_itself() -> None:
     fleet = Fleet("a", "b")
     fleet.do(Verb.PAUSE)
     fleet.rollout = replace(fleet.rollout, targets={})
     fleet.go(timedelta(days=30))
-    assert fleet.state == State.CANCELLED
+    assert (fleet.state, fleet.rollout.reason) == (State.CANCELLED, "it was not over within 720h")
 
 
 def test_a_wave_that_was_opened_by_hand_soaks_for_its_own_time() -> None:
@@ -128,8 +197,6 @@ def test_a_pause_before_the_approval_does_not_stand_in_for_it() -> None:
     fleet = Fleet("a", policy=RolloutPolicy(approvals=1))
     fleet.do(Verb.PAUSE)
     assert (fleet.do(Verb.RESUME), fleet.state) == ([], State.AWAITING_APPROVAL)
-    fleet.do(Verb.PAUSE)
-    assert (fleet.do(Verb.RETRY), fleet.state) == ([], State.AWAITING_APPROVAL)
 
 
 @pytest.mark.parametrize("how", ["abort", "superseded", "quarantine"])
@@ -144,11 +211,10 @@ def test_a_stop_takes_back_what_was_offered(how: str) -> None:
     assert fleet.rollout.ended
 
 
-@pytest.mark.parametrize("verb", [Verb.RESUME, Verb.RETRY])
-def test_a_pause_before_its_time_does_not_let_a_release_out_early(verb: Verb) -> None:
+def test_a_pause_before_its_time_does_not_let_a_release_out_early() -> None:
     fleet = Fleet("a", "b", not_before=T0 + timedelta(days=3))
     fleet.do(Verb.PAUSE)
-    assert (fleet.do(verb), fleet.state) == ([], State.SCHEDULED)
+    assert (fleet.do(Verb.RESUME), fleet.state) == ([], State.SCHEDULED)
     assert told(fleet.go(timedelta(days=3))) == [Notice.STARTED]
 
 
@@ -196,3 +262,15 @@ def test_a_pause_for_a_failure_takes_back_what_has_not_begun_too() -> None:
     fleet = Fleet("a", "b", policy=RolloutPolicy(waves=(), on_failure=OnFailure.PAUSE))
     effects = fleet.tell(Outcome.FAILED, "a")
     assert [one.target for one in effects if isinstance(one, Withdraw)] == ["b"]
+
+
+def test_a_rollout_that_has_lost_all_its_targets_ends_when_it_would_have_begun() -> None:
+    fleet, opens = Fleet("a", not_before=T0 + MINUTE), T0 + timedelta(days=1)
+    fleet.rollout = without(fleet.rollout, {"a"}, "taken back")
+    fleet.gates = {"a": Gate(open=False, reason="closed", next_open=opens)}
+    fleet.go(MINUTE)
+    assert fleet.wake_at == opens
+    fleet.gates = {}
+    fleet.go(timedelta(days=1))
+    fleet.go(fleet.rollout.policy.soak)
+    assert fleet.state == State.COMPLETED

@@ -12,6 +12,7 @@ from tidegate.agent.detect import Finding
 from tidegate.agent.settings import load_settings
 from tidegate.agent.survey import Place, Survey
 from tidegate.domain.policy import Hook, resolve_policy
+from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.selection import Candidate, select
 from tidegate.engine.model import Image
 from tidegate.registry.model import Release
@@ -83,6 +84,8 @@ async def test_the_environment_decides_what_is_only_watched_and_what_no_registry
         ("TIDEGATE_HEALTH_TIMEOUT", "1m", "health_timeout_s", 60.0),
         ("TIDEGATE_FREEZE", "2026-12-24/2026-12-27", "freezes", ("2026-12-24/2026-12-27",)),
         ("TIDEGATE_COOLDOWN", "1h", "cooldown_s", 3600.0),
+        ("TIDEGATE_BUSY_WAIT", "4h", "busy_wait_s", 14400.0),
+        ("TIDEGATE_BUSY_THEN", "force", "busy_then", BusyThen.FORCE),
         ("TIDEGATE_OVERLAP", "true", "overlap", True),
         ("TIDEGATE_INGRESS_NETWORKS", "edge, public", "ingress_networks", ("edge", "public")),
     ],

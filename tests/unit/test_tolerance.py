@@ -9,14 +9,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from tidegate.agent.announce import HELPER, remove_unstarted_helpers
+from tidegate.agent.beside import remove_left_over
+from tidegate.agent.guard import TRANSACTION
 from tidegate.agent.private import PRIVATE_FOR, PrivateNetworks
+from tidegate.agent.replacement import NEXT
 from tidegate.engine import parse
 from tidegate.engine.errors import ConflictError, EngineError, EngineUnavailableError
 from tidegate.engine.model import ContainerSummary, Network
 
 
 class Engine:
-    """Has two private networks and two helpers, and lets go of the second of each only."""
+    """Has two private networks, helpers and candidates, and lets go of the second of each only."""
 
     def __init__(self, refusal: EngineError) -> None:
         self._refusal = refusal
@@ -30,9 +33,12 @@ class Engine:
         return parse.network({"Id": ref, "Name": ref, "Labels": {PRIVATE_FOR: ref}})
 
     async def containers(self, labels: dict[str, str] | None = None) -> list[ContainerSummary]:
-        if HELPER not in (labels or {}):
+        suffix = {HELPER: "", TRANSACTION: NEXT}
+        (label, owner), *_ = (labels or {"": ""}).items()
+        if label not in suffix or (label == TRANSACTION and owner):
             return []
-        return [parse.summary({"Id": name, "Names": [f"/{name}"], "State": "created"}) for name in ("one", "two")]
+        row = {"State": "created", "Labels": {TRANSACTION: "tx.0"}}
+        return [parse.summary({**row, "Id": name, "Names": [f"/{name}{suffix[label]}"]}) for name in ("one", "two")]
 
     async def remove(self, ref: str, **_: Any) -> None:
         if ref == "one":
@@ -46,19 +52,22 @@ async def cleared(refusal: EngineError, work: str) -> list[str]:
     engine: Any = Engine(refusal)
     if work == "networks":
         await PrivateNetworks(engine, ()).collect(lambda _: True, datetime.now(UTC))
+    elif work == "left over":
+        await remove_left_over(engine, lambda _: True)
     else:
         await remove_unstarted_helpers(engine)
     return list(engine.removed)
 
 
-@pytest.mark.parametrize("work", ["networks", "helpers"])
+@pytest.mark.parametrize("work", ["networks", "helpers", "left over"])
 async def test_one_that_the_engine_does_not_let_go_of_is_told_of_and_the_next_one_goes(work: str) -> None:
     with capture_logs() as logs:
         assert await cleared(EngineError("it is in use"), work) == ["two"]
-    assert [(line["log_level"], line["what"]) for line in logs] == [("warning", "one")]
+    warned = [line["what"] for line in logs if line["log_level"] == "warning"]
+    assert warned == [f"one{NEXT}" if work == "left over" else "one"]
 
 
-@pytest.mark.parametrize("work", ["networks", "helpers"])
+@pytest.mark.parametrize("work", ["networks", "helpers", "left over"])
 async def test_an_engine_that_is_away_is_waited_for(work: str) -> None:
     with pytest.raises(EngineUnavailableError):
         await cleared(EngineUnavailableError("gone"), work)

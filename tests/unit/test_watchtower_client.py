@@ -66,6 +66,16 @@ async def test_an_answer_that_comes_in_pieces_is_read_to_its_end(monkeypatch: py
     assert (counts.scanned, counts.updated, counts.failed, counts.scans) == (3, 1, 2, 7)
 
 
+async def test_a_count_is_a_number_that_a_manager_takes_whatever_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("containers_scanned", "containers_updated", "containers_failed", "scans_total")
+    said = "\n".join(
+        f"watchtower_{name} {value}" for name, value in zip(names, ("1e300", "-3", "NaN", "2"), strict=True)
+    )
+    Answers(monkeypatch, [said.encode(), b""])
+    counts = await client().counts()
+    assert (counts.scanned, counts.updated, counts.failed, counts.scans) == (10**9, 0, 0, 2)
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [

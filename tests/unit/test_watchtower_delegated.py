@@ -10,16 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.test_watchtower_found import Engine, container, replacement, stop
+from tests.unit.test_watchtower_found import HASH, Engine, container, replacement, stop
 
-from tidegate.agent.guard import Guard
+from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hands import Unhealthy
-from tidegate.agent.outcome import Ending, Result
-from tidegate.agent.replacement import Replacement
+from tidegate.agent.outcome import Ending, NotPutBackError, Result
+from tidegate.agent.replacement import NEXT, Replacement
 from tidegate.agent.watchtower.client import SilentError, WatchtowerError
 from tidegate.agent.watchtower.delegated import Delegated
+from tidegate.domain.labels import WATCHTOWER
 from tidegate.domain.transaction import Settlement
-from tidegate.engine.errors import EngineError, EngineUnavailableError, PullError
+from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError, PullError
 from tidegate.engine.model import Event
 
 LATE_NS = 2_000_000_000
@@ -31,13 +32,36 @@ class Placed(Engine):
     def __init__(self, *answers: Any, **more: Any) -> None:
         super().__init__(*answers, **more)
         self.done: list[str] = []
+        self.rehearsed: list[dict[str, Any]] = []
+        self.left_over: Any = None
+        self.refuses: set[str] = set()
+
+    async def container(self, ref: str) -> Any:
+        if not ref.endswith(NEXT):
+            return await super().container(ref)
+        if self.left_over is None:
+            raise NotFoundError(ref)
+        return self.left_over
 
     async def start(self, ref: str) -> None:
         self.done.append(f"start {ref}")
 
-    async def create(self, name: str, _: object) -> str:
+    async def create(self, name: str, body: dict[str, Any]) -> str:
+        if name in self.refuses:
+            raise EngineError(f"invalid mount config for {name}")
+        if name.endswith(NEXT):
+            self.rehearsed.append(body)
+            return f"rehearsal-{len(self.rehearsed)}"
         self.done.append(f"create {name}")
         return "anew"
+
+    async def remove(self, ref: str, *, force: bool, volumes: bool = False) -> None:
+        if not volumes:
+            await super().remove(ref, force=force)
+        else:
+            assert force
+            self.removed.append(ref)
+            self.left_over = None
 
     async def set_restart_policy(self, ref: str, _: object) -> None:
         self.done.append(f"policy {ref}")
@@ -79,6 +103,7 @@ class Transaction:
         self.since_ns: dict[str, int] = {}
         self.policies = {it.id: None for it in self.replacements}
         self.tools = self.notes = self.hub = self.prover = self
+        self.journal = SimpleNamespace(ended=lambda _: False)
         self.back: list[str] = []
         self.verdicts: list[str] = []
         self._verdict, self._events = verdict, events
@@ -92,6 +117,12 @@ class Transaction:
 
     def verdict(self, reason: str, _: str) -> None:
         self.verdicts.append(reason)
+
+    async def keep_output(self, container: str | None) -> None:
+        assert container is not None
+
+    def note(self, kind: str, **_: object) -> None:
+        assert kind == "rehearsed"
 
     async def past_events(self, since_ns: int) -> list[Event]:
         return [event for event in self._events if event.time_ns >= since_ns]
@@ -154,6 +185,47 @@ async def test_what_was_lost_is_made_anew_from_an_image_that_is_there() -> None:
     assert had == [("registry.test/web:live", "sha256:a", [])]
     assert engine.done[:2] == ["create shop-web-1", "start anew"]
     assert (result.ending, transaction.ends) == (Ending.FAILED, {"shop-web-1": Settlement.INCUMBENT})
+
+
+async def test_what_the_engine_would_refuse_is_found_before_watchtower_is_told() -> None:
+    engine, client = Placed(container("old", "v1")), Client()
+    engine.refuses = {f"shop-web-2{NEXT}"}
+    transaction = Transaction(replacement(), replacement(id="20261123-120000-abcd.1", name="shop-web-2", number="2"))
+    result = await run(engine, transaction, client)
+    assert (client.asked, engine.done, engine.removed) == ([], [], ["rehearsal-1"])
+    assert (result.ending, result.blame) == (Ending.FAILED, False)
+    assert "shop-web-2 was not touched" in result.reason
+    assert "invalid mount config" in result.reason
+
+
+async def test_a_rehearsal_is_of_the_new_image_and_bears_no_label_that_anybody_goes_by() -> None:
+    engine = Placed(container())
+    theirs = {f"{WATCHTOWER}.scope": "shop", f"{WATCHTOWER}.enable": "true", WATCHTOWER: "true"}
+    labels = {HASH: "first", "a": "b", **theirs}
+    request = {"Image": "registry.test/web:live", "Labels": labels | {"tidegate.hook.pre-check": "ls"}}
+    await run(engine, Transaction(replacement(request=request)))
+    (made,) = engine.rehearsed
+    assert made["Image"] == "v2"
+    assert made["Labels"] == {"a": "b", f"{WATCHTOWER}.enable": "false", TRANSACTION: "20261123-120000-abcd.0"}
+    assert made["HostConfig"]["RestartPolicy"]["Name"] == "no"
+    assert engine.removed == ["rehearsal-1"]
+
+
+@pytest.mark.parametrize(("of", "removed"), [("20261123-120000-abcd.0", ["left"]), ("20261122-120000-ffff.0", [])])
+async def test_what_a_kill_has_left_of_a_rehearsal_is_removed(of: str, removed: list[str]) -> None:
+    engine = Placed(container("old", "v1"))
+    engine.left_over = container("left", "v2", "created", labels={TRANSACTION: of})
+    await go_on(engine, Transaction())
+    assert engine.removed == removed
+
+
+async def test_what_cannot_run_again_is_told_of_once_the_others_do() -> None:
+    engine = Placed(None)
+    engine.refuses = {"shop-web-1"}
+    others = replacement(id="20261123-120000-abcd.1", name="shop-web-2", number="2", incumbent="older")
+    with pytest.raises(NotPutBackError, match=r"removed shop-web-1.*invalid mount config.*Nothing serves there"):
+        await run(engine, Transaction(replacement(), others))
+    assert engine.done[:2] == ["create shop-web-2", "start anew"]
 
 
 async def test_what_was_made_and_never_started_goes_back_and_nobody_is_blamed() -> None:

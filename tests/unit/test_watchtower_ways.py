@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -252,6 +253,35 @@ async def test_failures_and_silence_are_told_of_and_counted() -> None:
     assert "polls by itself" in both.trouble
     silent = await watched(WatchtowerError("it is away"), [], [])
     assert (silent.trouble, [value for *_, value in silent.samples()]) == ("it is away", [0])
+
+
+async def test_who_has_asked_hears_of_trouble_when_it_comes_and_when_it_goes() -> None:
+    watch = await watched(Counts(1, 0, 0), [f"{UPDATE}=true"], [])
+    heard: list[str] = []
+    watch.on_change = lambda: heard.append(watch.trouble)
+    found: list[Counts | WatchtowerError] = [WatchtowerError("it is away")] * 2 + [Counts(1, 0, 0)] * 2
+
+    async def counts() -> Counts:
+        one = found.pop(0)
+        if isinstance(one, WatchtowerError):
+            raise one
+        return one
+
+    watch._client.counts = counts  # type: ignore[method-assign]
+    while found:
+        await watch.look()
+    assert heard == ["it is away", ""]
+
+
+async def test_who_has_asked_hears_of_another_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = await watched(Counts(3, 0, 0, scans=4), [f"{UPDATE}=true"], [])
+    heard: list[Counts | None] = []
+    watch.on_change = lambda: heard.append(watch.counts)
+    for scans in (4, 5, 5):
+        counts = Counts(3, 0, 0, scans=scans)
+        monkeypatch.setattr(watch._client, "counts", AsyncMock(return_value=counts))
+        await watch.look()
+    assert heard == [Counts(3, 0, 0, scans=5)]
 
 
 async def test_failures_of_a_scan_that_the_manager_was_told_of_are_no_trouble_any_more() -> None:

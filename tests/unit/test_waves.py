@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.domain.rollout_policy import PolicyError, Share, WaveRule, parse_share
+from tidegate.domain.rollout_policy import PolicyError, RolloutPolicy, Share, WaveRule, parse_share
 from tidegate.domain.waves import Member, plan_waves
 
 TEN = [Member(str(number), {"ring": "canary"} if number > 7 else {}) for number in range(10)]
@@ -24,7 +26,7 @@ def test_what_no_rule_takes_is_the_last_wave() -> None:
 
 
 def test_a_percentage_is_one_of_all() -> None:
-    assert sizes(WaveRule(Share(10, percent=True)), WaveRule(Share(50, percent=True))) == [1, 5, 4]
+    assert sizes(WaveRule(Share(20, percent=True)), WaveRule(Share(50, percent=True))) == [2, 5, 3]
 
 
 def test_labels_choose_clusters() -> None:
@@ -43,6 +45,11 @@ def test_everybody_is_in_exactly_one_wave_and_no_wave_is_empty(rules: list[WaveR
 def test_a_part_of_a_target_is_a_whole_one(text: str, of_ten: int) -> None:
     assert parse_share(text).of(10) == of_ten
     assert str(parse_share(text)) == text
+
+
+def test_people_go_back_without_waves_and_soak_and_no_more_at_once_than_the_policy_allows() -> None:
+    back = RolloutPolicy(parallel=Share(2)).for_rollback()
+    assert (back.waves, back.soak, back.parallel) == ((), timedelta(), Share(2))
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "101%", "-1", "half", "", "1.5", "5 %"])

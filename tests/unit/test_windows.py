@@ -342,3 +342,41 @@ def test_a_freeze_may_last_for_thousands_of_years(windows: str) -> None:
     freeze = "1970-01-01/9000-12-31T23:59-12:00 America/New_York"
     found = ask(utc("2026-03-01T12:00"), windows, freeze)
     assert (found.open, "frozen until 9000-12-31" in found.reason) == (False, True)
+
+
+# when it closes again
+
+
+@pytest.mark.parametrize(
+    ("now", "windows", "freezes", "closes"),
+    [
+        ("2026-05-01T03:00", "0 2 * * * 4h", "", "2026-05-01T06:00"),
+        ("2026-05-01T03:00", "0 2 * * * 4h; 0 5 * * * 4h", "", "2026-05-01T09:00"),
+        ("2026-05-01T03:00", "0 2 * * * 4h; 0 6 * * * 1h", "", "2026-05-01T07:00"),
+        ("2026-05-01T03:00", "0 2 * * * 4h", "2026-05-01T05:00/2026-05-02", "2026-05-01T05:00"),
+        ("2026-05-01T03:00", "0 2 * * * 4h", "2026-05-01T06:00/2026-05-02", "2026-05-01T06:00"),
+        ("2026-05-01T03:00", "", "2026-06-01/2026-06-02; 2026-05-03/2026-05-04", "2026-05-03T00:00"),
+        ("2026-05-01T03:00", "", "2026-04-01/2026-04-02", None),
+        ("2026-05-01T03:00", "0 5 * * * 4h", "", None),
+    ],
+)
+def test_it_is_known_when_no_update_may_begin_any_more(
+    now: str, windows: str, freezes: str, closes: str | None
+) -> None:
+    assert ask(utc(now), windows, freezes).closes_at == (None if closes is None else utc(closes))
+
+
+def test_a_window_that_is_open_all_day_is_open_for_long() -> None:
+    closes = ask(utc("2026-05-01T03:00"), "0 0 * * * 1d").closes_at
+    assert closes is not None
+    assert closes > utc("2026-06-01T00:00")
+
+
+@given(st.integers(0, 365 * 24 * 60), st.integers(1, 30))
+def test_until_it_closes_it_is_open_and_then_it_is_closed(minute: int, hours: int) -> None:
+    windows, moment = f"0 2 * * 1-5 {hours}h {BERLIN}; 0 */6 * * * 1h", utc("2026-01-01") + timedelta(minutes=minute)
+    closes = ask(moment, windows, "2026-07-01/2026-07-02").closes_at
+    if closes is not None:
+        assert ask(closes - timedelta(microseconds=1), windows, "2026-07-01/2026-07-02").open
+        assert ask(moment + (closes - moment) / 2, windows, "2026-07-01/2026-07-02").open
+        assert not ask(closes, windows, "2026-07-01/2026-07-02").open

@@ -41,6 +41,32 @@ jobs:
       - run: echo ${{ github.event.pull_request.title }} ${{ nonsense.x }}
 """
 
+SHARED = {
+    "IMAGE": "ghcr.io/${{ github.repository_owner }}/orchestrator",
+    "CHANNEL": "autonomy-latest",
+    "REVISION": "${{ github.sha }}",
+    "SOURCE": "${{ github.server_url }}/${{ github.repository }}",
+}
+LOGIN = {"REGISTRY_USER": "${{ github.actor }}", "REGISTRY_PASSWORD": "${{ github.token }}"}
+BUILT = {"DIGEST": "${{ steps.build.outputs.digest }}"}
+SIGNED_BY = {
+    "IDENTITY": "${{ github.server_url }}/${{ github.workflow_ref }}",
+    "ISSUER": "https://token.actions.githubusercontent.com",
+}
+# What each command of the release of the example's orchestrator is told besides `SHARED`, by its first word or two.
+TOLD = {
+    ("build", "scripts/pipeline/login"): LOGIN,
+    ("build", "scripts/pipeline/build"): {"CONTEXT": "examples/autonomy/orchestrator"},
+    ("build", "cosign sign"): BUILT,
+    ("build", "cosign verify"): BUILT | SIGNED_BY,
+    ("publish", "scripts/pipeline/login"): LOGIN,
+    ("publish", "scripts/pipeline/publish"): {
+        "DIGEST": "${{ needs.build.outputs.digest }}",
+        "MANAGER_URL": "${{ vars.TIDEGATE_MANAGER_URL }}",
+        "TIDEGATE_WEBHOOK_SECRET": "${{ secrets.TIDEGATE_WEBHOOK_SECRET }}",
+    },
+}
+
 Job = tuple[str, str, dict[str, Any]]
 
 
@@ -200,6 +226,16 @@ def test_a_push_that_changes_the_image_makes_a_release() -> None:
     assert [path for path in paths if not (ROOT / path.removesuffix("/**")).exists()] == []
 
 
+def test_only_the_main_branch_makes_a_release() -> None:
+    """Also by hand, where a person names the branch; all other jobs wait for the one that asks."""
+    workflow: dict[Any, Any] = document(FOLDER / AUTONOMY)
+    assert workflow[True]["push"]["branches"] == ["main"]
+    assert set(workflow[True]) == {"push", "workflow_dispatch"}
+    first = [name for name, job in workflow["jobs"].items() if "needs" not in job]
+    assert {name: workflow["jobs"][name].get("if") for name in first} == {"test": "github.ref == 'refs/heads/main'"}
+    assert [name for name, job in workflow["jobs"].items() if "always()" in str(job.get("if"))] == []
+
+
 @pytest.mark.parametrize(("file", "before"), [(AUTONOMY, {"test", "build"}), (RELEASE, {"test", "images", "pypi"})])
 def test_tags_are_set_after_everything_else(file: str, before: set[str]) -> None:
     found = document(FOLDER / file)["jobs"]
@@ -228,12 +264,41 @@ def test_what_is_built_is_signed_before_it_has_a_tag_and_what_was_found_has_to_b
     sign, verify = steps_of[signs[0]], steps_of[verifies[0]]
     assert sign["if"] == "steps.build.outputs.built == 'true'"
     assert verify["if"] == sign["if"].replace("==", "!=")
-    words = shlex.split(verify["run"])
-    assert words[2:6] == ["--certificate-identity", "$IDENTITY", "--certificate-oidc-issuer", "$ISSUER"]
-    assert "steps.build.outputs.digest" in sign["env"]["DIGEST"]
-    assert verify["env"]["DIGEST"] == sign["env"]["DIGEST"]
-    assert verify["env"]["IDENTITY"] == "${{ github.server_url }}/${{ github.workflow_ref }}"
+    image, whose = "${IMAGE,,}@$DIGEST", ["--certificate-identity", "$IDENTITY", "--certificate-oidc-issuer", "$ISSUER"]
+    assert shlex.split(sign["run"]) == ["cosign", "sign", "--yes", image]  # and so without a key
+    assert shlex.split(verify["run"]) == ["cosign", "verify", *whose, image]
+    assert sign["env"] == BUILT
+    assert verify["env"] == sign["env"] | SIGNED_BY
     assert not any(step.get("continue-on-error") for step in steps_of)
+
+
+def test_each_command_of_the_orchestrators_release_is_told_what_it_needs() -> None:
+    """Its jobs share nothing of their own, and the digest that one makes is the one that the other publishes."""
+    found = document(FOLDER / AUTONOMY)
+    assert found["env"] == SHARED
+    assert [name for name, job in found["jobs"].items() if "env" in job] == []
+    assert found["jobs"]["build"]["outputs"] == {"digest": BUILT["DIGEST"]}
+    told = [
+        ((name, command_of(step)), step.get("env", {}))
+        for name, job in found["jobs"].items()
+        for step in job["steps"]
+        if (name, command_of(step)) in TOLD or "env" in step
+    ]
+    assert (len(told), dict(told)) == (len(TOLD), TOLD)
+
+
+def command_of(step: dict[str, Any]) -> str:
+    """The first word of what a step runs; of cosign the second as well."""
+    words = step.get("run", "").split()
+    return " ".join(words[: 2 if words[:1] == ["cosign"] else 1])
+
+
+def test_what_the_orchestrators_release_is_published_as_is_what_the_example_follows() -> None:
+    shared = document(FOLDER / AUTONOMY)["env"]
+    cluster = yaml.safe_load((ROOT / "examples/autonomy/docker-compose.yml").read_text(encoding="utf-8"))
+    image = shared["IMAGE"].replace("${{ github.repository_owner }}", "acme")
+    followed = cluster["services"]["orchestrator"]["image"]
+    assert followed == f"${{ORCHESTRATOR_IMAGE:-{image}:{shared['CHANNEL']}}}"
 
 
 def test_the_channel_of_a_release_is_asked_of_all_tags() -> None:

@@ -145,6 +145,7 @@ class Bookkeeping:
                 "outcome": result.ending,
                 "reason": result.reason,
                 "duration_s": round((now - began).total_seconds(), 2),
+                **({"output": result.output} if result.output and result.culprit in {"", it.name} else {}),
             }
         )
 
@@ -163,6 +164,21 @@ class Bookkeeping:
                 "reason": reason,
             }
         )
+
+    def skip(self, decision: Decision, reason: str) -> None:
+        """A release is not waited for any longer: it is not tried again until a person lets it out of quarantine."""
+        place, digest = decision.place, decision.latest_digest or ""
+        entry = QuarantineEntry(
+            repository=parse_reference(place.followed).name,
+            digest=digest,
+            cluster=place.cluster,
+            service=place.service,
+            reason=reason,
+            since=datetime.now(UTC).isoformat(),
+            release=place.followed,
+        )
+        self._state.quarantine.add(entry)
+        self.note(place, "skipped", reason, decision)
 
     def tell_failure(self, members: Iterable[Decision], reason: str) -> None:
         """An update that could not begin, for each of its containers."""

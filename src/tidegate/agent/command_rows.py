@@ -12,10 +12,25 @@ class CommandRefusedError(CommandError):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdaterRow:
+    """The Watchtower that updates in the agent's place, and what it counts in its last scan.
+
+    The counts are None where it does not answer; `scans` are those since it was started. `trouble` is empty while all
+    is well.
+    """
+
+    scanned: int | None
+    updated: int | None
+    failed: int | None
+    scans: int | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusRow:
     """One selected container now. `last_at` is ISO 8601; `transaction` the step of an update in progress.
 
-    `decided_by` is who says what is updated: `agent` or `manager`.
+    `decided_by` is who says what is updated: `agent` or `manager`; `updater` None: the agent does it itself.
     """
 
     container: str
@@ -30,11 +45,15 @@ class StatusRow:
     quarantined: tuple[str, ...]
     transaction: str | None
     decided_by: str = "agent"
+    updater: UpdaterRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One transaction that ended. `at` is ISO 8601, `seconds` from its first step to its last."""
+    """One transaction that ended. `at` is ISO 8601, `seconds` from its first step to its last.
+
+    `output` is what the container wrote last that failed.
+    """
 
     at: str
     cluster: str | None
@@ -47,6 +66,7 @@ class HistoryRow:
     outcome: str
     seconds: float
     detail: str
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from tidegate.agent.command_rows import CommandOutcome, HistoryRow, StatusRow
+from tidegate.agent.command_rows import CommandOutcome, HistoryRow, StatusRow, UpdaterRow
 from tidegate.agent.control import ask
 from tidegate.agent.decide import Decision
 from tidegate.agent.detect import running_digest
@@ -101,9 +102,18 @@ async def status(settings: Settings) -> list[StatusRow]:
     """The selected containers, with what happened to them last."""
     async with _parts(settings) as parts:
         survey = await parts.surveyor().survey()
-        moving = _moving(parts.state)
+        moving, updater = _moving(parts.state), await _updater(parts)
         rows = [await _status_row(parts, survey, place, moving.get(place.name)) for place in survey.selected]
-        return [row for row in rows if row is not None]
+        return [replace(row, updater=updater) for row in rows if row is not None]
+
+
+async def _updater(parts: Parts) -> UpdaterRow | None:
+    if parts.watchtower is None:
+        return None
+    counts, trouble = await parts.watchtower.watch.seen()
+    if counts is None:
+        return UpdaterRow(None, None, None, None, trouble)
+    return UpdaterRow(counts.scanned, counts.updated, counts.failed, counts.scans, trouble)
 
 
 async def _status_row(parts: Parts, survey: Survey, place: Place, moving: str | None) -> StatusRow | None:
@@ -194,6 +204,7 @@ def _history_row(record: dict[str, Any]) -> HistoryRow:
         outcome=str(record.get("outcome", "")),
         seconds=float(record.get("duration_s") or 0),
         detail=str(record.get("reason", "")),
+        output=str(record.get("output", "")),
     )
 
 

@@ -9,16 +9,18 @@ from typing import Any, Protocol
 
 import structlog
 
+from tidegate.agent.beside import Ended, create_beside
 from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hooks import HookOutcome, run_hook
 from tidegate.agent.injected import Kept, hand_on
+from tidegate.agent.output import said_by_check
 from tidegate.agent.private import PrivateNetworks, way_out_of
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.tags import lent, point_tag
 from tidegate.domain.policy import Cut, Policy
 from tidegate.domain.recreate_candidate import NO_RESTART, for_candidate
 from tidegate.domain.transaction import Step, Strategy
-from tidegate.engine.errors import EngineError, NameTakenError, NotFoundError, NotRunnableError
+from tidegate.engine.errors import EngineError, NotFoundError, NotRunnableError
 from tidegate.engine.model import Container, Health
 from tidegate.engine.port import Engine
 
@@ -32,7 +34,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Unhealthy(Exception):  # noqa: N818 - a verdict, not an error
-    """The candidate was not proved; the message says how it showed."""
+    """The candidate was not proved; the message says how it showed. `output` is what it wrote, if it is gone since."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class Announce(Protocol):
@@ -65,6 +71,7 @@ class Hands:
         guard: Guard,
         prove: Prove,
         announce: Announce,
+        ended: Ended,
         kept: Kept | None = None,
     ) -> None:
         self._engine = engine
@@ -74,6 +81,7 @@ class Hands:
         self._guard = guard
         self._prove = prove
         self._announce = announce
+        self._ended = ended
         self._kept = kept
         self._steps: dict[Step, Callable[[], Awaitable[None]]] = {
             Step.MOVE_TAG: self.move_tag,
@@ -131,7 +139,7 @@ class Hands:
         (first, settings), rest = self._networks_at_creation()
         body = for_candidate(it.request, {TRANSACTION: it.id}, first, settings)
         async with lent(self._engine, it) if it.follows else contextlib.nullcontext():
-            it.candidate = await self._create_once(body)
+            it.candidate = await create_beside(self._engine, it, body, self._ended)
         self._guard.candidate_is(it.candidate)
         for name, place in rest:
             await self._engine.connect(name, it.candidate, place)
@@ -146,17 +154,6 @@ class Hands:
                 f"{self._it.reference} was moved to another image ({made[:19]}) while {self._it.name} was being "
                 f"updated; it is looked at again at the next poll"
             )
-
-    async def _create_once(self, body: dict[str, Any]) -> str:
-        with contextlib.suppress(NotFoundError):
-            found = await self._engine.container(self._it.next_name)
-            if found.labels.get(TRANSACTION) != self._it.id:
-                raise NameTakenError(
-                    f"a container named {found.name} exists already, of another update of {self._it.name} that is "
-                    f"under way or was left behind; if no other agent is at work: docker rm -f {found.name}"
-                )
-            await self._engine.remove(found.id, force=True, volumes=True)
-        return await self._engine.create(self._it.next_name, body)
 
     def _networks_at_creation(self) -> tuple[tuple[str | None, Place], list[tuple[str, Place]]]:
         """The network that the create request names, and those connected before the start."""
@@ -232,7 +229,7 @@ class Hands:
         if not container.running:
             raise Unhealthy(f"it exited with code {container.exit_code} after it had been proved")
         if container.health is Health.UNHEALTHY and step is not Step.JOIN:  # where it joins it may become well again
-            raise Unhealthy(f"it became unhealthy after it had been proved: {container.health_output}")
+            raise Unhealthy(f"it became unhealthy after it had been proved: {said_by_check(container)}")
 
     async def confirm(self) -> None:
         """Look once more, now that it serves.
@@ -248,7 +245,7 @@ class Hands:
             if container.health is not Health.UNHEALTHY or self._it.reverse:
                 return
             if time.monotonic() >= deadline:
-                raise Unhealthy(f"it became unhealthy on joining its networks: {container.health_output}")
+                raise Unhealthy(f"it became unhealthy on joining its networks: {said_by_check(container)}")
             await self._guard.stirred(_LOOK_EVERY_S)
 
     async def stop(self) -> None:

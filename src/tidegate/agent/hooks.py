@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tidegate.agent.output import variables_of
 from tidegate.domain.durations import format_duration
+from tidegate.domain.masking import masked
 from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Container, ExecResult
 from tidegate.engine.port import Engine
@@ -23,6 +25,8 @@ class HookOutcome(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     """The container does not run, so there is nothing to ask."""
+    GIVEN_UP = "given up"
+    """It was busy for longer than it is waited for, and this release is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ async def run_hook(engine: Engine, container: Container, command: str, timeout_s
 
 
 def _result(container: Container, command: str, result: ExecResult) -> HookResult:
-    output = result.output.strip()
+    output = masked(result.output.strip(), variables_of(container))
     if result.exit_code == 0:
         return HookResult(HookOutcome.DONE, output)
     if result.exit_code == BUSY_EXIT:

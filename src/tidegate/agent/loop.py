@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import structlog
 
 from tidegate.agent.announce import HELPER, remove_unstarted_helpers
+from tidegate.agent.beside import remove_left_over
 from tidegate.agent.command_rows import CommandOutcome
 from tidegate.agent.control import ControlServer
 from tidegate.agent.cycle import Cycle
@@ -115,6 +116,7 @@ class Agent:
                 _log.error("the journal of an update cannot be used", update=journal.txid, reason=repr(error))
                 left.append(journal)
         self.metrics.unended = len(left)
+        await remove_left_over(self._parts.engine, self._parts.state.journal.ended)
         await self._parts.private.collect(self._parts.state.journal.knows, self._parts.clock())
         await remove_unstarted_helpers(self._parts.engine)
         return Unended(left)

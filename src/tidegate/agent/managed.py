@@ -20,6 +20,9 @@ class Ends(Protocol):
         Raises `StateError`.
         """
 
+    def not_put_back(self, assignments: Collection[str], reason: str) -> None:
+        """One that carried these out has left nothing that serves, and cannot be ended now. Raises `StateError`."""
+
 
 class Link(Ends, Protocol):
     """The link, as the agent's loop uses it."""

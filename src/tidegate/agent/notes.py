@@ -66,9 +66,13 @@ class Notes:
         """Anything else."""
         self._try({"kind": kind, **more})
 
-    def verdict(self, reason: str, container: str) -> None:
-        """A release is broken, as `container` has shown."""
-        self.note("verdict", reason=reason, container=container)
+    def verdict(self, reason: str, container: str, output: str = "") -> None:
+        """A release is broken, as `container` has shown; `output` is what that wrote last, if it is known already."""
+        self.note("verdict", reason=reason, container=container, **({"output": output} if output else {}))
+
+    def output(self, text: str) -> None:
+        """What the container wrote last that failed."""
+        self.note("output", text=text)
 
     def settling(self, it: Replacement, end: Settlement, *, gave_way: bool) -> None:
         """It is to be brought to rest like this."""

@@ -10,6 +10,7 @@ from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import describe
 from tidegate.agent.stopping import ToldToStop
 from tidegate.domain.transaction import Settlement
+from tidegate.engine.errors import EngineError
 
 
 class Ending(StrEnum):
@@ -23,6 +24,14 @@ class Ending(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class NotEndedError(EngineError):
+    """The engine refused what would have brought an update to rest; its journal is open, and tells how to go on."""
+
+
+class NotPutBackError(NotEndedError):
+    """What ran before is gone, or down, and the engine refuses to have it run again: a person has to look, now."""
+
+
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
     """The proof itself could not be made; nothing is known of the release."""
 
@@ -31,7 +40,7 @@ class Broken(Unhealthy):
     """A container that serves did not hold; `container` is its name."""
 
     def __init__(self, container: str, verdict: Unhealthy) -> None:
-        super().__init__(f"{container}: {verdict}")
+        super().__init__(f"{container}: {verdict}", verdict.output)
         self.container = container
 
 
@@ -40,7 +49,7 @@ class Result:
     """What a transaction came to. `blame` tells whether a release is at fault and goes to quarantine.
 
     It is that of the container named `culprit`; an empty name blames all of them. Of what was interrupted, and is not
-    to blame yet, `culprit` is what was on its way then.
+    to blame yet, `culprit` is what was on its way then. `output` is what the container that failed wrote last.
     """
 
     ending: Ending
@@ -49,14 +58,15 @@ class Result:
     ends: Mapping[str, Settlement] = field(default_factory=dict)
     needs_serving_network: Mapping[str, str] = field(default_factory=dict)
     culprit: str = ""
+    output: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Result":
         """From the last record of a journal."""
         ends = {name: Settlement(end) for name, end in record["ends"].items()}
         needs = record["needs_serving_network"]
-        culprit = record.get("culprit", "")
-        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs, culprit)
+        culprit, output = record.get("culprit", ""), record.get("output", "")
+        return cls(Ending(record["ending"]), record["reason"], record["blame"], ends, needs, culprit, output)
 
 
 def result_of(it: Replacement, cause: BaseException, end: Settlement, *, interfered: bool) -> Result:

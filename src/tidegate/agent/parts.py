@@ -17,6 +17,7 @@ from tidegate.agent.gates import StateGates
 from tidegate.agent.managed import Link
 from tidegate.agent.metrics import Metrics
 from tidegate.agent.missed import past_events
+from tidegate.agent.output import Output
 from tidegate.agent.patience import Patience
 from tidegate.agent.prepare import Preparer
 from tidegate.agent.private import PrivateNetworks, networked
@@ -101,15 +102,17 @@ async def assemble(settings: Settings, pulls: PullReporter | None = None) -> Par
     hub = EventHub(engine)
     private = PrivateNetworks(engine, settings.private_subnets, await networked(engine, own))
     announce = Announcements(engine, own)
+    output = Output(engine, settings.failed_output)
     tools = Tools(
         engine=engine,
         hub=hub,
         private=private,
         settler=Settler(engine, private, announce),
-        prover=HealthProver(engine, private),
+        prover=HealthProver(engine, private, output),
         announce=announce,
         journal=state.journal,
         past_events=lambda since_ns: past_events(engine, since_ns, hub.kept),
+        output=output,
         slack_ns=0 if parse_address(settings.docker_host).local else _ANOTHER_CLOCK_NS,
     )
     patience = Patience(time.monotonic)

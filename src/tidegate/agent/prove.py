@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,11 @@ from tidegate.agent.guard import TRANSACTION, Guard
 from tidegate.agent.hands import Unhealthy
 from tidegate.agent.injected import hand_on
 from tidegate.agent.outcome import Inconclusive
+from tidegate.agent.output import Output, said_by_check, variables_of
 from tidegate.agent.private import PrivateNetworks, network_of
 from tidegate.agent.probe import run_probe
 from tidegate.agent.replacement import SECOND, Replacement
+from tidegate.domain.masking import masked
 from tidegate.domain.policy import Policy
 from tidegate.domain.recreate_candidate import for_second_opinion, nameless
 from tidegate.domain.verdict import Observation, Outcome, ProbeResult, Terms, Verdict, decide, decide_bake
@@ -49,9 +51,12 @@ class _Watch:
 class HealthProver:
     """Gives verdicts on real containers."""
 
-    def __init__(self, engine: Engine, private: PrivateNetworks, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, engine: Engine, private: PrivateNetworks, output: Output, clock: Callable[[], datetime] = _now
+    ) -> None:
         self._engine = engine
         self._private = private
+        self._output = output
         self._clock = clock
 
     async def prove(self, container: str, policy: Policy, guard: Guard, *, network: str | None) -> None:
@@ -96,6 +101,7 @@ class HealthProver:
         watch.next_probe = now + timedelta(seconds=probe.interval_s)
         address = await self._address(container, watch.network)
         result = await run_probe(probe, address, self._engine, container.id)
+        result = replace(result, detail=masked(result.detail, variables_of(container)))
         watch.probes = [*watch.probes[-_PROBES_KEPT:], result]
 
     async def _address(self, container: Container, network: str | None) -> str:
@@ -126,6 +132,9 @@ class HealthProver:
             meeting = await self._meeting_place(it.id, container, policy)
             await self._start(container)
             await self.prove(container, policy, guard, network=meeting)
+        except Unhealthy as verdict:
+            verdict.output = await self._output.last(name)
+            raise
         finally:
             await asyncio.shield(self._drop(name, it.id))
 
@@ -170,7 +179,7 @@ def _observation(container: Container, watch: _Watch, begun: datetime) -> Observ
         oom_killed=container.oom_killed,
         restart_count=container.restart_count,
         health=container.health.value,
-        health_output=container.health_output,
+        health_output=said_by_check(container),
         started_at=_started(container, begun),
         probes=watch.probes if watch.policy.probe is not None else None,
     )

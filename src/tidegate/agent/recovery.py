@@ -61,7 +61,7 @@ def resumed(unfinished: Unfinished, tools: Tools, policies: Mapping[str, Policy]
     """The transaction as far as it had come."""
     transaction = Transaction(unfinished.txid, tools, unfinished.replacements, policies, stop=stop)
     transaction.replaced, transaction.theirs = list(unfinished.replaced), dict(unfinished.theirs)
-    transaction.since_ns = dict(unfinished.since_ns)
+    transaction.since_ns, transaction.output = dict(unfinished.since_ns), unfinished.output
     transaction.ends = {it.name: Settlement.CANDIDATE for it in unfinished.replaced}
     return transaction
 
@@ -93,6 +93,8 @@ async def _settle_walking(it: Replacement, unfinished: Unfinished, transaction: 
             drains = transaction.policies[it.id.removesuffix(BACK)].drain_hook is not None
             await find_out(guard, it, unfinished, transaction.tools.engine, drains=drains)
         back = unfinished.verdict is not None and not it.reverse and not guard.interfered
+        if back and not transaction.output:
+            await transaction.keep_output(it.candidate)
         end = await transaction.settle(it, guard, back=back, chosen=unfinished.settling)
     if it.reverse:
         if end in TO_THE_CANDIDATE:

@@ -14,6 +14,7 @@ from tidegate.agent.schedule import Every, Schedule, parse_schedule
 from tidegate.agent.settings_parse import Found, Given, read_arguments, read_environment
 from tidegate.agent.settings_table import SETTINGS, Setting
 from tidegate.domain.policy import Cut, PolicyDefaults
+from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.selection import Filters
 from tidegate.domain.signature_policy import SignaturePolicy, SignaturePolicyError
 from tidegate.domain.transaction import Strategy
@@ -75,8 +76,11 @@ class Settings:
     bake_s: float
     windows: tuple[str, ...]
     freezes: tuple[str, ...]
+    busy_wait_s: float
+    busy_then: BusyThen
     cooldown_s: float
     keep_images: int | None
+    failed_output: int
     overlap: bool
     ingress_networks: tuple[str, ...]
     private_subnets: tuple[IPv4Network, ...]

@@ -7,10 +7,11 @@ from tidegate.agent.settings_table import GROUPS, Setting
 _USAGE = """\
 Usage: tidegate agent run [FLAGS] [NAME...]
 
-Looks after the containers of this engine. NAME is a container's name or a regular expression that matches
-all of it; without one, all containers are looked after. Every flag has a variable; the flag wins.
+Looks after the containers of this engine. NAME is a container's name or a
+regular expression that matches all of it; without one, all containers are
+looked after. Every flag has a variable; the flag wins.
 """
-_WIDTH = 100
+_WIDTH = 80
 _INDENT = " " * 8
 
 
@@ -31,7 +32,8 @@ def _help_lines(setting: Setting) -> list[str]:
     value = "" if setting.is_bool else f" ({setting.kind.takes})"
     default = f" Default: {setting.default}." if setting.default and not setting.is_bool else ""
     head = "  " + "  ".join(part for part in (flags, " ".join(setting.envs)) if part)
+    heads = [head] if len(head) <= _WIDTH else [f"  {flags}", *(f"    {env}" for env in setting.envs)]
     return [
-        head,
+        *heads,
         *wrap(f"{setting.meaning}{value}{default}", _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT),
     ]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tidegate.agent import schedule
 from tidegate.domain.durations import EXAMPLES, parse_duration
 from tidegate.domain.policy import Cut
-from tidegate.domain.policy_reader import freeze_specs, parse_count, parse_strategy, window_specs
+from tidegate.domain.policy_reader import freeze_specs, parse_busy_then, parse_count, parse_strategy, window_specs
 from tidegate.domain.reference import parse_reference
 from tidegate.domain.values import BOOL_TAKES, parse_bool, split_list
 
@@ -193,5 +193,6 @@ ZONE = Kind("a time zone such as Europe/Rome", schedule.parse_zone)
 SCHEDULE = Kind(schedule.TAKES, str)
 STRATEGY = Kind("auto, start-first, swap or stop-first", parse_strategy)
 CUT = Kind("graceful or fast", Cut)
+BUSY_THEN = Kind("skip or force", parse_busy_then)
 LEVEL_WORDS = choice("panic", "fatal", "error", "warn", "info", "debug", "trace")
 LEVEL = Kind(f"{LEVEL_WORDS.takes}; warning is warn", _level)

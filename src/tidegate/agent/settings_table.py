@@ -181,8 +181,22 @@ HOW = (
     _own("bake", kinds.DURATION, "30s", "How long a serving container is still watched.", field="bake_s"),
     _own("window", kinds.WINDOWS, "", "When updates may begin: `CRON DURATION [ZONE]`.", field="windows"),
     _own("freeze", kinds.FREEZES, "", "When no update may begin: `FROM/TO [ZONE] [REASON]`.", field="freezes"),
+    _own(
+        "busy-wait",
+        kinds.DURATION,
+        "0s",
+        "How long an agent without a manager waits for a service that says it is busy; 0 is without limit.",
+        field="busy_wait_s",
+    ),
+    _own("busy-then", kinds.BUSY_THEN, "skip", "What it does then: skip the release, or force the update."),
     _own("cooldown", kinds.DURATION, "0s", "How long a release must have been known.", field="cooldown_s"),
     _own("keep-images", kinds.COUNT, "", "Images of earlier releases kept for a rollback: 5, or 1 with cleanup."),
+    _own(
+        "failed-output",
+        kinds.COUNT,
+        "50",
+        "Lines that are kept of what a failed container wrote last, without secrets as far as they can be told.",
+    ),
     _own("overlap", kinds.BOOL, "false", "Two containers may write to the same volumes at once."),
     _own("ingress-networks", kinds.LIST, "", "Networks that new containers join only once they are healthy."),
     _own(

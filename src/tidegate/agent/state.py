@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.agent.store.busy import Busy
 from tidegate.agent.store.files import Clock, StateError, make_directory, wall_clock, write
 from tidegate.agent.store.history import History
 from tidegate.agent.store.journal import Journal, JournalFile
@@ -13,6 +14,7 @@ from tidegate.agent.store.seen import Seen
 from tidegate.agent.store.unprovable import Unprovable
 
 __all__ = [
+    "Busy",
     "Earlier",
     "History",
     "Journal",
@@ -41,6 +43,7 @@ class State:
     seen: Seen
     previous: Previous
     unprovable: Unprovable
+    busy: Busy
 
     @classmethod
     def at(cls, directory: Path, *, clock: Clock = wall_clock) -> "State":
@@ -54,6 +57,7 @@ class State:
             seen=Seen(directory, clock=clock),
             previous=Previous(directory, clock=clock),
             unprovable=Unprovable(directory, clock=clock),
+            busy=Busy(directory, clock=clock),
         )
 
     def check_writable(self) -> None:

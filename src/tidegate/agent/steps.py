@@ -94,7 +94,7 @@ class Steps:
         try:
             await race(self._tools.prover.second_opinion(it, self._policies[it.id], guard), guard, self._stop)
         except Unhealthy as second:
-            raise Unhealthy(f"{verdict}; on its serving networks too: {second}") from verdict
+            raise Unhealthy(f"{verdict}; on its serving networks too: {second}", second.output) from verdict
         self.needs_serving[it.name] = str(verdict)
         go_on_with_stop_first(it, str(verdict))
 

@@ -11,6 +11,7 @@ from tidegate.agent.hands import Announce, Hands, Prove
 from tidegate.agent.injected import Kept
 from tidegate.agent.missed import PastEvents
 from tidegate.agent.notes import Writing
+from tidegate.agent.output import Output
 from tidegate.agent.private import PrivateNetworks
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import Settler
@@ -26,6 +27,9 @@ class Journal(Kept, Writing, Protocol):
 
     def knows(self, txid: str) -> bool:
         """Whether it is one of this agent's own."""
+
+    def ended(self, txid: str) -> bool:
+        """Whether it is one of this agent's own that is over."""
 
 
 class Prover(Protocol):
@@ -53,6 +57,7 @@ class Tools:
     announce: Announce
     journal: Journal
     past_events: PastEvents
+    output: Output
     slack_ns: int = 0
     """How far the engine's clock may be from the agent's."""
 
@@ -70,6 +75,7 @@ class Tools:
             guard=guard,
             prove=prove or prove_strictly,
             announce=self.announce,
+            ended=self.journal.ended,
             kept=self.journal,
         )
 

@@ -43,6 +43,7 @@ class Transaction:
     that somebody acted on, with the newer release in their place, and what was done. `hold` is for the quarantine,
     once the transaction is committed. `assignments` are the ids of those of the manager that it carries out. When
     `stop` is set, it comes to rest as soon as it can. `before_undo` gets ready what the way back of these needs.
+    `output` is what the container wrote last that failed.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Transaction:
     since_ns: dict[str, int] = field(default_factory=dict)
     notes: Notes = field(init=False)
     began_ns: int = field(default_factory=time.time_ns)
+    output: str = ""
     steps: Steps = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,7 @@ class Transaction:
             if acted:
                 return await self.undo(Result(Ending.GAVE_WAY, f"{verdict}; {acted}"))
             self.notes.verdict(str(verdict), verdict.container)
+            await self.keep_output(verdict.container)
             result = Result(Ending.ROLLED_BACK, str(verdict), blame=True, culprit=verdict.container)
             return await self.undo(result)
         for it in self.replaced:
@@ -166,8 +169,8 @@ class Transaction:
         acted = "" if guard.interfered or isinstance(cause, ToldToStop) else await self._acted_on()
         cause = cause if acted else await fallen_with_parent(it, cause, self.tools.engine)
         back = isinstance(cause, Unhealthy | Inconclusive) and not guard.interfered
-        if back and isinstance(cause, Unhealthy) and not acted:
-            self.notes.verdict(f"{it.name}: {cause}", it.name)
+        if back and not acted:
+            await self._note_failure(it, cause)
         end = await self.settle(it, guard, back=back)
         if isinstance(cause, ToldToStop | EngineError | StateError) and _goes_on(end, guard):
             return None
@@ -193,6 +196,20 @@ class Transaction:
         end = await self.tools.settler.settle(it, policy, guard, decided, back=back, chosen=chosen)
         self.ends[it.name] = end
         return end
+
+    async def _note_failure(self, it: Replacement, cause: BaseException) -> None:
+        """The verdict, before time is spent on what the candidate wrote, unless that is known already."""
+        if isinstance(cause, Unhealthy):
+            self.output = cause.output
+            self.notes.verdict(f"{it.name}: {cause}", it.name, self.output)
+        if not self.output:
+            await self.keep_output(it.candidate)
+
+    async def keep_output(self, container: str | None) -> None:
+        """Note what a container wrote last that has failed, while it is there."""
+        self.output = await self.tools.output.last(container)
+        if self.output:
+            self.notes.output(self.output)
 
     async def settled(self, it: Replacement, guard: Guard, cause: BaseException) -> Result:
         """End a transaction of one replacement that was cut short. A `CancelledError` is raised again, at rest."""
@@ -266,7 +283,12 @@ class Transaction:
 
     def finish(self, result: Result) -> Result:
         """Write down the end. The journal is closed by who has told of it, in the history and the quarantine."""
-        ended = replace(result, ends=dict(self.ends), needs_serving_network=dict(self.steps.needs_serving))
+        ended = replace(
+            result,
+            ends=dict(self.ends),
+            needs_serving_network=dict(self.steps.needs_serving),
+            output=self.output if result.ending in {Ending.ROLLED_BACK, Ending.INCONCLUSIVE} else "",
+        )
         self.notes.note("end", **asdict(ended))
         return ended
 

@@ -26,10 +26,10 @@ class Unfinished:
     `settling` is the end that was chosen for it and `abandoning` tells that its candidate was being given up.
     `since_ns` tells by a replaced one's id from when on what is done to its candidate has not been looked at.
     `reversing`: the transaction was on its way back. `gave_way`: to a person. `verdict` is why the release is
-    broken, if that was known, and `culprit` the container that showed it. `ended` is how it ended, where only the
-    telling of it was cut off, and `booked` that it is in the history already. `delegated`: another
-    updater replaces the containers. `hold` is what it leaves in the
-    quarantine, and `assignments` are the ids of those of the manager that it carries out. `restart`: it is no update,
+    broken, if that was known, `culprit` the container that showed it, and `output` what that wrote last. `ended` is
+    how it ended, where only the telling of it was cut off, and `booked` that it is in the history already.
+    `delegated`: another updater replaces the containers. `hold` is what it leaves in the quarantine, and
+    `assignments` are the ids of those of the manager that it carries out. `restart`: it is no update,
     but a restart, and `stops` counts how often its stop was begun.
     """
 
@@ -53,6 +53,7 @@ class Unfinished:
     stops: int = 0
     verdict: str | None = None
     culprit: str = ""
+    output: str = ""
     ended: Result | None = None
     booked: bool = False
     last_ns: int | None = None
@@ -107,8 +108,8 @@ def _apply(it: Unfinished, known: dict[str, Replacement], record: Mapping[str, A
             it.settling, it.gave_way = Settlement(record["end"]), bool(record["gave_way"]) and not on_its_way_back
         case "replaced" | "settled" | "reversed" | "theirs":
             _at_rest(it, known[record["id"]], record)
-        case "verdict":
-            it.verdict, it.culprit = str(record["reason"]), str(record.get("container", ""))
+        case "verdict" | "output":
+            _judged(it, record)
         case "reverse":
             back = Replacement.from_record(record["replacement"])
             known[back.id], it.reversing, it.walking = back, True, back
@@ -128,6 +129,14 @@ def _restarting(it: Unfinished, record: Mapping[str, Any]) -> None:
         it.restart = Restart.from_record(record)
     else:
         it.stops += 1
+
+
+def _judged(it: Unfinished, record: Mapping[str, Any]) -> None:
+    if record["kind"] == "verdict":
+        it.verdict, it.culprit = str(record["reason"]), str(record.get("container", ""))
+        it.output = str(record.get("output", ""))
+    else:
+        it.output = str(record["text"])
 
 
 def _ended(it: Unfinished, record: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from tidegate.agent.hooks import HookOutcome
 from tidegate.agent.interrupted import judged
 from tidegate.agent.managed import Ends
 from tidegate.agent.metrics import Metrics
-from tidegate.agent.outcome import Ending, Result
+from tidegate.agent.outcome import Ending, NotEndedError, NotPutBackError, Result
 from tidegate.agent.plan_row import Action
 from tidegate.agent.policies import policies_of
 from tidegate.agent.prepare import Prepared, Preparer
@@ -54,10 +54,6 @@ class Delegates(Protocol):
         """Have what the way back leads to on the engine. Raises `EngineError`."""
 
 
-class NotEndedError(EngineError):
-    """The engine refused what would have brought an update to rest; its journal is open, and tells how to go on."""
-
-
 class Updater:
     """The acting half of the agent. What it has begun is at rest before a cancellation is raised."""
 
@@ -81,7 +77,7 @@ class Updater:
         self._journal = state.journal
         self._history = state.history
         self._books = Bookkeeping(state, Retention(tools.engine, state), metrics)
-        self._hooks = UpdateHooks(tools.engine, self._books)
+        self._hooks = UpdateHooks(tools.engine, self._books, state.busy)
         self._restarts = Restarts(tools.engine, state.journal, tools.past_events)
         self.forget_gone = self._books.forget_gone
         self.tell_failure = self._books.tell_failure
@@ -143,7 +139,7 @@ class Updater:
             tally.failed += len(members) if result.ending not in {Ending.COMMITTED, Ending.GAVE_WAY} else 0
 
     async def _hooks_allow(self, members: Sequence[Decision], tally: Tally) -> bool:
-        outcome = await self._hooks.before(members)
+        outcome = await self._hooks.before(members, alone=True)
         if outcome is HookOutcome.BUSY:
             tally.busy |= {one.place.name for one in members}
         if outcome is HookOutcome.FAILED:
@@ -198,6 +194,9 @@ class Updater:
             )
         except EngineUnavailableError:
             raise
+        except NotPutBackError as error:
+            self._tell_not_put_back(transaction.assignments, error)
+            raise
         except EngineError as error:
             raise NotEndedError(str(error)) from error
         if transaction.stop.is_set():  # otherwise the end of the look does it
@@ -215,7 +214,11 @@ class Updater:
     async def _recover(self, unfinished: Unfinished, own: str | None, stop: asyncio.Event) -> None:
         began = datetime.now(UTC)
         policies = policies_of(unfinished.replacements, self._defaults)
-        result = await self._ended(unfinished, policies, stop, own)
+        try:
+            result = await self._ended(unfinished, policies, stop, own)
+        except NotPutBackError as error:
+            self._tell_not_put_back(unfinished.assignments, error)
+            raise
         prepared = [Prepared(it, policies[it.id]) for it in unfinished.replacements]
         if unfinished.booked:
             await self._bring_with_it(unfinished.txid, prepared)
@@ -240,6 +243,14 @@ class Updater:
                 return await delegates.go_on(transaction)
             await delegates.earlier(unfinished.replaced)
         return await recover(unfinished, self._tools, policies, stop, own)
+
+    def _tell_not_put_back(self, assignments: Sequence[str], error: NotPutBackError) -> None:
+        """Whoever assigned it hears at once that nothing serves; the journal stays open, and it is tried again."""
+        try:
+            if self.ends is not None:
+                self.ends.not_put_back(assignments, str(error))
+        except StateError as unwritten:
+            _log.error("the manager cannot be told that nothing serves; it is tried again", reason=str(unwritten))
 
     async def conclude(
         self,

@@ -15,6 +15,7 @@ from tidegate.cli.beside import agents_flags, settings_beside
 from tidegate.cli.failures import FAILED, OK, USAGE, complain, ended
 from tidegate.cli.fleet.commands import add_fleet_commands
 from tidegate.cli.manager.app import manager
+from tidegate.cli.plain import PlainGroup
 from tidegate.cli.release.app import release
 from tidegate.cli.run import prepare, pulls_shown, run_agent
 
@@ -23,6 +24,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True}
 
 app = typer.Typer(
     name="tidegate",
+    cls=PlainGroup,
     help="Keeps Docker Compose clusters up to date, and puts them back when an update is bad.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -47,7 +49,7 @@ What = Annotated[
     list[str],
     typer.Argument(metavar="WHAT", help="CLUSTER/SERVICE, a repository, a digest or its beginning, or `all`."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
 
 
 def _show_version(asked: bool) -> None:
@@ -60,7 +62,7 @@ def _show_version(asked: bool) -> None:
 def root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
@@ -102,12 +104,15 @@ def history(
     *,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the last to show.")] = 20,
+    output: Annotated[bool, typer.Option("--output", help="Show also what containers that failed wrote last.")] = False,
 ) -> None:
     """Show what was updated and put back; NAME is CLUSTER/SERVICE."""
 
     async def work(commands: AgentCommands, settings: Settings) -> int:
         rows = await commands.history(settings, limit=limit)
         tables.print_json(rows) if as_json else tables.print_history(rows, no_color=settings.no_color)
+        if output and not as_json:
+            tables.print_output(rows)
         return OK
 
     _finish(_settings(arguments), work)

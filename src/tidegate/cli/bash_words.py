@@ -1,4 +1,4 @@
-"""Completion in bash, which takes `@` and `:` for the ends of words: names of targets and channels have them inside."""
+"""Completion in bash, which takes `@`, `:` and `=` for the ends of words: names and labels have them inside."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Final
 
 _BREAKS: Final = ("@", ":")
+_EQUALS: Final = "="
 _ASKED: Final = "_TIDEGATE_COMPLETE"
 _BASH: Final = "complete_bash"
 
@@ -34,19 +35,27 @@ def complete_for_bash(app: Callable[[], object]) -> None:
 
 
 def glued(words: Sequence[str], at: int) -> tuple[list[str], int]:
-    """Bash's words put together again at `@` and `:`, and which of them the word `at` is in."""
+    """Bash's words put together again at `@` and `:`, and which of them the word `at` is in.
+
+    At `=`, too, but for that between an option and its value.
+    """
     whole: list[str] = []
     place = at
     joins = False
     for number, word in enumerate(words):
-        if number > 1 and (joins or word[:1] in _BREAKS):
+        if number > 1 and (joins or word[:1] in _BREAKS or _is_label(word, whole[-1])):
             whole[-1] += word
         else:
             whole.append(word)
-        joins = bool(word) and not word.strip("@:")
+        joins = bool(word) and not word.strip("@:=") and whole[-1] != _EQUALS
         if number == at:
             place = len(whole) - 1
     return whole, place if at < len(words) else at - len(words) + len(whole)
+
+
+def _is_label(word: str, before: str) -> bool:
+    """Whether a word that begins so goes on from the one before it."""
+    return word[:1] == _EQUALS and not before.startswith("-")
 
 
 def begun_part(whole: str, word: str) -> str:
@@ -54,5 +63,5 @@ def begun_part(whole: str, word: str) -> str:
 
     It wants an `@` again before which it broke: readline keeps that as a prefix.
     """
-    kept = "" if word == ":" else word
+    kept = "" if word in {":", _EQUALS} else word
     return whole.removesuffix(kept).removesuffix("@")

@@ -2,14 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ _HEX_SHOWN = 12
 _LEAST_WIDTH = 20
 _WIDTH_OF_A_FILE = 200
 _LEAST_PROSE = 40
+_EDGES = 2
+_INDENT = "  "
 _STYLES = {
     Action.UPDATE: "green",
     Action.MONITOR: "yellow",
@@ -41,6 +44,8 @@ _STYLES = {
     "interrupted": "yellow",
     "busy": "yellow",
     "offline": "yellow",
+    "critical": "red",
+    "warning": "yellow",
     "awaiting_approval": "yellow",
 }
 
@@ -101,6 +106,17 @@ def print_status(rows: Sequence[StatusRow], *, no_color: bool) -> None:
     )
     if any(row.decided_by == "manager" for row in rows):
         print("What is updated here, and when: it is for the manager to say.")
+    for updater in dict.fromkeys(row.updater for row in rows if row.updater is not None):
+        counts = None if updater.scans is None else updater_words(asdict(updater))
+        print(f"Updater: {'; '.join(safe(part) for part in (counts, updater.trouble) if part)}.")
+
+
+def updater_words(counts: Mapping[str, Any]) -> str:
+    """What a Watchtower that updates in an agent's place counts."""
+    if not counts.get("scans"):
+        return "Watchtower, no scan yet"
+    numbers = {name: counts.get(name) or 0 for name in ("scanned", "updated", "failed")}
+    return "Watchtower, last scan: " + ", ".join(f"{count} {name}" for name, count in numbers.items())
 
 
 def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
@@ -124,6 +140,14 @@ def print_history(rows: Sequence[HistoryRow], *, no_color: bool) -> None:
         no_color=no_color,
         empty="Nothing has been updated yet.",
     )
+
+
+def print_output(rows: Sequence[HistoryRow]) -> None:
+    """What containers wrote last that failed, below the table of `print_history`."""
+    for row in rows:
+        if row.output:
+            print(f"\n{row.container}, {short_time(row.at)}:")
+            print("\n".join(f"  {safe(line)}" for line in row.output.splitlines()))
 
 
 def print_quarantine(rows: Sequence[QuarantineEntry], *, no_color: bool) -> None:
@@ -161,35 +185,51 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, no_color:
     `no_color` None: as the environment's NO_COLOR says.
     """
     console = Console(no_color=no_color)
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said) < _LEAST_WIDTH:
-        console.width = _LEAST_WIDTH  # of none at all nothing would be shown
-    elif not console.is_terminal and not said.isdecimal():
-        console.width = _WIDTH_OF_A_FILE
+    console.width = width_of(console)
     cells = [[_text(cell) for cell in row] for row in rows]
     if not cells:
         console.print(empty, markup=False)
-    elif _width(head, cells) + _LEAST_PROSE <= console.width:
+    elif _width(head, cells) + _room_for_prose(head, cells) <= console.width:
         console.print(_table(head, cells))
     else:
         _print_narrow(console, head, cells)
 
 
+def width_of(console: Console) -> int:
+    """How wide what is printed there may be: wider in a file than on a terminal, and never nothing at all."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal():
+        return max(console.width, _LEAST_WIDTH)
+    return console.width if console.is_terminal else _WIDTH_OF_A_FILE
+
+
 def _print_narrow(console: Console, head: Sequence[str], cells: Sequence[Sequence[Text]]) -> None:
-    """Each row as a few lines: its first cell, the others by their names, the prose."""
-    for first, *others, prose in cells:
-        console.print(Text(first.plain, style="bold"))
-        named = [Text.assemble((f"{title} ", "dim"), cell) for title, cell in zip(head[1:], others, strict=False)]
-        facts = [text for text, cell in zip(named, others, strict=True) if cell.plain]
-        for line in (Text(", ").join(facts), prose):
-            if line.plain:
-                console.print(Padding(line, (0, 0, 0, 2)))
+    """Each row as a few lines: its first cell and the others by their titles, the prose."""
+    for *others, prose in cells:
+        named = [(title, cell) for title, cell in zip(head[:-1], others, strict=True) if cell.plain]
+        marks = sum(1 for _ in takewhile(lambda one: not one[0], named))  # without a title, such as !
+        first, facts = named[: marks + 1], named[marks + 1 :]
+        console.print(Text(" ").join(_titled(title, Text(cell.plain, style="bold")) for title, cell in first))
+        for text in (Text(", ").join(_titled(title, cell) for title, cell in facts), prose):
+            for line in text.wrap(console, console.width - len(_INDENT)) if text.plain else ():
+                line.rstrip()
+                console.print(Text(_INDENT) + line, soft_wrap=True)
+
+
+def _titled(title: str, cell: Text) -> Text:
+    return Text.assemble((title, "dim"), " " if title else "", cell)
 
 
 def _width(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:
     """How wide the columns before the prose are, with the space between them."""
     columns = zip(head[:-1], *(row[:-1] for row in cells), strict=True)
-    return sum(max(len(str(cell)) for cell in column) + 3 for column in columns)
+    return sum(max(cell_len(str(cell)) for cell in column) + 3 for column in columns)
+
+
+def _room_for_prose(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:
+    """How wide the prose has to be at least, with the table's edges; what is short takes no more than it needs."""
+    widest = max(cell_len(str(one)) for one in (head[-1], *(row[-1] for row in cells)))
+    return min(_LEAST_PROSE, widest + _EDGES)
 
 
 def _table(head: Sequence[str], cells: Sequence[Sequence[Text]]) -> Table:

@@ -18,9 +18,17 @@ class ApprovalRefusedError(Exception):
 
 
 def approved(requested_by: str, before: Sequence[Approval], new: Approval) -> tuple[Approval, ...]:
-    """All approvals with a new one. Raises `ApprovalRefusedError` for the requester's own, and for a second one."""
-    if new.by == requested_by:
-        raise ApprovalRefusedError(f"{new.by} asked for this rollout; somebody else has to approve it")
-    if any(one.by == new.by for one in before):
+    """All approvals with a new one. Raises `ApprovalRefusedError` for the requester's own, and for a second one.
+
+    Names that differ only in case are one person's.
+    """
+    if is_same_person(new.by, requested_by):
+        raise ApprovalRefusedError(f"{requested_by} asked for this rollout; somebody else has to approve it")
+    if any(is_same_person(one.by, new.by) for one in before):
         raise ApprovalRefusedError(f"{new.by} has approved it already; somebody else has to")
     return (*before, new)
+
+
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two names of users are one person's: `Bob` is no second person beside `bob`."""
+    return one.casefold() == other.casefold()

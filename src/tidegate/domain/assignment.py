@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 
+NO_TARGET = "is no target of this agent"
+"""How the reason of a refusal ends whose target is not there, or is none of the agent's."""
 _AGENTS_AND_MANAGERS_CLOCKS = timedelta(minutes=5)
 
 
@@ -14,7 +16,8 @@ class Assignment:
     """Bound to one agent, one target (`CLUSTER/SERVICE`), one digest of one repository, a generation and an expiry.
 
     `back`: it is a rollback, which asks no window and no hook. `forced`: the target is updated though it says that it
-    is busy. `health_timeout_s` is how long the candidate may take to become healthy.
+    is busy. `health_timeout_s` is how long the candidate may take to become healthy. `tag` is what the
+    target followed, as far as its manager knew; empty: the manager does not say.
     """
 
     id: str
@@ -29,6 +32,7 @@ class Assignment:
     back: bool = False
     forced: bool = False
     health_timeout_s: float | None = None
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def refusal(it: Assignment, accepting: Accepting, now: datetime) -> str | None:
     if it.agent != accepting.agent:
         return f"it is for agent {it.agent}, and this is {accepting.agent}"
     if it.target not in accepting.followed:
-        return f"{it.target} is no target of this agent"
+        return f"{it.target} {NO_TARGET}"
     if not is_digest(it.digest):
         return f"{it.digest!r} is no digest"
     if it.repository != accepting.followed[it.target]:

@@ -57,7 +57,8 @@ def follow(last: Entry | None, entry: Entry) -> Entry:
 def fault(entries: Iterable[Entry], last: Entry | None = None) -> str | None:
     """Where a log stops being what was written, in words; None where it holds. It goes on from `last`.
 
-    What is cut off at its end cannot be told from the log alone: compare its last hash with one kept elsewhere.
+    What is cut off at its end cannot be told from the log alone: `miscounted` compares it with how many were written,
+    and whoever can change that, too, is found out by a last hash that is kept elsewhere.
     """
     for entry in entries:
         number, previous = (last.number + 1, last.hash) if last is not None else (1, BEGINNING)
@@ -69,3 +70,11 @@ def fault(entries: Iterable[Entry], last: Entry | None = None) -> str | None:
             return f"entry {entry.number} was changed after it was written"
         last = entry
     return None
+
+
+def miscounted(last: int, written: int) -> str | None:
+    """What is wrong with a log whose last entry has this number, where so many were written; None: nothing."""
+    if last < written:
+        gone = f"entry {written} is" if last + 1 == written else f"entries {last + 1} to {written} are"
+        return f"{gone} missing at its end: {written} were written"
+    return None if last == written else f"entry {last} is in it, and only {written} were written"

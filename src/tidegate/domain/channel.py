@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidegate.domain.channel_policy import ChannelPolicy
-from tidegate.domain.durations import format_duration
+from tidegate.domain.durations import duration_text
 from tidegate.domain.rollout_policy import Mode
 
 
@@ -68,7 +68,7 @@ def choose(
     ready = release.seen_at + policy.minimum_age
     why = f"{_short(release)} is the newest release"
     if policy.minimum_age:
-        why += f"; it goes out once it has been known for {format_duration(policy.minimum_age.total_seconds())}"
+        why += f"; it goes out once it has been known for {duration_text(policy.minimum_age)}"
     return Choice(release, why, ready)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from tidegate.domain.durations import EXAMPLES, format_duration, parse_duration
+from tidegate.domain.durations import EXAMPLES, duration_text, parse_duration
 from tidegate.domain.rollout_policy import (
     BusyThen,
     Mode,
@@ -71,10 +71,12 @@ def read_channel_policy(document: Document) -> ChannelPolicy:
 def _fit_together(policy: ChannelPolicy, reader: "_Reader") -> None:
     rollout = policy.rollout
     if rollout.healthy_deadline > rollout.progress_deadline:
-        told = f"{_text(rollout.progress_deadline)} is shorter than healthy_deadline, {_text(rollout.healthy_deadline)}"
+        within, healthy = duration_text(rollout.progress_deadline), duration_text(rollout.healthy_deadline)
+        told = f"{within} is shorter than healthy_deadline, {healthy}"
         reader.faults.setdefault("progress_deadline", told)
     if policy.minimum_age >= rollout.expires:
-        told = f"{_text(policy.minimum_age)} is not shorter than expires, {_text(rollout.expires)}: none would begin"
+        age, expires = duration_text(policy.minimum_age), duration_text(rollout.expires)
+        told = f"{age} is not shorter than expires, {expires}: none would begin"
         reader.faults.setdefault("minimum_age", told)
 
 
@@ -108,7 +110,7 @@ def write_channel_policy(policy: ChannelPolicy) -> dict[str, Any]:
     rollout = policy.rollout
     own = {
         "mode": str(policy.mode),
-        "minimum_age": _text(policy.minimum_age),
+        "minimum_age": duration_text(policy.minimum_age),
         "windows": list(policy.windows),
         "freezes": list(policy.freezes),
     }
@@ -211,7 +213,7 @@ def _wave(value: Any) -> WaveRule:
 def _plain(value: Any) -> Any:
     match value:
         case timedelta():
-            return _text(value)
+            return duration_text(value)
         case Share() | StrEnum():
             return str(value)
         case tuple():
@@ -226,7 +228,3 @@ def _wave_document(share: Share | None, labels: Mapping[str, str]) -> str | dict
     if share is not None and not labels:
         return str(share)
     return {"labels": dict(labels)} | ({} if share is None else {"share": str(share)})
-
-
-def _text(duration: timedelta) -> str:
-    return format_duration(duration.total_seconds())

@@ -1,6 +1,7 @@
 """Lengths of time as people write them: `10s`, `5m`, `1h30m`, `250ms`, or a plain number of seconds."""
 
 import re
+from datetime import timedelta
 
 EXAMPLES = "a duration such as 250ms, 10s, 5m, 1h30m, or a plain number of seconds"
 
@@ -34,3 +35,8 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def duration_text(duration: timedelta) -> str:
+    """The same of a difference of times."""
+    return format_duration(duration.total_seconds())

@@ -116,6 +116,18 @@ LABELS: tuple[Label, ...] = (
     _own("bake", DURATION, "30s", "How long the new container is still watched after it began to serve."),
     _own("window", "`CRON DURATION [ZONE]`, several separated by `;`", "always", "When updates may begin."),
     _own("freeze", "`FROM/TO [ZONE] [REASON]`, several separated by `;`", "never", "When no update may begin."),
+    _own(
+        "busy-wait",
+        DURATION,
+        "0s: without limit",
+        "How long an agent without a manager waits for a service whose pre-update hook says busy.",
+    ),
+    _own(
+        "busy-then",
+        "skip or force",
+        "skip",
+        "What it does then: `skip` waits for the next release, `force` updates all the same.",
+    ),
     _own("cooldown", DURATION, "0s", "How long a release must have been known before it is installed."),
     _own("group", "a name", "none", "Services of a cluster with the same group are updated, or put back, together."),
     _both("depends-on", "a comma list of container or service names", "unset", "What this container depends on."),

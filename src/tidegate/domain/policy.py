@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.transaction import Strategy
 
 
@@ -71,6 +72,8 @@ class PolicyDefaults:
     bake_s: float = 30.0
     windows: tuple[str, ...] = ()
     freezes: tuple[str, ...] = ()
+    busy_wait_s: float = 0.0
+    busy_then: BusyThen = BusyThen.SKIP
     cooldown_s: float = 0.0
     keep_images: int | None = None
     stop_timeout_s: float | None = None
@@ -81,8 +84,8 @@ class Policy:
     """What to do with one container.
 
     `enable` None: no label says. `scope` None: no label. `depends_on` None: no label, so links and network
-    mode say. `strategy` None: auto. `ingress_networks` empty: no label. `keep_images` None: all are kept.
-    `stop_signal` and `stop_timeout_s` None: the container's own. `image` None: the container's own.
+    mode say. `busy_wait_s` 0: without limit. `strategy` None: auto. `ingress_networks` empty: no label. `keep_images`
+    None: all are kept. `stop_signal` and `stop_timeout_s` None: the container's own. `image` None: the container's own.
     """
 
     enable: bool | None
@@ -105,6 +108,8 @@ class Policy:
     bake_s: float
     windows: tuple[str, ...]
     freezes: tuple[str, ...]
+    busy_wait_s: float
+    busy_then: BusyThen
     cooldown_s: float
     group: str | None
     depends_on: tuple[str, ...] | None

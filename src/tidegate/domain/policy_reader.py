@@ -30,6 +30,7 @@ from tidegate.domain.policy import (
     ProbeTcp,
 )
 from tidegate.domain.reference import parse_reference
+from tidegate.domain.rollout_policy import BusyThen
 from tidegate.domain.signals import parse_signal
 from tidegate.domain.transaction import Strategy
 from tidegate.domain.values import near_miss, parse_bool, split_list
@@ -118,6 +119,8 @@ def read_policy(labels: LabelReader, defaults: PolicyDefaults) -> Policy:
         bake_s=_seconds(labels, "bake", defaults.bake_s),
         windows=_else(labels.own("window", window_specs), defaults.windows),
         freezes=defaults.freezes + _else(labels.own("freeze", freeze_specs), ()),
+        busy_wait_s=_seconds(labels, "busy-wait", defaults.busy_wait_s),
+        busy_then=_else(labels.own("busy-then", parse_busy_then), defaults.busy_then),
         cooldown_s=_seconds(labels, "cooldown", defaults.cooldown_s),
         group=labels.own("group", str),
         depends_on=labels.either("depends-on", _names),
@@ -169,6 +172,13 @@ def parse_count(text: str) -> int:
 def parse_strategy(text: str) -> Strategy | None:
     """None for `auto`. Raises ValueError."""
     return None if text == "auto" else Strategy(text)
+
+
+def parse_busy_then(text: str) -> BusyThen:
+    """What an agent does by itself: of an assignment the manager's policy says it. Raises ValueError."""
+    if text == BusyThen.FAIL:
+        raise ValueError(f"{text!r} is for rollouts")
+    return BusyThen(text)
 
 
 def _specs(text: str) -> tuple[str, ...]:

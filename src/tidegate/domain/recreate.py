@@ -52,7 +52,7 @@ def create_request(
     `api` the version spoken with the engine; `names` the names of other containers by id, for `container:<id>` modes.
     `pin` is the new image by digest, where the container is to be made by that: whoever else follows tags leaves it.
     """
-    config = own_config(old, old_image)
+    config = own_config(old, old_image, new_image)
     emptied = emptied_entrypoint(old, old_image)
     if emptied is not None:
         config["Entrypoint"] = emptied

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tidegate.domain.labels import OWN, WATCHTOWER
 from tidegate.domain.recreate import CreateRequest
 
 NO_RESTART: Mapping[str, Any] = {"Name": "no", "MaximumRetryCount": 0}
@@ -48,6 +49,16 @@ def for_second_opinion(
     host = {**(body.get("HostConfig") or {}), "PortBindings": {}, "PublishAllPorts": False}
     hidden = {**body, "Labels": own, "HostConfig": host}
     return for_candidate(hidden, labels, network, nameless(settings))
+
+
+def for_rehearsal(
+    body: Mapping[str, Any], labels: Mapping[str, str], image: str, network: str | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same container from an image's id, never to be started: nothing that Compose or an updater would count."""
+    theirs = (_COMPOSE, OWN, f"{WATCHTOWER}.")
+    own = {key: value for key, value in labels_of(body).items() if not key.startswith(theirs) and key != WATCHTOWER}
+    hidden = {**body, "Image": image, "Labels": {**own, f"{WATCHTOWER}.enable": "false"}}
+    return for_candidate(hidden, labels, network, settings)
 
 
 def nameless(settings: Mapping[str, Any]) -> dict[str, Any]:

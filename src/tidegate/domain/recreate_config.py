@@ -34,8 +34,8 @@ def full_config(old: Document) -> Config:
     return config
 
 
-def own_config(old: Document, old_image: Document) -> Config:
-    """The settings of a container that its image did not give it."""
+def own_config(old: Document, old_image: Document, new_image: Document) -> Config:
+    """The settings of a container that its image did not give it, and what they need of it where it is gone."""
     config, given = full_config(old), image_config(old_image)
     for key in _SAME_OR_IMAGE:
         if config.get(key) == given.get(key):
@@ -43,7 +43,7 @@ def own_config(old: Document, old_image: Document) -> Config:
     for key in _KEYS_OF_IMAGE:
         config[key] = {name: {} for name in config.get(key) or {} if name not in (given.get(key) or {})}
     _without_given_command(config, given)
-    _without_given_healthcheck(config, given)
+    _without_given_healthcheck(config, given, checked_anew=bool(image_config(new_image).get("Healthcheck")))
     config["Env"] = _without(config.get("Env") or (), given.get("Env") or ())
     config["Labels"] = _without_pairs(config["Labels"], given.get("Labels") or {})
     _with_bound_ports(config, old)
@@ -84,15 +84,16 @@ def _without_given_command(config: Config, given: Document) -> None:
     # the entry point stays where it was given anew without a command: else the new image's command would come in
 
 
-def _without_given_healthcheck(config: Config, given: Document) -> None:
+def _without_given_healthcheck(config: Config, given: Document, *, checked_anew: bool) -> None:
+    """Drop the fields that are the image's, unless the user set others and the new image has no check of its own.
+
+    A check in a Compose file may name the image's own command with other times: its times alone would check nothing.
+    """
     image_check = given.get("Healthcheck") or {}
-    check = {
-        key: value
-        for key, value in (config.pop("Healthcheck", None) or {}).items()
-        if value and value != image_check.get(key)
-    }
-    if check:
-        config["Healthcheck"] = check
+    whole = {key: value for key, value in (config.pop("Healthcheck", None) or {}).items() if value}
+    own = {key: value for key, value in whole.items() if value != image_check.get(key)}
+    if own:
+        config["Healthcheck"] = own if checked_anew else whole
 
 
 def _with_bound_ports(config: Config, old: Document) -> None:

@@ -1,18 +1,15 @@
 """What changes from one image to the next, for people to read."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.domain.masking import MASK, SECRET_NAME, USER_INFO
 from tidegate.domain.recreate_config import image_config
 
 Document = Mapping[str, Any]
 
-MASK = "***"
-SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|PRIVATE|DSN|COOKIE|SALT|SIGNATURE", re.IGNORECASE)
-USER_INFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _NAMED_LABELS = {
     "org.opencontainers.image.version": "version",
     "org.opencontainers.image.revision": "revision",

@@ -37,9 +37,14 @@ class State(StrEnum):
 
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.ROLLED_BACK, State.CANCELLED, State.SUPERSEDED})
 
+NOT_APPROVED, NOT_OVER = "not approved within ", "it was not over within "
+"""How the reason of a rollout begins that time alone has ended, and no person."""
+FORBIDDEN = "its policy is "
+"""How the reason of a rollout begins that its channel's policy did not let begin any more."""
+
 
 class Progress(StrEnum):
-    """Where one target is in its rollout."""
+    """Where one target is in its rollout. `left_alone`: nothing that is said to the rollout brings it forward again."""
 
     WAITING = "waiting"
     OFFERED = "offered"
@@ -50,10 +55,13 @@ class Progress(StrEnum):
     INCONCLUSIVE = "inconclusive"
     OFFLINE = "offline"
     SKIPPED = "skipped"
+    LEFT_ALONE = "left_alone"
     WENT_BACK = "went_back"
     NOT_PUT_BACK = "not_put_back"
 
 
+MISSED = frozenset({Progress.OFFLINE, Progress.WAITING})
+"""Where a target is that catches up after the end: it waits once more where what it was at was taken back."""
 STILL_OFFERED = frozenset({Progress.OFFERED, Progress.BUSY})
 """Its agent has not begun, and may at any time."""
 IN_FLIGHT = STILL_OFFERED | {Progress.UPDATING}
@@ -66,7 +74,8 @@ class TargetProgress:
     `generation` is that of its latest assignment, `back` whether that was the way back. `touched`: the new release is,
     or may be, what runs. `since` is when it came to be where it is, `deadline` when it must have left.
     `failed_in` is the wave that a failure counts in; a person's resume takes it out of all counts. `blamed`: the
-    failure was the release's, and not its surroundings'. `excused`: a person has said to go on without it.
+    failure was the release's, and not its surroundings'. `excused`: a person has said to go on without it, or what
+    follows from its failure once the rollout goes back, or has ended, was seen to.
     """
 
     id: str
@@ -95,7 +104,12 @@ class TargetProgress:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Everything `decide` knows of a rollout. `wave` counts from 0; `passed_at` is when the open wave passed."""
+    """Everything `decide` knows of a rollout. `wave` counts from 0; `passed_at` is when the open wave passed.
+
+    `begun`: it has run; before that nothing of it is offered, and targets are not its own. `asks` is how many people
+    its channel's policy has come to ask for until it began, where that is more than its own; 0: it is not. `asked_at`:
+    since when it waits for approval, if not since it was made.
+    """
 
     id: str
     channel: str
@@ -112,6 +126,18 @@ class Rollout:
     not_before: datetime | None = None
     reason: str = ""
     back_since: datetime | None = None
+    begun: bool = False
+    asks: int = 0
+    asked_at: datetime | None = None
+
+    @property
+    def place(self) -> State:
+        """Its state; of a paused one, that in which it goes on. It may not have been approved, or begun, before."""
+        if self.state is not State.PAUSED:
+            return self.state
+        if self.begun:
+            return State.RUNNING
+        return State.SCHEDULED if self.is_approved else State.AWAITING_APPROVAL
 
     @property
     def ended(self) -> bool:
@@ -121,7 +147,22 @@ class Rollout:
     @property
     def is_approved(self) -> bool:
         """Whether enough people have agreed. To go back to what ran before asks nobody."""
-        return self.kind is Kind.ROLLBACK or len(self.approvals) >= self.policy.approvals
+        return len(self.approvals) >= self.needed
+
+    @property
+    def needed(self) -> int:
+        """How many people have to agree."""
+        return 0 if self.kind is Kind.ROLLBACK else max(self.policy.approvals, self.asks)
+
+    @property
+    def asked_since(self) -> datetime:
+        """Since when people are asked to agree, if they are."""
+        return self.asked_at or self.created_at
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether people have to agree before it begins, also where it is paused meanwhile."""
+        return self.place is State.AWAITING_APPROVAL and not self.is_approved
 
     @property
     def waves(self) -> int:

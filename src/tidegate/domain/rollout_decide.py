@@ -7,14 +7,18 @@ wanted has been done, it changes nothing and does nothing.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tidegate.domain.rollout import ENDED, Kind, Progress, Rollout, State, TargetProgress
-from tidegate.domain.rollout_after import after_the_end, is_still_to_go_back, put_back
-from tidegate.domain.rollout_effects import Decision, Notice, Notify, Quarantine
+from tidegate.domain.durations import duration_text
+from tidegate.domain.rollout import ENDED, NOT_APPROVED, NOT_OVER, Kind, Progress, Rollout, State, TargetProgress
+from tidegate.domain.rollout_after import after_the_end, is_still_to_go_back, leave_what_is_bad, put_back
+from tidegate.domain.rollout_blame import quarantine_what_is_bad, told
+from tidegate.domain.rollout_effects import Decision, Notice, Notify
+from tidegate.domain.rollout_leaving import let_go, wait_for_other_agents, withdraw_from_elsewhere
 from tidegate.domain.rollout_policy import OnFailure
 from tidegate.domain.rollout_work import Work
 from tidegate.domain.rollout_world import World
 
-_DONE = {Progress.FAILED, Progress.SKIPPED, Progress.OFFLINE}
+_NOT_HAD = {Progress.SKIPPED, Progress.OFFLINE, Progress.LEFT_ALONE}
+_DONE = _NOT_HAD | {Progress.FAILED}
 
 
 def decide(rollout: Rollout, world: World) -> Decision:
@@ -29,6 +33,8 @@ def decide(rollout: Rollout, world: World) -> Decision:
 
 def _step(work: Work) -> None:
     """Go on by one step, if there is one."""
+    wait_for_other_agents(work)
+    _go_by_the_policy_of_now(work)
     if work.rollout.state in ENDED:
         after_the_end(work)
     elif not _ends_early(work):
@@ -46,20 +52,34 @@ def _step(work: Work) -> None:
 # the whole rollout
 
 
+def _go_by_the_policy_of_now(work: Work) -> None:
+    """Until it begins, as many have to agree as its channel's policy asks for now, where that is more than its own."""
+    it, asks = work.rollout, work.world.asks
+    asks = asks if asks > it.policy.approvals else 0
+    if it.begun or it.ended or it.kind is Kind.ROLLBACK or asks == it.asks:
+        return
+    after = replace(it, asks=asks)
+    work.set_rollout(replace(after, asked_at=work.world.now) if it.is_approved and not after.is_approved else after)
+
+
 def _ends_early(work: Work) -> bool:
     it, world = work.rollout, work.world
+    if it.state is State.ROLLING_BACK:  # a newer release is no reason to leave a bad one where it is
+        return False
     if world.superseded_by:
         work.change(State.SUPERSEDED, f"rollout {world.superseded_by} is newer")
-    elif it.state is State.ROLLING_BACK:
-        return False
     elif work.is_quarantined:
         begun = any(one.touched or one.in_flight for one in work.targets.values())
         if it.kind is Kind.UPDATE and begun:
             _go_back(work, "its release is in quarantine")
         else:
             work.change(State.CANCELLED, "its release is in quarantine")
+    elif world.forbids and it.kind is Kind.UPDATE and not it.begun:
+        work.change(State.CANCELLED, world.forbids)
     elif world.now >= it.created_at + it.policy.expires:
-        work.change(State.CANCELLED, f"it was not over within {it.policy.expires}", Notice.EXPIRED)
+        work.change(State.CANCELLED, f"{NOT_OVER}{duration_text(it.policy.expires)}", Notice.EXPIRED)
+    elif it.waits_for_approval and world.now >= it.asked_since + it.policy.approval_expires:
+        work.change(State.CANCELLED, f"{NOT_APPROVED}{duration_text(it.policy.approval_expires)}", Notice.EXPIRED)
     else:
         return False
     return True
@@ -68,26 +88,34 @@ def _ends_early(work: Work) -> bool:
 def _await_approval(work: Work) -> None:
     it = work.rollout
     if it.is_approved:
-        work.change(State.SCHEDULED, f"approved by {', '.join(one.by for one in it.approvals)}")
-    elif work.world.now >= it.created_at + it.policy.approval_expires:
-        work.change(State.CANCELLED, f"not approved within {it.policy.approval_expires}", Notice.EXPIRED)
+        by = ", ".join(one.by for one in it.approvals)
+        work.change(State.SCHEDULED, f"approved by {by}" if by else "its policy asks for no approval any more")
 
 
 def _begin(work: Work) -> None:
     """It runs once its first wave's time has come, also where nobody of it is there: that is then told."""
+    needed = work.rollout.needed
+    if not work.rollout.is_approved:
+        more = "s" if needed > 1 else ""
+        work.change(State.AWAITING_APPROVAL, f"its policy asks for {needed} approval{more} now")
+        return
     not_before = work.rollout.not_before
     if not_before is not None and work.world.now < not_before:
         return
     if any(work.gate(one).open for one in work.members()):
+        work.set_rollout(replace(work.rollout, begun=True))
         work.change(State.RUNNING, "", Notice.STARTED)
 
 
 def _run(work: Work) -> None:
     work.time_out()
+    let_go(work)
+    work.leave_overtaken()
     work.take_back(everything=work.rollout.state is State.PAUSED)
     if _stops(work) or work.rollout.state is not State.RUNNING:
         return
     _welcome_back(work)
+    work.leave_overtaken()
     if not _passes(work):
         _offer_more(work)
 
@@ -106,7 +134,7 @@ def _stops(work: Work) -> bool:
     """Whether what has failed, or could not be told, ends the wave; a pause by a person holds either way."""
     it = work.rollout
     failures = [one for one in work.targets.values() if one.progress is Progress.FAILED and one.failed_in == it.wave]
-    too_many = bool(failures) and len(failures) >= it.policy.failure_threshold.of(len(work.members()))
+    too_many = bool(failures) and len(failures) >= it.policy.failure_threshold.of(len(_counted(work)))
     if too_many and _too_many(work, failures):
         return True
     unclear = [one for one in work.targets.values() if one.progress is Progress.INCONCLUSIVE]
@@ -116,25 +144,23 @@ def _stops(work: Work) -> bool:
     return False
 
 
+def _counted(work: Work) -> list[TargetProgress]:
+    """Of the open wave, those that its shares are shares of: who was not to be had says nothing of the release."""
+    return [one for one in work.members() if one.progress not in _NOT_HAD]
+
+
 def _too_many(work: Work, failures: Sequence[TargetProgress]) -> bool:
     """What the policy makes of it; whether that ends the wave."""
     it = work.rollout
-    why = _told(failures)
+    why = told(failures)
     if it.policy.on_failure is OnFailure.CONTINUE:
         return False
     if it.policy.on_failure is OnFailure.PAUSE or it.kind is Kind.ROLLBACK:
         if it.state is not State.PAUSED:
             work.change(State.PAUSED, why, Notice.PAUSED)
         return True
-    if any(one.blamed for one in failures):
-        work.do(Quarantine(it.digest, why))
     _go_back(work, why)
     return True
-
-
-def _told(failures: Sequence[TargetProgress]) -> str:
-    more = f" (and {len(failures) - 1} more)" if failures[1:] else ""
-    return f"{failures[0].id}: {failures[0].reason}{more}"
 
 
 def _go_back(work: Work, why: str) -> None:
@@ -166,7 +192,7 @@ def _passes(work: Work) -> bool:
         failed = [one for one in work.targets.values() if one.progress is Progress.FAILED]
         for one in failed:
             work.set(replace(one, excused=True))
-        work.change(State.COMPLETED, f"but for {_told(failed)}" if failed else "", Notice.COMPLETED)
+        work.change(State.COMPLETED, f"but for {told(failed)}" if failed else "", Notice.COMPLETED)
     return True
 
 
@@ -183,7 +209,8 @@ def _succeeded(work: Work, members: Sequence[TargetProgress]) -> bool:
     if policy.on_failure is OnFailure.CONTINUE:
         return True
     if not counted:  # nobody has proved anything, unless a person has said to go on
-        return all(one.excused for one in members)
+        is_last = work.rollout.wave + 1 == work.rollout.waves
+        return all(one.excused or (is_last and one.progress is Progress.LEFT_ALONE) for one in members)
     return healthy * 100 >= policy.success_percent * len(counted)
 
 
@@ -211,12 +238,16 @@ def _offer_more(work: Work) -> None:
 def _roll_back(work: Work) -> None:
     """Everything that runs, or may run, the release gets what ran before; windows do not count for that."""
     work.time_out()
+    quarantine_what_is_bad(work)
+    withdraw_from_elsewhere(work)
     it, now = work.rollout, work.world.now
     since = it.back_since
     late = since is not None and now >= work.world.due(since + it.policy.progress_deadline, since)
     for one in list(work.targets.values()):
         if one.in_flight:
-            if not one.back and one.progress is not Progress.UPDATING:
+            if one.back:
+                leave_what_is_bad(work, one)
+            elif one.progress is not Progress.UPDATING:
                 work.withdraw(one)
         elif one.touched:
             put_back(work, one, late=late)

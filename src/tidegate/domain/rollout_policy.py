@@ -77,8 +77,8 @@ class RolloutPolicy:
     """One channel's rules for rollouts. Durations are elapsed time.
 
     What no wave rule takes is in one last wave. A wave stops the rollout at `failure_threshold` failures, and passes
-    when `success_percent` of those that could be reached are healthy. `parallel` is how many of a wave may be under
-    way at once; None: all of them.
+    when `success_percent` are healthy; both are of those that could be reached. `parallel` is how many of a wave may
+    be under way at once; None: all of them.
     """
 
     waves: tuple[WaveRule, ...] = (WaveRule(Share(1)),)

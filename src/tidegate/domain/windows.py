@@ -6,7 +6,7 @@ every window. Without a window, updates may begin at any time that is not frozen
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -19,6 +19,7 @@ Occurrences = Callable[[str, str, datetime], Iterator[datetime]]
 _WINDOW_FORM = "a window is `CRON DURATION [ZONE]`, e.g. `0 2 * * 1-5 4h Europe/Berlin`"
 _FREEZE_FORM = "a freeze is `FROM/TO [ZONE] [REASON]`, e.g. `2026-12-20/2027-01-03 year end`"
 _CRON_FIELDS = 5
+_FOLLOWING = 100
 _LONGEST = timedelta(days=366)
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
@@ -53,12 +54,15 @@ class Freeze:
 class Gate:
     """Whether an update may begin now, why (or why not), and when it may next.
 
-    `next_open` is None while the gate is open, and where it never opens again.
+    `next_open` is None while the gate is open, and where it never opens again. `closes_at` is until when it is open at
+    least; None while it is closed, and where it is known not to close. `frozen`: the freeze that closes it.
     """
 
     open: bool
     reason: str
     next_open: datetime | None = None
+    closes_at: datetime | None = None
+    frozen: Freeze | None = field(default=None, compare=False)
 
 
 def parse_window(text: str, *, default_zone: str = "UTC") -> Window:
@@ -107,15 +111,16 @@ def gate(now: datetime, windows: Sequence[Window], freezes: Sequence[Freeze], oc
     now = _utc(now)
     opens = _next_open(now, windows, freezes, occurrences)
     if opens == now:
-        return Gate(open=True, reason=_why_open(now, windows, occurrences))
+        closes = _closes(now, windows, freezes, occurrences)
+        return Gate(open=True, reason=_why_open(now, windows, occurrences), closes_at=closes)
     frozen = _freeze_at(now, freezes)
     why = _why_closed(frozen)
     if opens is None:
-        return Gate(open=False, reason=f"{why}; no window opens after that")
+        return Gate(open=False, reason=f"{why}; no window opens after that", frozen=frozen)
     zone = ZoneInfo(windows[0].zone) if windows else UTC
     if frozen is None or opens != _utc(frozen.end):
         why += f"; opens {_show(opens, zone)}"
-    return Gate(open=False, reason=why, next_open=opens)
+    return Gate(open=False, reason=why, next_open=opens, frozen=frozen)
 
 
 def _next_open(
@@ -132,6 +137,27 @@ def _next_open(
         if frozen is None:
             return at
         at = _utc(frozen.end)
+
+
+def _closes(
+    at: datetime, windows: Sequence[Window], freezes: Sequence[Freeze], occurrences: Occurrences
+) -> datetime | None:
+    """Until when it is open from `at` on, at least: windows that follow on each other are one, so far as is looked."""
+    frozen = min((_utc(one.start) for one in freezes if _utc(one.start) > at), default=None)
+    if not windows:
+        return frozen
+    for _ in range(_FOLLOWING):
+        covering = [end for one in windows if (end := _end(at, one, occurrences)) is not None]
+        if not covering or (frozen is not None and at >= frozen):
+            break
+        at = max(covering)
+    return at if frozen is None else min(at, frozen)
+
+
+def _end(at: datetime, window: Window, occurrences: Occurrences) -> datetime | None:
+    """When the window closes that covers `at`; None where none does."""
+    opened = _opening(at, window, occurrences)
+    return opened + window.duration if opened is not None and opened <= at else None
 
 
 def _opening(at: datetime, window: Window, occurrences: Occurrences) -> datetime | None:

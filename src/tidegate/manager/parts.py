@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar, cast
 
-from tidegate.manager.agents.keys import check_keys
 from tidegate.manager.settings import ManagerSettings
 from tidegate.manager.store.database import Database
 
@@ -48,9 +47,5 @@ class Parts:
 
 
 def make_parts(settings: ManagerSettings, clock: Clock = now) -> Parts:
-    """Parts for these settings; a signing key is made where there is none. Nothing is connected yet.
-
-    Raises `StoreError` and `KeysError`.
-    """
-    check_keys(settings.signing_key_file)
+    """Parts for these settings. Nothing is connected yet. Raises `StoreError`."""
     return Parts(settings, Database.at(settings.database_url), clock)

@@ -14,7 +14,9 @@ import structlog
 import uvicorn
 
 from tidegate import __version__
+from tidegate.manager.agents.newest_key import claim
 from tidegate.manager.api.app import create_app
+from tidegate.manager.api.forwarded import Forwarded
 from tidegate.manager.garbage import collect_rarely
 from tidegate.manager.library_logs import log_libraries
 from tidegate.manager.parts import Parts, Service, make_parts
@@ -50,6 +52,8 @@ async def serve(settings: ManagerSettings) -> None:
             before, after = await migrate(parts.db)
             if before != after:
                 _log.info("the database was brought up to date", before=before or None, after=after)
+            async with parts.db.write() as conn:
+                await claim(conn, settings.signing_key_file, parts.clock())
             with listening(*settings.listen) as sock:
                 await run(parts, sock, work=[*in_server(parts), Worker(parts)])
     finally:
@@ -125,16 +129,17 @@ class _Server(uvicorn.Server):
 
 def _config(parts: Parts) -> uvicorn.Config:
     settings = parts.settings
+    trusted = [str(network) for network in settings.trusted_proxies]
+    app = create_app(parts)
     return uvicorn.Config(
-        create_app(parts),
+        Forwarded(app, trusted) if trusted else app,
         http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_s)),
         ssl_certfile=settings.tls_cert,

@@ -9,11 +9,16 @@ from typing import Any
 
 from tidegate.agent.settings_table import SETTINGS as AGENTS
 from tidegate.domain.values import near_miss
+from tidegate.manager.people.roles import Role
 from tidegate.manager.settings_table import SETTINGS, Setting
 
 _ELSEWHERE = {"TIDEGATE_MANAGER_URL", "TIDEGATE_TOKEN", "TIDEGATE_TOKEN_FILE"} | {e for one in AGENTS for e in one.envs}
 """Variables of the command line's other parts, which may stand beside ours."""
 
+_OIDC = {f"oidc_{name}": f"TIDEGATE_OIDC_{name.upper()}" for name in ("issuer", "client_id", "client_secret", "roles")}
+"""What nobody can be signed in without by OpenID Connect."""
+CALLBACK = "/sign-in/oidc/callback"
+"""Where the provider leads people back to, after the manager's public address."""
 _POLLED_WITHIN_S = 90
 """Polls are held for a minute at most, and it is their beginning that is heard."""
 
@@ -26,8 +31,8 @@ class ManagerSettingsError(Exception):
 class ManagerSettings:
     """Everything the manager was told. What each means is in `settings_table`.
 
-    `rate` and `rate_address` are requests a second. `tls` is made of `tls_cert` and `tls_key`, None: no TLS.
-    `warnings` are sentences to log at the start.
+    `rate`, `rate_address` and `rate_agent` are requests a second. `tls` is made of `tls_cert` and `tls_key`, None:
+    no TLS. `warnings` are sentences to log at the start.
     """
 
     data: Path
@@ -41,8 +46,20 @@ class ManagerSettings:
     max_request_bytes: int
     rate: float
     rate_address: float
+    rate_agent: float
+    agent_targets: int
     metrics_public: bool
+    session_s: float
     shutdown_s: float
+    oidc_issuer: str | None
+    oidc_client_id: str | None
+    oidc_client_secret: str | None = field(repr=False)
+    oidc_name: str
+    oidc_scopes: str
+    oidc_user_claim: str
+    oidc_role_claim: str
+    oidc_roles: tuple[tuple[str, Role], ...]
+    oidc_ca: Path | None
     poll_interval_s: float
     docker_config: Path | None
     repo_user: str | None = field(repr=False)
@@ -113,6 +130,25 @@ def _check_together(values: Mapping[str, Any], faults: list[str]) -> None:
         )
     if values["smtp_url"] and not (values["mail_from"] and values["mail_to"]):
         faults.append("TIDEGATE_SMTP needs TIDEGATE_MAIL_FROM and TIDEGATE_MAIL_TO beside it.")
+    _check_oidc(values, faults)
+
+
+def _check_oidc(values: Mapping[str, Any], faults: list[str]) -> None:
+    wrong = {fault.partition(" ")[0] for fault in faults}
+    missing = [env for name, env in _OIDC.items() if not values[name] and env not in wrong]
+    if len(missing) == len(_OIDC):
+        return
+    if missing:
+        *first, last = _OIDC.values()
+        faults.append(
+            f"{', '.join(first)} and {last} belong together: set all or none; "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        )
+    if not values["public_url"]:
+        faults.append(
+            "TIDEGATE_OIDC_ISSUER needs TIDEGATE_PUBLIC_URL beside it: the provider leads people back to that address "
+            f"and {CALLBACK}, and has to be told this as the redirect URI."
+        )
 
 
 def _check_tls(cert: Path, key: Path, faults: list[str]) -> None:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from tidegate.agent.settings_kinds import SECRET, Kind
 from tidegate.domain.values import split_list
+from tidegate.manager.oidc.address import is_safe
+from tidegate.manager.people.roles import Role
 
 _SIZE = re.compile(r"(\d{1,9}) ?(|KiB|MiB|GiB)", re.ASCII)
 _UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -86,6 +88,27 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def _issuer(text: str) -> str:
+    """As it is: providers compare it letter by letter, a `/` at its end included."""
+    if not is_safe(text) or set(text) & set(" ?#"):
+        raise ValueError(text)
+    return text
+
+
+def _scopes(text: str) -> str:
+    if "openid" not in text.split():
+        raise ValueError(text)
+    return " ".join(text.split())
+
+
+def _roles(text: str) -> tuple[tuple[str, Role], ...]:
+    """Pairs in their order. A value may hold `=`."""
+    pairs = [item.rpartition("=") for item in split_list(text)]
+    if not all(value.strip() for value, _, _ in pairs):
+        raise ValueError(text)
+    return tuple((value.strip(), Role(role.strip())) for value, _, role in pairs)
+
+
 DATABASE = Kind(f"sqlite:///PATH or postgresql://USER@HOST/NAME{_OR_FILE}", _database)
 FILE = Kind("the path of a file that can be read", _file)
 NETWORKS = Kind("a comma list of addresses or networks, such as 10.0.0.0/8", _networks, ",")
@@ -100,3 +123,6 @@ RATE = Kind("a number a second or a minute, such as 50/s or 300/m", _rate)
 ADDRESS = Kind("a mail address", _address)
 ADDRESSES = Kind("a comma list of mail addresses", _addresses, ",")
 WORDS = Kind("addresses separated by blanks", _words, " ")
+ISSUER = Kind("an address that begins with https://, or of this machine with http://", _issuer)
+SCOPES = Kind("scopes separated by blanks, `openid` among them", _scopes)
+ROLES = Kind(f"a comma list such as ops=admin,sre=approver; the roles are {', '.join(Role)}", _roles, ",")

@@ -60,8 +60,33 @@ SERVER = (
     _s("max_request", own.SIZE, "2MiB", "The largest request body.", field="max_request_bytes"),
     _s("rate", own.RATE, "50/s", "How many requests a token may make; bursts of four times that pass."),
     _s("rate_address", own.RATE, "10/s", "How many requests without a valid token an address may make."),
+    _s("rate_agent", own.RATE, "20/s", "How many requests an agent may make; bursts of four times that pass."),
+    _s("agent_targets", kinds.COUNT, "2000", "How many targets an agent may have."),
     _s("metrics_public", kinds.BOOL, "false", "/metrics answers without a token; else it takes any valid one."),
+    _s("session", kinds.INTERVAL, "12h", "How long who has signed in to the console stays so.", field="session_s"),
     _s("shutdown", kinds.DURATION, "5s", "How long requests under way may take at the end.", field="shutdown_s"),
+)
+
+SIGN_IN = (
+    _s(
+        "oidc_issuer",
+        own.ISSUER,
+        "",
+        "The OpenID provider for signing in to the console; without it, by token alone.",
+    ),
+    _s("oidc_client_id", kinds.TEXT, "", "What the provider knows the manager as."),
+    _secret("oidc_client_secret", "The secret that the provider knows the manager by."),
+    _s("oidc_name", kinds.TEXT, "single sign-on", "What the button says after `Sign in with`."),
+    _s("oidc_scopes", own.SCOPES, "openid profile email", "What the provider is asked for."),
+    _s(
+        "oidc_user_claim",
+        kinds.TEXT,
+        "email",
+        "The claim that is the user's name; `email` counts only where `email_verified` does.",
+    ),
+    _s("oidc_role_claim", kinds.TEXT, "groups", "The claim, a text or a list, whose values give a role."),
+    _s("oidc_roles", own.ROLES, "", "Which value gives which role; the first that somebody has counts."),
+    _s("oidc_ca", kinds.AUTHORITIES, "", "Certificates to trust for the provider, beside the system's."),
 )
 
 RELEASES = (
@@ -145,6 +170,7 @@ PROCESS = (
 GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("What it keeps", STORE),
     ("The server", SERVER),
+    ("Signing in by OpenID Connect", SIGN_IN),
     ("Releases", RELEASES),
     ("Alerts", ALERTS),
     ("The process", PROCESS),

@@ -19,6 +19,7 @@ _log = structlog.get_logger(__name__)
 MOST_HEAD: Final = 64 * 1024
 """Bytes, of a request's line and headers; as many may come between two pieces of a body."""
 HEAD_S: Final = 30.0
+_MAPPED: Final = "::ffff:"
 _NOT_HTTP = Problem(BAD_REQUEST, "bad-request", "That is no HTTP request that can be read; it takes HTTP/1.1.")
 _HEAD_TOO_LARGE = Problem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -27,15 +28,22 @@ _HEAD_TOO_LARGE = Problem(
 )
 
 
+class _HeadTooLargeError(Exception):
+    """A head has come that is larger than is taken."""
+
+
 class Connection(HttpToolsProtocol):
     """One connection, for `uvicorn.Config(http=...)`."""
 
     _beside_body = 0
+    _head_too_large = False
     _head_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first head is due."""
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = unmapped(self.client[0]), self.client[1]
         self._head_is_due(HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,13 +60,16 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             return  # nothing is upgraded to: it is answered as any other request
         except httptools.HttpParserError:
-            self._refuse(_NOT_HTTP)
+            self._refuse(_HEAD_TOO_LARGE if self._head_too_large else _NOT_HTTP)
             return
         if self._beside_body > MOST_HEAD:
             self._refuse(_HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole. Raises `_HeadTooLargeError`, of which the parser makes an error of its own."""
+        if self._head_size() > MOST_HEAD:
+            self._head_too_large = True
+            raise _HeadTooLargeError
         self._beside_body = 0
         self._nothing_is_due()
         super().on_headers_complete()
@@ -79,6 +90,11 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._head_is_due(self.timeout_keep_alive + HEAD_S)
 
+    def _head_size(self) -> int:
+        """As it is written with one blank where there have to be some."""
+        line = len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n")
+        return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers) + len(b"\r\n")
+
     def _head_is_due(self, within_s: float) -> None:
         self._nothing_is_due()
         self._head_due = self.loop.call_later(within_s, self.timeout_keep_alive_handler)
@@ -92,6 +108,11 @@ class Connection(HttpToolsProtocol):
         _log.info("what came is no request", source=self.client[0] if self.client else "", reason=problem.code)
         self.transport.write(_answer(problem))
         self.transport.close()
+
+
+def unmapped(address: str) -> str:
+    """An IPv4 address as such: a socket for both kinds tells it as ::ffff:192.0.2.1, which is in no IPv4 network."""
+    return address.removeprefix(_MAPPED) if address.startswith(_MAPPED) and "." in address else address
 
 
 def _answer(problem: Problem) -> bytes:

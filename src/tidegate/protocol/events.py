@@ -1,15 +1,20 @@
 """What an agent tells of: its targets, releases that it has seen, and how its assignments went."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from tidegate.domain.rollout_apply import Outcome
+from tidegate.domain.masking import MOST_OUTPUT
+from tidegate.domain.rollout_apply import MADE_OF_REFUSALS, Outcome
 from tidegate.protocol.fields import Fields, clipped, write_time
 
 MOST_TARGETS = 5000
+UPDATER_TROUBLE = "the updater is in trouble: "
+"""How the reason of a target begins whose updater, such as Watchtower, is so; the manager opens an alert by it."""
+TOLD = tuple(one for one in Outcome if one not in MADE_OF_REFUSALS)
+"""Outcomes that agents tell of."""
 _MOST_CONTAINERS = 100_000
 
 
@@ -34,7 +39,8 @@ class Health(StrEnum):
 class InventoryTarget:
     """One service of one project. `image` is as people write it, `repository` in full, `digest` what runs, if known.
 
-    `held`: the agent does not touch it by itself, `reason` says why in words. `platform` is such as `linux/amd64`.
+    `held`: the agent does not touch it by itself, `reason` says why in words; behind `UPDATER_TROUBLE` it says what is
+    wrong with the program that updates it. `platform` is such as `linux/amd64`.
     """
 
     target: str
@@ -52,11 +58,25 @@ class InventoryTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class LastScan:
+    """What the program that updates an agent's targets in its place, such as Watchtower, counts in its last scan.
+
+    `scans` are those since it was started.
+    """
+
+    scanned: int
+    updated: int
+    failed: int
+    scans: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
-    """All targets of the agent, as they are now."""
+    """All targets of the agent, as they are now. `updater` None: there is no such program, or it does not say."""
 
     at: datetime
     targets: tuple[InventoryTarget, ...]
+    updater: LastScan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How an assignment goes. `blame`: the release is bad, and not its surroundings. `duration_s`: all of it."""
+    """How an assignment goes. `blame`: the release is bad, and not its surroundings. `duration_s`: all of it.
+
+    `output` is what the container wrote last that failed, in lines, without secrets as far as they could be told.
+    """
 
     at: datetime
     assignment: str
@@ -83,6 +106,7 @@ class Report:
     reason: str = ""
     blame: bool = False
     duration_s: float | None = None
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +146,7 @@ def write_event(event: Event) -> dict[str, Any]:
     head = {"at": write_time(event.at)}
     match event:
         case Inventory():
-            return {"kind": "inventory", **head, "targets": [_write_target(one) for one in event.targets]}
+            return {"kind": "inventory", **head, **_write_inventory(event)}
         case Sighting():
             seen = {"repository": event.repository, "tag": event.tag, "digest": event.digest}
             return {"kind": "sighting", **head, **seen}
@@ -136,7 +160,23 @@ def write_event(event: Event) -> dict[str, Any]:
 
 
 def _read_inventory(fields: Fields, at: datetime) -> Inventory:
-    return Inventory(at, fields.each("targets", _read_target, most=MOST_TARGETS))
+    targets = fields.each("targets", _read_target, most=MOST_TARGETS)
+    return Inventory(at, targets, fields.part_or_none("updater", _read_scan))
+
+
+def _write_inventory(event: Inventory) -> dict[str, Any]:
+    """Of an agent that has no other updater nothing is said of one: as managers before this version know it."""
+    updater = {} if event.updater is None else {"updater": asdict(event.updater)}
+    return {"targets": [_write_target(one) for one in event.targets], **updater}
+
+
+def _read_scan(fields: Fields) -> LastScan:
+    return LastScan(
+        scanned=fields.whole("scanned"),
+        updated=fields.whole("updated"),
+        failed=fields.whole("failed"),
+        scans=fields.whole("scans"),
+    )
 
 
 def _read_target(fields: Fields) -> InventoryTarget:
@@ -185,14 +225,17 @@ def _read_report(fields: Fields, at: datetime) -> Report:
         target=fields.text("target"),
         generation=fields.whole("generation"),
         digest=fields.digest("digest"),
-        outcome=fields.one_of("outcome", Outcome, tuple(Outcome)),
+        outcome=fields.one_of("outcome", Outcome, TOLD),
         reason=fields.text("reason", ""),
         blame=fields.yes("blame", default=False),
         duration_s=fields.seconds_or_none("duration_s"),
+        output=fields.text("output", "", most=MOST_OUTPUT),
     )
 
 
 def _write_report(event: Report) -> dict[str, Any]:
+    """Of what wrote nothing, or did not fail, no output is told: as managers before this version know it."""
+    output = {"output": event.output} if event.output else {}
     return {
         "assignment": event.assignment,
         "rollout": event.rollout,
@@ -203,6 +246,7 @@ def _write_report(event: Report) -> dict[str, Any]:
         "reason": clipped(event.reason),
         "blame": event.blame,
         "duration_s": event.duration_s,
+        **output,
     }
 
 

@@ -99,6 +99,11 @@ class Fields:
             raise MessageError(self.where(name), f"it has {len(found)} entries; at most {most} are accepted")
         return tuple(read(Fields(value, f"{self.where(name)}[{index}]")) for index, value in enumerate(found))
 
+    def part_or_none(self, name: str, read: Callable[["Fields"], T]) -> T | None:
+        """An object read by `read`, or nothing."""
+        value = self._value.get(name)
+        return None if value is None else read(Fields(value, self.where(name)))
+
     def one_of(self, name: str, accepted: Callable[[str], T], names: tuple[str, ...]) -> T:
         """One of several words, as what `accepted` makes of it."""
         found = self.text(name)

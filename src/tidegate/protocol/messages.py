@@ -49,12 +49,16 @@ class EnrolAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PollRequest:
-    """An agent that has every item up to `cursor` on its disk, and waits at most `wait_s` for the next."""
+    """An agent that has every item up to `cursor` on its disk, and waits at most `wait_s` for the next.
+
+    `manager_key` is the manager's key that it has pinned; empty: it does not say.
+    """
 
     protocol: int
     cursor: int
     wait_s: int
     version: str = ""
+    manager_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +161,14 @@ def read_poll_request(value: Any) -> PollRequest:
         cursor=fields.whole("cursor"),
         wait_s=fields.whole("wait_s", most=LONGEST_WAIT_S),
         version=fields.text("version", "", most=64),
+        manager_key=_public_or_none(fields, "manager_key"),
     )
 
 
 def write_poll_request(it: PollRequest) -> dict[str, Any]:
     """Its JSON."""
-    return {"protocol": it.protocol, "cursor": it.cursor, "wait_s": it.wait_s, "version": it.version}
+    known = {"manager_key": it.manager_key} if it.manager_key else {}
+    return {"protocol": it.protocol, "cursor": it.cursor, "wait_s": it.wait_s, "version": it.version, **known}
 
 
 def read_poll_answer(value: Any) -> PollAnswer:
@@ -210,6 +216,10 @@ def write_events_answer(it: EventsAnswer) -> dict[str, Any]:
 def _read_item(fields: Fields) -> Item:
     document = fields.text("document", most=_LONGEST_DOCUMENT)
     return Item(fields.whole("seq", least=1), document, fields.text("signature", most=128))
+
+
+def _public_or_none(fields: Fields, name: str) -> str:
+    return _public(fields, name) if fields.text(name, "", most=64) else ""
 
 
 def _public(fields: Fields, name: str) -> str:

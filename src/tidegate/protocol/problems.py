@@ -7,7 +7,10 @@ PROBLEM = "urn:tidegate:problem:"
 
 
 class Code(StrEnum):
-    """Codes of the agent's routes. `clock-skew` carries `time` (unix seconds), `gap` carries `expected`."""
+    """Codes of the agent's routes.
+
+    `clock-skew` carries `time` (unix seconds) and `proofs` of it (`requests.time_proof`), `gap` carries `expected`.
+    """
 
     CLOCK_SKEW = "clock-skew"
     UNKNOWN_AGENT = "unknown-agent"

@@ -1,7 +1,8 @@
-"""How an agent's request says who sends it, and how the manager finds out whether that is so."""
+"""How an agent's request says who sends it, how the manager finds out whether that is so, and tells it the time."""
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tidegate.protocol.keys import Key, sign, verify
@@ -10,11 +11,16 @@ from tidegate.protocol.problems import Code
 AGENT_HEADER = "Tidegate-Agent"
 TIME_HEADER = "Tidegate-Time"
 SIGNATURE_HEADER = "Tidegate-Signature"
+NONCE_HEADER = "Tidegate-Nonce"
+"""32 hex digits, other ones in each request. What the manager says the time is holds for this request only."""
+
 SKEW_S = 300
 """How far the clock of a request may be off."""
 
 _REQUEST = "tidegate-request-v1"
 _ENROL = "tidegate-enrol-v1"
+_TIME = "tidegate-time-v1"
+_NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MOST_DIGITS = 12
 
 
@@ -57,6 +63,22 @@ def fault_of(claim: Claim, public: str, method: str, target: str, body: bytes, *
     return Code.CLOCK_SKEW if abs(now_s - claim.time_s) > SKEW_S else None
 
 
+def nonce_of(headers: Mapping[str, str]) -> str:
+    """The nonce of a request; empty where it has none that can be used."""
+    found = _header(headers, NONCE_HEADER)
+    return found if _NONCE.fullmatch(found) else ""
+
+
+def time_proof(key: Key, agent: str, nonce: str, time_s: int) -> str:
+    """That the manager's clock was at `time_s` (unix seconds) when this agent asked with this nonce."""
+    return sign(key, _clock(agent, nonce, time_s))
+
+
+def time_holds(manager_key: str, agent: str, nonce: str, time_s: int, proofs: Iterable[str]) -> bool:
+    """Whether one of these is `time_proof` of the key whose public half is `manager_key`."""
+    return any(verify(manager_key, _clock(agent, nonce, time_s), proof) for proof in proofs)
+
+
 def enrol_proof(key: Key, token: str) -> str:
     """That who uses an enrolment token has the private key, too."""
     return sign(key, _enrolment(token))
@@ -65,6 +87,10 @@ def enrol_proof(key: Key, token: str) -> str:
 def proof_holds(public: str, token: str, proof: str) -> bool:
     """Whether it is `enrol_proof` of the key whose public half is `public`."""
     return verify(public, _enrolment(token), proof)
+
+
+def _clock(agent: str, nonce: str, time_s: int) -> bytes:
+    return f"{_TIME}\n{agent}\n{nonce}\n{time_s}".encode()
 
 
 def _enrolment(token: str) -> bytes:

@@ -48,9 +48,10 @@ class UnknownDocument:
 Document = Assignment | Withdraw | Pin | UnknownDocument
 
 
-def write_document(it: Assignment | Withdraw | Pin) -> str:
-    """A document's text, which is what is signed and sent."""
-    return json.dumps(_plain(it), separators=(",", ":"), ensure_ascii=False)
+def write_document(it: Assignment | Withdraw | Pin, seq: int | None = None) -> str:
+    """A document's text, which is what is signed and sent; `seq` is the number of the item that it is sent as."""
+    numbered = {} if seq is None else {"seq": seq}
+    return json.dumps(_plain(it) | numbered, separators=(",", ":"), ensure_ascii=False)
 
 
 def seal(key: Key, document: str) -> str:
@@ -60,9 +61,24 @@ def seal(key: Key, document: str) -> str:
 
 def read_document(manager_key: str, document: str, signature: str) -> Document:
     """What a document says. Raises `UnsignedError`, and `MessageError` for one that is signed and cannot be read."""
-    if not verify(manager_key, _signed(document), signature):
+    if not is_sealed(manager_key, document, signature):
         raise UnsignedError
     return read_unverified(document)
+
+
+def is_sealed(manager_key: str, document: str, signature: str) -> bool:
+    """Whether a document is signed by the key whose public half is `manager_key`."""
+    return verify(manager_key, _signed(document), signature)
+
+
+def address_of(document: str) -> tuple[str, int | None]:
+    """The agent that a document is for, and its number there: empty and None where it does not say."""
+    try:
+        fields = Fields(json.loads(document))
+        agent = fields.text("agent", "")
+        return agent, fields.whole("seq", 0, least=0) or None
+    except (ValueError, RecursionError):
+        return "", None
 
 
 def read_unverified(document: str) -> Document:
@@ -88,6 +104,7 @@ def _plain(it: Assignment | Withdraw | Pin) -> dict[str, Any]:
     issued_at = write_time(it.issued_at)
     match it:
         case Assignment():
+            tag = {"tag": it.tag} if it.tag else {}
             return {
                 "kind": "assignment",
                 "id": it.id,
@@ -102,6 +119,7 @@ def _plain(it: Assignment | Withdraw | Pin) -> dict[str, Any]:
                 "back": it.back,
                 "forced": it.forced,
                 "health_timeout_s": it.health_timeout_s,
+                **tag,
             }
         case Withdraw():
             which = {"agent": it.agent, "target": it.target, "generation": it.generation}
@@ -124,6 +142,7 @@ def _read_assignment(fields: Fields) -> Assignment:
         back=fields.yes("back", default=False),
         forced=fields.yes("forced", default=False),
         health_timeout_s=fields.seconds_or_none("health_timeout_s"),
+        tag=fields.text("tag", ""),
     )
 
 

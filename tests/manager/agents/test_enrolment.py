@@ -119,6 +119,9 @@ async def test_who_enrols_anew_under_the_name_of_a_revoked_agent_gets_its_cluste
     assert await rows(manager.parts.db, "clusters", "name", "agent_id") == [("shop@berlin1", again.id)]
     assert await count(manager.parts.db, "targets") == 1
     assert (await agent.ask()).code == "revoked"
+    [*_, (action, before, after)] = await rows(manager.parts.db, "audit", "action", "before", "after")
+    assert (action, before) == ("agent.enrol", {"id": agent.id, "revoked": True, "clusters": ["shop@berlin1"]})
+    assert (after["id"], after["clusters"]) == (again.id, ["shop@berlin1"])
 
 
 async def test_an_answer_that_was_lost_names_the_key_that_signs_what_waits(

@@ -6,10 +6,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.support.bare_agent import NEW, OLD, OTHER, BareAgent, inventory, target
+from tests.support.bare_agent import NEW, OLD, OTHER, BareAgent, inventory, report, target
+from tests.support.manager import Caller
 from tests.support.planted import alter, count, kinds, plant_assignment, plant_rollout, rows
 from tests.support.real_manager import RealManager
 
+from tidegate.manager.people.roles import Role
+from tidegate.manager.people.tokens import make_token
 from tidegate.manager.store.database import Database
 
 
@@ -57,6 +60,35 @@ async def test_one_agent_says_nothing_of_anothers_targets(
     other = await BareAgent.enrolled(manager, session, "paris1")
     await other.events(1, inventory())
     assert await rows(db, "targets", "name", "gone_at") == [("shop@berlin1/web", None)]
+
+
+async def test_what_a_watchtower_counts_is_shown_with_its_cluster_and_its_agent_until_it_is_told_of_no_more(
+    manager: RealManager, agent: BareAgent, session: aiohttp.ClientSession
+) -> None:
+    async with manager.parts.db.write() as conn:
+        token = (await make_token(conn, "ann", Role.VIEWER, manager.parts.clock(), by="test"))[1]
+    viewer = Caller(session, manager.url, token)
+
+    async def shown() -> list[Any]:
+        paths = ("/clusters/shop@berlin1", "/agents/berlin1")
+        return [(await viewer.get(path)).json["updater"] for path in paths]
+
+    counts = {"scanned": 5, "updated": 1, "failed": 2, "scans": 7}
+    await agent.events(1, inventory(target()) | {"updater": counts})
+    assert await shown() == [counts, counts]
+    await agent.events(2, report("a1", "begun"))
+    assert await shown() == [counts, counts]
+    more = counts | {"failed": 0, "scans": 8}
+    await agent.events(3, inventory(target()), inventory(target()) | {"updater": more})
+    assert await shown() == [more, more]
+    await agent.events(5, inventory(target()))
+    assert await shown() == [None, None]
+
+
+@pytest.mark.parametrize("wrong", [[], {"scanned": 1}, {"scanned": -1, "updated": 0, "failed": 0, "scans": 1}])
+async def test_counts_that_are_none_are_refused(agent: BareAgent, wrong: Any) -> None:
+    answer = await agent.events(1, inventory(target()) | {"updater": wrong})
+    assert (answer.status, "events[0].updater" in answer.body["detail"]) == (400, True), answer
 
 
 async def test_what_ran_is_history_and_the_same_is_no_news(db: Database, agent: BareAgent) -> None:

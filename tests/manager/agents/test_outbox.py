@@ -21,7 +21,7 @@ from tidegate.manager.store.bus import publish
 from tidegate.manager.store.database import Database
 from tidegate.protocol.keys import load_key, make_key, public_text
 from tidegate.protocol.messages import Item
-from tidegate.protocol.signed import Pin, UnsignedError, read_document
+from tidegate.protocol.signed import Document, Pin, UnsignedError, read_document
 
 KEYS = ManagerKeys((load_key(make_key()),))
 
@@ -69,13 +69,20 @@ async def test_what_an_agent_has_is_forgotten_and_its_numbers_are_not_given_agai
     id_ = await plant_agent(db, clock(), "berlin1", KEYS.public)
     await send(db, [assignment(id_, number) for number in range(1, 4)])
     async with db.write() as conn:
-        await outbox.forget(conn, {id_: 2})
+        await outbox.forget(conn, KEYS, {id_: 2}, clock())
     assert [item.seq for item in await waiting(db, id_)] == [3]
     assert await rows(db, "agents", "outbox_last", "outbox_seen") == [(3, 2)]
-    async with db.write() as conn:  # as by an agent that has more than the manager, whose backup was put back
-        await outbox.forget(conn, {id_: 40})
-    await send(db, [assignment(id_, 5)])
-    assert [item.seq for item in await waiting(db, id_, cursor=40)] == [41]
+
+
+async def test_what_waits_for_an_agent_that_has_more_than_the_manager_gets_numbers_after_that(db: Database) -> None:
+    id_ = await plant_agent(db, clock(), "berlin1", KEYS.public)
+    await send(db, [assignment(id_, 1), assignment(id_, 2)])
+    async with db.write() as conn:  # a backup of the manager was put back, and this was sent before the agent asked
+        await outbox.forget(conn, KEYS, {id_: 40}, clock())
+    await send(db, [assignment(id_, 3)])
+    found = await waiting(db, id_, cursor=40)
+    assert [(item.seq, read_generation(KEYS, item)) for item in found] == [(41, 1), (42, 2), (43, 3)]
+    assert await waiting(db, id_) == found
 
 
 async def test_a_transaction_that_fails_sends_nothing(db: Database) -> None:
@@ -170,6 +177,45 @@ async def test_a_key_that_is_lost_leaves_agents_that_refuse_and_no_rollout_that_
     assert read_generation(now, item) == 1
     with pytest.raises(UnsignedError):
         read_document(KEYS.public, item.document, item.signature)
+
+
+async def test_an_agent_that_knows_an_older_key_again_is_led_to_the_newest(db: Database, key_file: Path) -> None:
+    old = read_keys(key_file)
+    id_ = await plant_agent(db, clock(), "berlin1", old.public)
+    new = rotate(key_file)
+    await send(db, [assignment(id_, 1)], new)
+    async with db.write() as conn:
+        await outbox.forget(conn, new, {id_: 1}, clock())  # it had the new key, and then its state was put back
+    [item] = await waiting(db, id_)
+    for led in (True, False):
+        async with db.write() as conn:
+            assert await outbox.lead(conn, new, outbox.Known(id_, old.public, 0), clock()) is led
+    pin, again = await waiting(db, id_)
+    assert pin.seq > item.seq
+    assert isinstance(read_document(old.public, pin.document, pin.signature), Pin)
+    assert read_generation(new, again) == 1
+    async with db.write() as conn:
+        assert not await outbox.lead(conn, new, outbox.Known(id_, new.public, pin.seq), clock())
+        assert not await outbox.lead(conn, new, outbox.Known(id_, KEYS.public, 0), clock())
+    assert await waiting(db, id_) == [pin, again]
+
+
+async def test_an_agent_whose_state_is_from_before_a_new_key_gets_what_waits_and_learns_the_key(
+    manager: RealManager, agent: BareAgent
+) -> None:
+    before = agent.manager_key
+    await manager.pin(agent.id)
+    assert isinstance(address(agent, (await agent.poll())[0]), Pin)
+    agent.cursor, agent.manager_key = 0, before
+    await manager.assign(agent.id, "shop/web", NEW)
+    pin, assigned = await agent.poll()
+    learned = address(agent, pin)
+    assert isinstance(learned, Pin)
+    assert isinstance(read_document(learned.key, assigned.document, assigned.signature), Assignment)
+
+
+def address(agent: BareAgent, item: Item) -> Document:
+    return read_document(agent.manager_key, item.document, item.signature)
 
 
 def test_keys_are_for_their_owner_alone_and_the_older_ones_stay_for_a_while(key_file: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 
 import aiohttp
@@ -17,6 +18,7 @@ from tidegate.manager.agents import presence, revocation
 from tidegate.manager.agents.presence import Heard, Silence
 from tidegate.manager.parts import now as clock
 from tidegate.manager.store.database import Database
+from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import agents
 
 MINUTE = timedelta(minutes=1)
@@ -126,6 +128,30 @@ async def test_an_agent_that_nobody_could_hear_is_not_told_as_gone(manager: Real
     await plant_agent(db, now, "berlin1", last_seen_at=now - timedelta(hours=1), online=True)
     await manager.link.check()  # it has only just begun
     assert "agent.offline" not in await kinds(db)
+
+
+async def test_an_agent_that_could_not_be_noted_is_not_told_as_gone(
+    manager: RealManager, db: Database, agent: BareAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = timedelta(hours=1)
+    await plant_agent(db, clock() - hour, "paris1", last_seen_at=clock() - hour, online=True)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(manager.link, "_began", clock() - hour)
+        meanwhile.setattr(db, "write", away)
+        await agent.poll()
+        with pytest.raises(StoreUnavailableError):
+            await manager.link.flush()
+        began = manager.link._began
+    monkeypatch.setattr(manager.link, "_began", began)
+    await manager.link.check()
+    assert "agent.offline" not in await kinds(db)
+
+
+@contextlib.asynccontextmanager
+async def away() -> AsyncIterator[None]:
+    """What a database answers that is not there."""
+    raise StoreUnavailableError("it is away")
+    yield
 
 
 async def test_revoking_ends_the_held_poll_and_all_that_was_on_its_way(

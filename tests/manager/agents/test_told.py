@@ -46,6 +46,9 @@ async def test_a_report_is_kept_and_wakes_its_rollout(db: Database, agent: BareA
     with db.bus.listening("rollouts", heard.extend):
         await agent.events(1, report(assigned, "failed", reason="no health", blame=True, duration_s=2.5))
         await is_woken(db)
+        async with asyncio.timeout(10):  # the notice is on its way when the database has it already
+            while not heard:
+                await asyncio.sleep(0.01)
     [it] = await rows(db, "reports")
     assert (it.outcome, it.reason, it.blame, it.generation) == ("failed", "no health", True, 1)
     assert it.at >= before  # by the manager's own clock, whatever the agent's says
@@ -59,6 +62,13 @@ async def test_of_several_reports_the_last_is_how_the_assignment_stands(
     await agent.events(1, report(assigned, "begun"), report(assigned, "busy"), report(assigned, "healthy"))
     assert await rows(db, "reports", "outcome") == ["begun", "busy", "healthy"]
     assert await rows(db, "assignments", "outcome") == ["healthy"]
+
+
+async def test_what_a_failed_container_wrote_is_kept_with_its_assignment(
+    db: Database, agent: BareAgent, assigned: str
+) -> None:
+    await agent.events(1, report(assigned, "begun"), report(assigned, "failed", output="it begins\nno <b>database</b>"))
+    assert await rows(db, "assignments", "outcome", "output") == [("failed", "it begins\nno <b>database</b>")]
 
 
 @pytest.mark.parametrize(
@@ -101,12 +111,43 @@ async def test_a_refusal_is_told_to_people_and_to_its_rollout(db: Database, agen
     await is_woken(db)
 
 
+@pytest.mark.parametrize("how", ["report", "refusal"])
+async def test_what_is_refused_after_its_time_is_over_was_not_begun_and_is_no_failure(
+    manager: RealManager, db: Database, agent: BareAgent, assigned: str, how: str
+) -> None:
+    """Whatever version the agent has: none of them says that it is for the time."""
+    await alter(db, "assignments", expires_at=manager.parts.clock())
+    await agent.events(1, report(assigned, "refused") if how == "report" else refusal(assigned))
+    assert await rows(db, "reports", "outcome") == ["expired"]
+    assert await rows(db, "assignments", "outcome") == ["withdrawn"]
+
+
+@pytest.mark.parametrize("outcome", ["expired", "gone"])
+async def test_no_agent_says_by_itself_what_its_manager_makes_of_a_refusal(
+    db: Database, agent: BareAgent, assigned: str, outcome: str
+) -> None:
+    assert (await agent.events(1, report(assigned, outcome))).status == 400
+    assert await count(db, "reports") == 0
+
+
 async def test_a_refusal_of_something_unknown_is_told_to_people_only(
     db: Database, agent: BareAgent, assigned: str
 ) -> None:
     await agent.events(1, refusal("", target="", generation=0), refusal(assigned, generation=9))
     assert (await kinds(db)).count("agent.refused") == 2
     assert await count(db, "reports") == 0
+
+
+@pytest.mark.parametrize("progress", ["waiting", "offline"])
+async def test_rollouts_hear_at_once_that_a_target_of_theirs_follows_something_else(
+    manager: RealManager, db: Database, agent: BareAgent, progress: str
+) -> None:
+    await agent.events(1, inventory(target()))
+    await plant_rollout(db, manager.parts.clock(), progress=progress, state="completed")
+    await agent.events(2, inventory(target(digest=NEW)))
+    assert not await woken(db)
+    await agent.events(3, inventory(target(digest=NEW, tag="2")))
+    await is_woken(db)
 
 
 async def test_a_wake_up_that_was_lost_is_made_up_for(manager: RealManager, db: Database, agent: BareAgent) -> None:
@@ -123,7 +164,7 @@ async def test_a_wake_up_that_was_lost_is_made_up_for(manager: RealManager, db: 
 
 async def test_a_sighting_is_a_release_whatever_the_agents_clock_says(db: Database, agent: BareAgent) -> None:
     seen = {"kind": "sighting", "repository": "docker.io/library/web", "tag": "1", "digest": NEW}
-    await agent.events(1, seen | {"at": "2036-01-01T00:00:00Z"})
+    await agent.events(1, inventory(target()), seen | {"at": "2036-01-01T00:00:00Z"})
     [it] = await rows(db, "releases")
     assert (it.digest, it.told_by) == (NEW, "agent berlin1")
     assert it.seen_at < datetime(2036, 1, 1, tzinfo=UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from tidegate.domain.rollout_apply import Outcome
 GOOD, BAD = (f"sha256:{digit * 64}" for digit in "ab")
 WAVES = {**AT_ONCE, "waves": [1, "25%", "50%"]}
 SEEDS = 12
+SURE = 5
+"""So many times at least a rollout comes to each point."""
 POINTS = [
     f"{moment}:{name}"
     for moment in ("before", "after")
@@ -67,6 +70,18 @@ async def kill_and_start(manager: ManagerProgram, rng: random.Random, times: int
         manager.start()
 
 
+async def killed_at(point: str, one: ManagerProgram, fleet: SimulatedFleet, digest: str) -> None:
+    """Wait until it is killed there; where so much is told at once that it is over before a late point, then."""
+    dying, ending = asyncio.create_task(one.ended()), asyncio.create_task(fleet.ended(digest))
+    done, _ = await asyncio.wait({dying, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if dying not in done:
+        ending.result()
+        assert int(point.rpartition("@")[2]) > SURE, f"{point} was not come to"
+        os.kill(one.pid, signal.SIGKILL)
+    ending.cancel()
+    assert await dying == -signal.SIGKILL, one.said()
+
+
 async def right_end(fleet: SimulatedFleet, digest: str) -> None:
     """A good release is everywhere, a bad one nowhere; and nothing was lost, doubled or left."""
     state = await fleet.ended(digest)
@@ -93,6 +108,7 @@ async def test_a_bad_release_is_rolled_back_though_the_manager_is_killed_again_a
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # five starts on a busy machine take longer than most tests
 @pytest.mark.parametrize("digest", [GOOD, BAD], ids=["good", "bad"])
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_a_rollout_comes_to_its_right_end_whenever_the_manager_is_killed(
@@ -118,7 +134,7 @@ async def test_a_kill_between_any_two_transactions_loses_and_doubles_nothing(
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(begin())
-        assert await one.ended() == -signal.SIGKILL, one.said()
+        await killed_at(point, one, fleet, digest)
         one.start(SERVE)
     await right_end(fleet, digest)
 
@@ -128,7 +144,11 @@ async def test_a_kill_between_any_two_transactions_loses_and_doubles_nothing(
     [
         "before:Steps._write@2",
         "after:Planner.plan@1",
-        *(pytest.param(point, marks=pytest.mark.long) for point in POINTS if "Steps" in point or "Planner" in point),
+        *(
+            pytest.param(point, marks=pytest.mark.long)
+            for point in POINTS
+            if ("Steps" in point or "Planner" in point) and int(point.rpartition("@")[2]) <= SURE
+        ),
     ],
 )
 async def test_where_the_worker_alone_is_killed_another_goes_on(manager: Manager, gather: Gather, point: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.manager.releases.changes import Change, all_changes, changes, readable_size
-from tidegate.manager.releases.compare_link import compare_link
+from tidegate.manager.releases.compare_link import commit_link, compare_link, source_link
 from tidegate.manager.releases.image_config import config_document
 from tidegate.manager.releases.sealed import Seal
 
@@ -169,6 +169,30 @@ def test_a_link_is_made_only_for_places_that_have_such_a_page(source: str, link:
 @pytest.mark.parametrize("revision", ["", "main", "abc", f"{NEW}/..", f"{NEW}?x=", f"{NEW}\n"])
 def test_a_link_is_made_only_between_commits(revision: str) -> None:
     assert compare_link(GITHUB, OLD, revision) == ""
+    assert commit_link(GITHUB, revision) == ""
+
+
+def test_one_commit_has_a_page_at_the_same_places() -> None:
+    assert commit_link(f"git+{GITHUB}.git", NEW) == f"{GITHUB}/commit/{NEW}"
+    assert commit_link("https://gitlab.com/a/b/c", NEW) == f"https://gitlab.com/a/b/c/-/commit/{NEW}"
+    assert commit_link("https://bitbucket.org/acme/web", NEW) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "link"),
+    [
+        (GITHUB, GITHUB),
+        ("https://git.acme.test:8443/a?b=c", "https://git.acme.test:8443/a?b=c"),
+        ("http://github.com/acme/web", ""),
+        ("javascript:alert(1)", ""),
+        ("https://me:pw@github.com/acme/web", ""),
+        ("https://github.com/a b", ""),
+        ("https://github.com/acme/web\n", ""),
+        ("", ""),
+    ],
+)
+def test_only_an_https_address_is_a_link_to_a_source(source: str, link: str) -> None:
+    assert source_link(source) == link
 
 
 def test_what_differs_in_the_same_way_everywhere_is_told_once_and_the_rest_by_platform() -> None:

@@ -33,9 +33,16 @@ async def test_the_commands_of_the_page_are_answered(
         release = {"channel_id": channel.scalar_one(), "digest": "sha256:" + "a" * 64, "told_by": "registry"}
         await conn.execute(insert(schema.releases).values(release | {"seen_at": NOON, "named_at": NOON}))
     with serving(database_url, tmp_path / "data", TIDEGATE_WEBHOOK_GENERIC=SECRET) as manager:
-        environ = os.environ | {"MANAGER": manager.url, "TOKEN": shown, "SECRET": SECRET}
+        (tmp_path / "auth.header").write_text(f"Authorization: Bearer {shown}\n")
+        (tmp_path / "webhook.secret").write_text(f"{SECRET}\n")
         ran = subprocess.run(
-            ["sh", "-eu", "-c", block.text], check=False, env=environ, capture_output=True, text=True, timeout=60
+            ["sh", "-eu", "-c", block.text],
+            cwd=tmp_path,
+            env=os.environ | {"MANAGER": manager.url},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "acme/web" in ran.stdout or "sha256:aaaa" in ran.stdout

@@ -15,6 +15,7 @@ from tests.support.registry_push import Pusher
 from tidegate.domain.webhook import Pushed as Hint
 from tidegate.manager.releases.channels import follow, hinted, poll_soon
 from tidegate.manager.releases.poller import Poller
+from tidegate.manager.releases.removal import remove_channel
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 from tidegate.registry.client import RegistryClient
@@ -222,15 +223,55 @@ async def test_each_channel_of_a_registry_that_fails_has_failed_as_often_as_it(
         clock.now = max(row.poll_at for row in rows) + timedelta(seconds=1)
 
 
-async def test_what_no_target_follows_is_asked_about_less_often(
+async def test_what_targets_follow_is_asked_about_again_after_the_interval(
     db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
+) -> None:
+    async with db.write() as conn:  # so that no channel has the number of its target
+        await follow(conn, f"{fake.address}/acme/web", "nobody-follows", NOON + timedelta(days=9))
+    await Pusher(f"http://{fake.address}").image("acme/web", "live")
+    (number,) = await followed(db, fake.address, "live")
+    await poll(db, poller(db, client, clock), clock)
+    assert (await channel(db, number)).poll_at == NOON + timedelta(seconds=EVERY_S)
+
+
+@pytest.mark.parametrize("how", ["gone", "cut off"])
+async def test_what_no_target_follows_is_asked_about_once_a_day(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry, how: str
 ) -> None:
     await Pusher(f"http://{fake.address}").image("acme/web", "live")
     (number,) = await followed(db, fake.address, "live")
     async with db.write() as conn:
-        await conn.execute(update(schema.targets).values(gone_at=NOON))
+        change = update(schema.targets).values(gone_at=NOON)
+        await conn.execute(change if how == "gone" else update(schema.agents).values(revoked_at=NOON))
     await poll(db, poller(db, client, clock), clock)
-    assert (await channel(db, number)).poll_at == NOON + timedelta(hours=1)
+    assert (await channel(db, number)).poll_at == NOON + timedelta(days=1)
+
+
+async def test_what_no_target_follows_is_asked_about_once_a_day_also_where_there_is_trouble(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
+) -> None:
+    async with db.write() as conn:
+        ids = [await follow(conn, f"{fake.address}/acme/{name}", "live", NOON) for name in ("a", "b")]
+    fake.faults.append(on("HEAD", "acme/b", status(503)))
+    await poll(db, poller(db, client, clock), clock)
+    rows = [await channel(db, number) for number in ids]
+    assert all(row.trouble for row in rows)
+    assert [row.poll_at for row in rows] == [NOON + timedelta(days=1)] * 2
+
+
+async def test_a_channel_that_was_taken_away_while_it_was_asked_about_does_not_come_back(
+    db: Database, client: RegistryClient, clock: Clock, fake: FakeRegistry
+) -> None:
+    await Pusher(f"http://{fake.address}").image("acme/web", "live")
+    one = poller(db, client, clock)
+    async with db.write() as conn:
+        number = await follow(conn, f"{fake.address}/acme/web", "live", NOON)
+        jobs = await one.claim(conn, clock(), 100)
+    async with db.write() as conn:
+        await remove_channel(conn, number)
+    await asyncio.gather(*(one.do(job) for job in jobs))
+    async with db.read() as conn:
+        assert (await conn.execute(select(schema.channels.c.id))).all() == []
 
 
 async def test_a_hint_has_a_channel_asked_at_once_and_makes_none(

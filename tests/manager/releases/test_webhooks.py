@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
@@ -24,6 +25,8 @@ from tests.support.registry_fake import FakeRegistry
 from tests.support.registry_push import Pusher
 from tests.support.webhooks import DISTRIBUTION, DOCKER_HUB, GITHUB, HARBOR
 
+from tidegate.agent.logs import configure_logs
+from tidegate.agent.settings import load_settings
 from tidegate.domain.webhook import Kind
 from tidegate.manager.releases.authentic import is_authentic
 from tidegate.manager.store import schema
@@ -137,6 +140,39 @@ async def test_a_webhook_that_does_not_show_the_secret_is_refused_and_does_nothi
     assert await sender.asked_now() == []
 
 
+async def test_docker_hub_which_sends_no_header_shows_the_secret_in_its_address(sender: Sender) -> None:
+    await sender.follow(NAMES[Kind.DOCKER_HUB])
+    body = body_of(Kind.DOCKER_HUB)
+    for guess in ("guess", SECRET[:-1], "%20", f"{SECRET}%00"):
+        answer = await sender.send(f"dockerhub/{guess}", body)
+        assert answer.status in {401, 422}, guess
+    assert (await sender.send(f"dockerhub/{SECRET}", body, query="?x=1")).status == 422
+    assert (await sender.send(f"harbor/{SECRET}", body_of(Kind.HARBOR))).status == 404
+    assert await sender.asked_now() == []
+    answer = await sender.send(f"dockerhub/{SECRET}", body)
+    assert (answer.status, answer.json) == (202, {"channels": [NAMES[Kind.DOCKER_HUB]]})
+    assert await sender.asked_now() == [NAMES[Kind.DOCKER_HUB]]
+
+
+async def test_a_secret_that_is_in_the_address_is_not_in_the_log(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("it is broken")
+
+    monkeypatch.setattr("tidegate.manager.api.routes.webhooks.hinted", broken)
+    body = body_of(Kind.DOCKER_HUB)
+    configure_logs(load_settings((), {}))  # as it does for people; tests' own shows what is in every frame
+    try:
+        assert (await sender.send("dockerhub/guess-work", body)).status == 401
+        assert (await sender.send(f"dockerhub/{SECRET}", body)).status == 500
+    finally:
+        structlog.reset_defaults()
+    said = "".join(capfd.readouterr())
+    assert "/api/v1/webhooks/dockerhub/***" in said
+    assert (SECRET in said, "guess-work" in said) == (False, False)
+
+
 async def test_without_a_secret_on_the_manager_every_webhook_is_refused(
     db: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -146,6 +182,7 @@ async def test_without_a_secret_on_the_manager_every_webhook_is_refused(
                 body = body_of(kind)
                 for secret in ("", SECRET):
                     assert (await sender.send(kind, body, shown(kind, body, secret))).status == 401
+            assert (await sender.send(f"dockerhub/{SECRET}", body_of(Kind.DOCKER_HUB))).status == 401
 
 
 async def test_a_webhook_makes_no_channel_and_tells_of_none(sender: Sender) -> None:
@@ -194,7 +231,7 @@ async def test_a_kind_that_there_is_none_of_is_refused(sender: Sender) -> None:
 
 
 async def test_who_sends_too_many_is_told_to_wait(db: Database, database_url: str, tmp_path: Path) -> None:
-    with serving(database_url, tmp_path / "data", TIDEGATE_RATE_ADDRESS="1/s") as manager:
+    with serving(database_url, tmp_path / "data", TIDEGATE_RATE_ADDRESS="6/m") as manager:
         async with sending(manager.url, db) as sender:
             statuses = [(await sender.send("generic", b"{}")).status for _ in range(12)]
     assert statuses[0] == 401

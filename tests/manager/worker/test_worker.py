@@ -15,6 +15,7 @@ from sqlalchemy import select
 from tests.support import echo_worker
 from tests.support.echo_worker import DIE, DIE_WRITING, FAIL, HANG_WRITING, MANY, TIMES
 
+from tidegate.manager.agents.newest_key import claim
 from tidegate.manager.parts import Parts, make_parts
 from tidegate.manager.settings import load_manager_settings
 from tidegate.manager.store.bus import publish
@@ -32,6 +33,8 @@ async def parts(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TIDEGATE_DATABASE_URL", "nothing that the worker goes by")
     monkeypatch.setattr(process, "COMMAND", ["-m", echo_worker.__name__])
     it = make_parts(load_manager_settings(environ))
+    async with it.db.write() as conn:
+        await claim(conn, it.settings.signing_key_file, it.clock())
     yield it
     await it.db.close()
 
@@ -48,9 +51,9 @@ async def at_work(parts: Parts) -> AsyncIterator[tuple[asyncio.Task[None], async
     with parts.db.bus.listening("answer", hear):
         task = asyncio.create_task(Worker(parts).run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await answers.get()
-                yield task, answers
+            yield task, answers
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError, EndedError):
@@ -159,7 +162,7 @@ async def test_one_that_hangs_is_killed_when_the_service_ends(parts: Parts) -> N
 async def test_one_that_hangs_with_its_turn_is_killed_and_the_turn_is_free(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LONGEST_S", 0.2)
+    monkeypatch.setattr(process, "LONGEST_S", 2.0)
     async with at_work(parts) as (task, _):
         await ask(parts.db, HANG_WRITING)
         with pytest.raises(EndedError, match="killed by SIGKILL"):
@@ -169,12 +172,21 @@ async def test_one_that_hangs_with_its_turn_is_killed_and_the_turn_is_free(
 
 
 async def test_one_that_hangs_is_noticed_and_killed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, say = asyncio.Event(), Line.say
+
+    def hang_from_here(line: Line, *words: object) -> None:
+        if hangs.is_set() and words[0] == PING:
+            monkeypatch.setattr(process, "_ANSWERS_S", 0.2)  # by no earlier question, which has to be answered
+            os.kill(children()[0], signal.SIGSTOP)
+            hangs.clear()
+        say(line, *words)
+
+    monkeypatch.setattr(Line, "say", hang_from_here)
     monkeypatch.setattr(process, "_PING_S", 0.05)
     async with at_work(parts) as (task, answers):
         await ask(parts.db)
         await answers.get()
-        monkeypatch.setattr(process, "_ANSWERS_S", 0.2)
-        os.kill(children()[0], signal.SIGSTOP)
+        hangs.set()
         with pytest.raises(EndedError, match="killed by SIGKILL"):
             await task
 

@@ -1,7 +1,7 @@
 """Carries assignments out, one transaction after another; what moves together goes in one."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,16 +12,16 @@ from tidegate.agent.detect import digests_of
 from tidegate.agent.hooks import HookOutcome
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.entry import Entry, Stage
-from tidegate.agent.outcome import Ending
+from tidegate.agent.outcome import Ending, NotEndedError
 from tidegate.agent.parts import Parts
 from tidegate.agent.plan_row import Action
 from tidegate.agent.round import Round
 from tidegate.agent.signatures import UnverifiedError
 from tidegate.agent.survey import Place, Survey
 from tidegate.agent.unended import UNENDED, Unended
-from tidegate.agent.updater import NotEndedError
+from tidegate.domain.assignment import Assignment
 from tidegate.domain.ordering import plan_units
-from tidegate.domain.reference import InvalidReferenceError, parse_reference
+from tidegate.domain.reference import InvalidReferenceError, Reference, parse_reference
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError, PullLimitedError
 from tidegate.registry.errors import RegistryError
@@ -42,11 +42,20 @@ class _Job:
 class Carrying:
     """Carries out what waits at the desk. Nothing else may act meanwhile."""
 
-    def __init__(self, parts: Parts, desk: Desk, retry: timedelta) -> None:
-        """After `retry` what could not begin is tried again, and a busy target asked again."""
+    def __init__(
+        self, parts: Parts, desk: Desk, retry: timedelta, tell_inventory: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """After `retry` what could not begin is tried again, and a busy target asked again.
+
+        `tell_inventory` has the manager told what there is, if that is news; it gives whether that could be done. Where
+        a target is not what the manager takes it for, it has to know that before it hears of a refusal: else that would
+        count against the release.
+        """
         self._parts = parts
         self._desk = desk
         self._retry = retry
+        self._tell_inventory = tell_inventory
+        self._followed: dict[str, str] = {}
         self._not_before: dict[str, datetime] = {}
 
     def next_due(self) -> datetime | None:
@@ -59,6 +68,10 @@ class Carrying:
         self._desk.reopen(set(self._under_way()))
         while due := self._due():
             survey = await self._parts.surveyor().survey()
+            foreign = [one for one in due if self._foreign(one.it, _places(survey, one.it.target))]
+            if foreign and not await self._tell_inventory():
+                self._later(foreign)
+                continue
             jobs = [job for one in due if (job := self._job(one, survey, unended)) is not None]
             if jobs:
                 await self._first_of(jobs, survey)
@@ -81,6 +94,7 @@ class Carrying:
         due = [one for one in waiting if self._not_before.get(one.it.id, now) <= now]
         known = {one.it.id for one in self._open()}
         self._not_before = {id_: at for id_, at in self._not_before.items() if id_ in known}
+        self._followed = {id_: what for id_, what in self._followed.items() if id_ in known}
         return due
 
     def _later(self, entries: Sequence[Entry]) -> None:
@@ -92,12 +106,16 @@ class Carrying:
         it = entry.it
         places = _places(survey, it.target)
         late = self._desk.objection(it, {it.target: it.repository}) or _not_allowed(places)
+        late = late or self._has_left(it, places)
         if late is not None:  # it was let in when it was told, so nobody has to be alarmed
             self._desk.end([entry], Outcome.REFUSED, late)
             return None
         why = self._desk.objection(it, _followed(places))
         if why is not None:
             self._desk.refuse(entry, why)
+            return None
+        if self._desk.is_over(it):
+            self._later([entry])
             return None
         if any(unended.holds(place) for place in survey.places if place.target == it.target):
             self._wait([entry], UNENDED)
@@ -109,6 +127,27 @@ class Carrying:
             self._desk.end([entry], Outcome.HEALTHY, _RUNS)
             return None
         return _Job(entry, decisions)
+
+    def _foreign(self, it: Assignment, places: Sequence[Place]) -> str | None:
+        """Why an assignment is not for what is here; None if it is."""
+        return self._has_left(it, places) or self._desk.objection(it, _followed(places))
+
+    def _has_left(self, it: Assignment, places: Sequence[Place]) -> str | None:
+        """Why an assignment is not for its target any more: somebody has had that follow something else.
+
+        Since it came, or before: then its manager had not heard of it. What is of another repository is `refusal`'s.
+        """
+        followed = _reference(places)
+        if followed is None:
+            return None
+        now = followed.familiar if followed.pinned else f"{followed.name}:{followed.version}"
+        before = self._followed.setdefault(it.id, now)
+        if now != before:
+            return f"{it.target} follows {now} now, and followed {before} when it was assigned"
+        known = f"{it.repository}:{it.tag}"
+        if it.tag and it.repository == followed.name and now != known:
+            return f"{it.target} follows {now} now, and followed {known} as the manager knew it"
+        return None
 
     def _wait(self, entries: Sequence[Entry], reason: str) -> None:
         self._later(entries)
@@ -267,6 +306,13 @@ def _followed(places: Sequence[Place]) -> dict[str, str]:
     with contextlib.suppress(InvalidReferenceError):
         return {place.target: parse_reference(place.followed).name for place in places}
     return {}
+
+
+def _reference(places: Sequence[Place]) -> Reference | None:
+    """What a target follows; None where it is not there, or its image has no name."""
+    with contextlib.suppress(InvalidReferenceError):
+        return next((parse_reference(place.followed) for place in places), None)
+    return None
 
 
 def _not_allowed(places: Sequence[Place]) -> str | None:

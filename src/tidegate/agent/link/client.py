@@ -1,9 +1,11 @@
 """HTTP to the manager: signed, bounded, with the manager's clock kept in mind."""
 
 import json
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tidegate import __version__
 from tidegate.agent.store.files import Clock
 from tidegate.protocol.keys import Key
 from tidegate.protocol.problems import PROBLEM, Code
-from tidegate.protocol.requests import signed_headers
+from tidegate.protocol.requests import NONCE_HEADER, signed_headers, time_holds
 from tidegate.registry.backoff import parse_retry_after
 from tidegate.registry.proxy import ProxyError, proxy_for
 
@@ -26,6 +28,11 @@ _ANSWER_S = 30.0
 _OK = 200
 _RETRIED = {408, 425, 429}
 _SERVER_ERROR = 500
+_MOST_PROOFS = 8
+_NOT_ITS_TIME = (
+    "something answers that this host's clock is wrong, and the manager did not sign that, so the agent does not go by "
+    "it. Set the clock; if it is right, the manager is older than this agent, or something on the way is not it"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -53,6 +60,15 @@ class RefusedError(LinkError):
         super().__init__(f"the manager answered {status} {self.code}".rstrip() + f": {said}")
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who asks: its key, its id, and the manager's key that it goes by at the time."""
+
+    key: Key
+    agent: str
+    manager_key: Callable[[], str]
+
+
 class ManagerClient:
     """One session to one manager, opened at the first request."""
 
@@ -75,19 +91,20 @@ class ManagerClient:
         return at + timedelta(seconds=self._since_boot_s() - since_boot_s)
 
     async def post(
-        self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None = None, *, wait_s: float = 0.0
+        self, path: str, message: Mapping[str, Any], signer: Signer | None = None, *, wait_s: float = 0.0
     ) -> Any:
-        """The JSON that a request is answered with, signed by `signer` (a key and an agent's id).
+        """The JSON that a request is answered with, signed by `signer`.
 
         The answer may take `wait_s` and a while. Where the clocks differ it is asked once more by the manager's.
         Raises `LinkError`, `RefusedError`.
         """
+        nonce = secrets.token_hex(16)
         try:
-            return await self._post(path, message, signer, wait_s)
+            return await self._post(path, message, signer, nonce, wait_s)
         except RefusedError as error:
-            if error.code != Code.CLOCK_SKEW or not self._learn(error.problem.get("time")):
+            if signer is None or error.code != Code.CLOCK_SKEW or not self._learn(error.problem, signer, nonce):
                 raise
-            return await self._post(path, message, signer, wait_s)
+            return await self._post(path, message, signer, secrets.token_hex(16), wait_s)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -95,9 +112,17 @@ class ManagerClient:
             await self._session.close()
             self._session = None
 
-    def _learn(self, time_s: Any) -> bool:
-        """Go by the manager's clock from now on; whether that is another than before."""
-        if isinstance(time_s, bool) or not isinstance(time_s, int | float):
+    def _learn(self, problem: Mapping[str, Any], signer: Signer, nonce: str) -> bool:
+        """Go by the manager's clock from now on, if it is the manager that tells it, in answer to this request.
+
+        Whoever else could tell it could have an assignment that was kept back taken for a fresh one.
+        """
+        time_s, proofs = problem.get("time"), problem.get("proofs")
+        if isinstance(time_s, bool) or not isinstance(time_s, int):
+            return False
+        signed = [one for one in proofs if isinstance(one, str)] if isinstance(proofs, list) else []
+        if not time_holds(signer.manager_key(), signer.agent, nonce, time_s, signed[:_MOST_PROOFS]):
+            _log.error(_NOT_ITS_TIME)
             return False
         try:
             at = datetime.fromtimestamp(time_s, UTC)
@@ -108,14 +133,16 @@ class ManagerClient:
         self._told = at, self._since_boot_s()
         return True
 
-    async def _post(self, path: str, message: Mapping[str, Any], signer: tuple[Key, str] | None, wait_s: float) -> Any:
+    async def _post(
+        self, path: str, message: Mapping[str, Any], signer: Signer | None, nonce: str, wait_s: float
+    ) -> Any:
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         url = self._base.with_path(path)
         headers = {"Content-Type": "application/json"}
         if signer is not None:
-            key, agent = signer
             time_s = int(self.now().timestamp())
-            headers |= signed_headers(key, agent, "POST", url.raw_path_qs, body, time_s=time_s)
+            headers |= signed_headers(signer.key, signer.agent, "POST", url.raw_path_qs, body, time_s=time_s)
+            headers[NONCE_HEADER] = nonce
         try:
             return await self._send(url, body, headers, wait_s)
         except ProxyError as error:

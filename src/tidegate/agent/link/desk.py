@@ -1,5 +1,7 @@
 """What the manager says, taken in; and what is said of it in return. Every word is on disk before it counts."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +18,16 @@ from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol.events import Event, Refusal
 from tidegate.protocol.fields import MessageError
 from tidegate.protocol.messages import Item
-from tidegate.protocol.signed import Document, Pin, UnsignedError, Withdraw, read_document, read_unverified
+from tidegate.protocol.signed import (
+    Document,
+    Pin,
+    UnsignedError,
+    Withdraw,
+    address_of,
+    is_sealed,
+    read_document,
+    read_unverified,
+)
 
 _OUTCOMES = {
     Ending.COMMITTED: Outcome.HEALTHY,
@@ -26,6 +37,8 @@ _OUTCOMES = {
     Ending.GAVE_WAY: Outcome.INCONCLUSIVE,  # a person acted on it, so a person is to look
 }
 _REPLACED = "a later assignment takes its place"
+_REMEMBERED = 1000
+"""Of what was turned away, so that it is told once however often it comes."""
 _log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
@@ -39,16 +52,47 @@ class Desk:
         self._log = log
         self._clock = clock
         self._allowed = tuple(allowed)
+        self._turned_away: OrderedDict[str, None] = OrderedDict()
         self.agent = ""
 
     def take(self, items: Iterable[Item]) -> bool:
-        """Take items in, each on disk when the next is looked at; whether there was a new one. Raises `StateError`."""
+        """Take items in, each on disk when the next is looked at; whether there was a new one. Raises `StateError`.
+
+        Only the manager's own word moves the cursor on: else whoever is between could have its word passed over.
+        """
         new = False
         for item in items:
-            if item.seq > self._log.cursor:
-                self._log.commit(replace(self._judged(item), cursor=item.seq))
-                new = True
+            if item.seq <= self._log.cursor:
+                continue
+            if (why := self._foreign(item)) is not None:
+                self._turn_away(item, why)
+                continue
+            number = address_of(item.document)[1]
+            self._log.commit(replace(self._judged(item), cursor=item.seq, numbered=number is not None))
+            new = True
         return new
+
+    def _foreign(self, item: Item) -> str | None:
+        """Why an item is not the manager's word to this agent, in this place; None if it is."""
+        if not is_sealed(self._log.manager_key, item.document, item.signature):
+            return str(UnsignedError())
+        agent, number = address_of(item.document)
+        if agent and agent != self.agent:
+            return f"it is for agent {agent}, and this is {self.agent}"
+        if number is None and self._log.numbered:
+            return "it has no number, and what the manager signs has had one before"
+        if number is not None and number != item.seq:
+            return f"it was sent as number {item.seq}, and is number {number}"
+        return None
+
+    def _turn_away(self, item: Item, why: str) -> None:
+        mark = hashlib.sha256(f"{item.seq}\n{item.signature}\n{item.document}".encode()).hexdigest()
+        if mark in self._turned_away:
+            return
+        self._log.commit(self._unusable(item, why))
+        self._turned_away[mark] = None
+        while len(self._turned_away) > _REMEMBERED:
+            self._turned_away.popitem(last=False)
 
     def entries(self, stage: Stage) -> list[Entry]:
         """Assignments that are that far, in the order in which they were told."""
@@ -62,6 +106,10 @@ class Desk:
     def objection(self, it: Assignment, followed: Mapping[str, str]) -> str | None:
         """Why an assignment is not carried out, now that its turn has come; `followed` as in `Accepting`."""
         return refusal(it, self._accepting(followed), self._clock())
+
+    def is_over(self, it: Assignment) -> bool:
+        """Whether the time is over in which it may begin; that is an objection only once clocks cannot be why."""
+        return self._clock() >= it.expires_at
 
     def begin(self, entries: Sequence[Entry]) -> None:
         """These are about to be carried out, together. Raises `StateError`."""
@@ -89,9 +137,28 @@ class Desk:
             _log.info("assignments wait", targets=[one.it.target for one in said], reason=reason)
             self._say(said)
 
-    def end(self, entries: Iterable[Entry], outcome: Outcome, reason: str, *, blamed: Collection[str] = ()) -> None:
-        """These are over; `blamed` are the ids of those whose release is bad. Raises `StateError`."""
-        self._say([self._ended(one, outcome, reason, blame=one.it.id in blamed) for one in entries])
+    def end(
+        self,
+        entries: Iterable[Entry],
+        outcome: Outcome,
+        reason: str,
+        *,
+        blamed: Collection[str] = (),
+        output: str = "",
+    ) -> None:
+        """These are over; `blamed` are the ids of those whose release is bad. Raises `StateError`.
+
+        `output` is told of the blamed ones, and where none is, of all.
+        """
+        self._say(
+            [
+                replace(
+                    self._ended(one, outcome, reason, blame=one.it.id in blamed),
+                    output=output if not blamed or one.it.id in blamed else "",
+                )
+                for one in entries
+            ]
+        )
 
     def refuse(self, entry: Entry, reason: str) -> None:
         """It is not carried out: it is not let in here. Raises `StateError`."""
@@ -103,12 +170,22 @@ class Desk:
         What was interrupted is carried out once more, and nothing is told of that.
         Raises `StateError`.
         """
-        known = [self._log.entries[id_] for id_ in assignments if id_ in self._log.entries]
-        entries = [entry for entry in known if entry.stage is not Stage.ENDED]
+        entries = self._open(assignments)
         if entries and result.ending is Ending.INTERRUPTED:
             self._once_more(entries)
         elif entries:
-            self.end(entries, _OUTCOMES[result.ending], result.reason, blamed=_blamed(entries, result, prepared))
+            blamed = _blamed(entries, result, prepared)
+            self.end(entries, _OUTCOMES[result.ending], result.reason, blamed=blamed, output=result.output)
+
+    def not_put_back(self, assignments: Collection[str], reason: str) -> None:
+        """Nothing serves where these were carried out. It is told once. Raises `StateError`."""
+        entries = self._open(assignments)
+        if entries:
+            self.end(entries, Outcome.FAILED, reason)
+
+    def _open(self, assignments: Collection[str]) -> list[Entry]:
+        known = [self._log.entries[id_] for id_ in assignments if id_ in self._log.entries]
+        return [entry for entry in known if entry.stage is not Stage.ENDED]
 
     def tell(self, *events: Event) -> None:
         """Anything else. Raises `StateError`."""
@@ -146,13 +223,11 @@ class Desk:
         match document:
             case Assignment():
                 return self._assigned(document)
-            case Withdraw() if document.agent == self.agent:
+            case Withdraw():
                 return self._withdrawn(document)
-            case Pin() if document.agent == self.agent:
+            case Pin():
                 _log.warning("the manager has a new key, signed by the one before")
                 return Change(manager_key=document.key)
-            case Withdraw() | Pin():
-                return self._unusable(item, f"it is for agent {document.agent}, and this is {self.agent}")
             case _:
                 _log.info("the manager sent what this version does not know", kind=document.kind)
                 return Change()

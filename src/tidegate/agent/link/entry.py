@@ -25,7 +25,8 @@ class Stage(StrEnum):
 class Entry:
     """`outcome` is what was told last, None: nothing yet. `begun_at` is when it was begun, for the duration.
 
-    `withdrawn`: the manager has taken it back after it was begun; if it is cut off it is not begun again.
+    `withdrawn`: the manager has taken it back after it was begun; if it is cut off it is not begun again. `output` is
+    told once, and not remembered here.
     """
 
     it: Assignment
@@ -36,6 +37,7 @@ class Entry:
     begun_at: datetime | None = None
     duration_s: float | None = None
     withdrawn: bool = False
+    output: str = ""
 
     def report(self, at: datetime) -> Report:
         """What the manager is told of it."""
@@ -51,6 +53,7 @@ class Entry:
             reason=self.reason,
             blame=self.blame,
             duration_s=self.duration_s,
+            output=self.output,
         )
 
     def record(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Held:
     next: int = 1
     applied: int = 0
     cursor: int = 0
+    numbered: bool = False
     manager_key: str = ""
     entries: dict[str, Entry] = field(default_factory=dict)
     queue: deque[Numbered] = field(default_factory=deque)
@@ -34,6 +35,7 @@ def taken(held: Held, record: Mapping[str, Any]) -> bool:
         return False
     held.stream = str(record.get("stream", held.stream))
     held.manager_key = str(record.get("manager_key", held.manager_key))
+    held.numbered = held.numbered or record.get("numbered") is True
     held.next = numbers.get("next", held.next)
     held.cursor = numbers.get("cursor", held.cursor)
     held.applied = numbers.get("applied", held.applied)
@@ -56,6 +58,7 @@ def snapshot(held: Held) -> Iterator[dict[str, Any]]:
         "next": held.next,
         "applied": held.applied,
         "cursor": held.cursor,
+        "numbered": held.numbered,
         "manager_key": held.manager_key,
         "entries": [entry.record() for entry in held.entries.values()],
     }

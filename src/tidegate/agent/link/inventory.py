@@ -13,7 +13,7 @@ from tidegate.domain.reference import InvalidReferenceError, parse_reference
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container
 from tidegate.engine.model import Health as Checked
-from tidegate.protocol.events import Health, InventoryTarget, Running
+from tidegate.protocol.events import UPDATER_TROUBLE, Health, InventoryTarget, LastScan, Running
 
 _UP = frozenset({"running", "restarting", "paused"})
 
@@ -41,6 +41,11 @@ class Stock:
         self._platforms = {id_: known for id_, known in self._platforms.items() if id_ in survey.images}
         return tuple(one for one in found if one is not None)
 
+    def updater(self) -> LastScan | None:
+        """What Watchtower, where it is the updater and answers, counts."""
+        counts = self._parts.watchtower.watch.counts if self._parts.watchtower is not None else None
+        return None if counts is None else LastScan(counts.scanned, counts.updated, counts.failed, counts.scans)
+
     async def _target(self, name: str, places: Sequence[Place], survey: Survey) -> InventoryTarget | None:
         first = places[0]
         try:
@@ -65,12 +70,16 @@ class Stock:
         )
 
     def _reason(self, places: Sequence[Place]) -> str:
-        """What Watchtower, where it is the updater, leaves alone or has trouble with."""
+        """What Watchtower, where it is the updater, has trouble with or leaves alone."""
         if self._parts.watchtower is None:
             return ""
+        trouble = self._parts.watchtower.watch.trouble
+        said = [f"{UPDATER_TROUBLE}{trouble}"] if trouble else []
         if any(is_pinned(place.image) for place in places):
-            return "it is pinned to this release: Watchtower does not follow its tag until another one is assigned"
-        return self._parts.watchtower.watch.trouble
+            said.append(
+                "it is pinned to this release: Watchtower does not follow its tag until another one is assigned"
+            )
+        return "; ".join(said)
 
     def _digest(self, target: str, places: Sequence[Place], survey: Survey) -> str | None:
         """By what the image is known that all of them run; where it has several names, the one it was assigned by."""

@@ -9,12 +9,13 @@ import structlog
 from tidegate.agent.background import Background
 from tidegate.agent.decide import Decision
 from tidegate.agent.link.carrying import Carrying
-from tidegate.agent.link.client import ManagerClient
+from tidegate.agent.link.client import ManagerClient, Signer
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.identity import Identities
 from tidegate.agent.link.inventory import Stock
 from tidegate.agent.link.log import LinkLog
 from tidegate.agent.link.sending import Sending
+from tidegate.agent.link.sightings import Sightings
 from tidegate.agent.link.talk import Contact, Enrolment, Poll
 from tidegate.agent.metrics import Sample
 from tidegate.agent.outcome import Result
@@ -26,7 +27,7 @@ from tidegate.agent.within import within
 from tidegate.domain.reference import InvalidReferenceError, is_digest, parse_reference
 from tidegate.engine.errors import EngineError
 from tidegate.engine.model import Event
-from tidegate.protocol.events import Inventory, InventoryTarget, Sighting
+from tidegate.protocol.events import Inventory, InventoryTarget, LastScan, Sighting
 
 DIRECTORY = "link"
 _RETRY = timedelta(seconds=60)
@@ -49,7 +50,7 @@ class ManagerLink:
         self._client = ManagerClient(settings.manager, parts.clock, ca_file=settings.manager_ca)
         self._log = LinkLog(directory, may_write=lambda: parts.state.lock.held, clock=parts.clock)
         self._desk = Desk(self._log, self._client.now, allowed=settings.allow_repositories)
-        self._carrying = Carrying(parts, self._desk, retry)
+        self._carrying = Carrying(parts, self._desk, retry, self._tell_inventory)
         self._contact = Contact(self._client)
         self._identities = Identities(directory)
         self._enrolment = Enrolment(
@@ -57,8 +58,11 @@ class ManagerLink:
         )
         self._stock = Stock(parts, self._desk.assigned)
         self._changed = asyncio.Event()
-        self._inventory: tuple[InventoryTarget, ...] | None = None
-        self._sighted: dict[tuple[str, str], str] = {}
+        if parts.watchtower is not None:
+            parts.watchtower.watch.on_change = self._changed.set
+        self._inventory: tuple[tuple[InventoryTarget, ...], LastScan | None] | None = None
+        self._looking = asyncio.Lock()
+        self._sightings = Sightings(self._desk.tell)
         self._talking = Background("manager-link")
         parts.metrics.more = self.samples
 
@@ -94,20 +98,20 @@ class ManagerLink:
             self._parts.watchtower.watch.ended()
         self._changed.set()
 
+    def not_put_back(self, assignments: Collection[str], reason: str) -> None:
+        """Tell the manager at once; how it ended in the end is not told again."""
+        if assignments and self._log.exists:
+            self._desk.not_put_back(assignments, reason)
+
     def seen(self, decisions: Iterable[Decision]) -> None:
         """Tell the manager of digests that are new on their channels; a full disk only costs the telling."""
         if not self._desk.agent:
             return
-        for sighting in (one for decision in decisions if (one := self._sighting(decision)) is not None):
-            channel = (sighting.repository, sighting.tag)
-            if self._sighted.get(channel) == sighting.digest:
-                continue
-            try:
-                self._desk.tell(sighting)
-            except StateError as error:
-                _log.warning("what was seen could not be noted for the manager", reason=str(error))
-                return
-            self._sighted[channel] = sighting.digest
+        found = (self._sighting(decision) for decision in decisions)
+        try:
+            self._sightings.take(one for one in found if one is not None)
+        except StateError as error:
+            _log.warning("what was seen could not be noted for the manager", reason=str(error))
 
     def heard(self, event: Event) -> None:
         """What happens to a container may change the inventory."""
@@ -146,7 +150,7 @@ class ManagerLink:
 
     async def _run(self, wake: Callable[[], None]) -> None:
         identity = await self._enrolment.identity(self._contact)
-        signer = (identity.loaded(), identity.agent)
+        signer = Signer(identity.loaded(), identity.agent, lambda: self._log.manager_key)
         self._desk.agent = identity.agent
         wake()  # what was told before the agent was cut off goes on without the manager
         poll = Poll(self._client, self._log, self._desk, self._contact, wake)
@@ -159,7 +163,7 @@ class ManagerLink:
 
     def _tell_anew(self) -> None:
         self._inventory = None
-        self._sighted.clear()
+        self._sightings.tell_anew()
         self._changed.set()
 
     async def _keep_inventory(self) -> None:
@@ -168,18 +172,26 @@ class ManagerLink:
         while True:
             self._changed.clear()
             began = loop.time()
-            try:
-                found = await self._stock.read()
-                if found != self._inventory:
-                    self._desk.tell(Inventory(self._client.now(), found))
-                    self._inventory = found
-            except (EngineError, StateError) as error:
-                _log.debug("the inventory could not be told", reason=str(error))
+            if not await self._tell_inventory():
                 await asyncio.sleep(_SETTLE_S * 5)
                 continue
             took_s = loop.time() - began
             await within(self._changed, _LOOK_AGAIN_S)
             await asyncio.sleep(max(_SETTLE_S, took_s * _LEAVE_ALONE))
+
+    async def _tell_inventory(self) -> bool:
+        """Look, and tell what is news; whether that could be done."""
+        async with self._looking:  # what was seen later is told later
+            try:
+                found = await self._stock.read(), self._stock.updater()
+                if found != self._inventory:
+                    self._desk.tell(Inventory(self._client.now(), *found))
+                    self._inventory = found
+                self._sightings.inventory_told(found[0])
+            except (EngineError, StateError) as error:
+                _log.debug("the inventory could not be told", reason=str(error))
+                return False
+            return True
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:

@@ -46,9 +46,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is written at once. `entries` replace those with the same id; `events` are numbered as they are written."""
+    """What is written at once. `entries` replace those with the same id; `events` are numbered as they are written.
+
+    `numbered`: the item had its number under the manager's signature.
+    """
 
     cursor: int | None = None
+    numbered: bool = False
     manager_key: str | None = None
     entries: tuple[Entry, ...] = ()
     events: tuple[Event, ...] = ()
@@ -101,6 +105,11 @@ class LinkLog:
         return self._read().cursor
 
     @property
+    def numbered(self) -> bool:
+        """Whether items have had their number under the manager's signature: then all that follow have."""
+        return self._read().numbered
+
+    @property
     def manager_key(self) -> str:
         """The manager's key that is pinned; empty before the agent has enrolled."""
         return self._read().manager_key
@@ -139,6 +148,8 @@ class LinkLog:
         record: dict[str, Any] = {}
         if change.cursor is not None:
             record["cursor"] = change.cursor
+        if change.numbered and not held.numbered:
+            record["numbered"] = True
         if change.manager_key is not None:
             record["manager_key"] = change.manager_key
         if change.entries:

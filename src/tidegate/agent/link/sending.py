@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import structlog
 
-from tidegate.agent.link.client import LinkError, ManagerClient, RefusedError
+from tidegate.agent.link.client import LinkError, ManagerClient, RefusedError, Signer
 from tidegate.agent.link.log import Batch, LinkLog
 from tidegate.agent.link.pacing import Pace
 from tidegate.agent.link.talk import TROUBLE, Contact
-from tidegate.protocol.keys import Key
 from tidegate.protocol.messages import EVENTS_PATH, MOST_EVENTS, read_events_answer
 from tidegate.protocol.problems import Code
 from tidegate.protocol.version import PROTOCOL
@@ -33,7 +32,7 @@ class Sending:
         self._asked = False
         log.on_event = self._more.set
 
-    async def run(self, signer: tuple[Key, str]) -> None:
+    async def run(self, signer: Signer) -> None:
         """For ever."""
         pace = Pace()
         while True:
@@ -51,7 +50,7 @@ class Sending:
                 pace = pace.failed()
                 await self._contact.lost(error, pace)
 
-    async def _ask(self, signer: tuple[Key, str]) -> None:
+    async def _ask(self, signer: Signer) -> None:
         """How far the manager is, before anything is sent; afterwards nobody can tell whose events it has."""
         stream = self._log.stream
         head = {"protocol": PROTOCOL, "stream": stream, "first": 1}
@@ -65,7 +64,7 @@ class Sending:
             self._contact.made()
         self._asked = True
 
-    async def _send(self, batch: Batch, signer: tuple[Key, str]) -> None:
+    async def _send(self, batch: Batch, signer: Signer) -> None:
         skipped = {"skipped": True} if batch.skipped else {}
         head = {"protocol": PROTOCOL, "stream": batch.stream, "first": batch.first, **skipped}
         try:

@@ -9,17 +9,16 @@ from typing import Any
 import structlog
 
 from tidegate import __version__
-from tidegate.agent.link.client import LinkError, ManagerClient, RefusedError
+from tidegate.agent.link.client import LinkError, ManagerClient, RefusedError, Signer
 from tidegate.agent.link.desk import Desk
 from tidegate.agent.link.identity import Identities, Identity, hash_of
-from tidegate.agent.link.log import LinkLog
-from tidegate.agent.link.pacing import Pace
+from tidegate.agent.link.log import Change, LinkLog
+from tidegate.agent.link.pacing import SHORTEST_WAIT_S, Pace, held_s
 from tidegate.agent.store.files import StateError
 from tidegate.protocol.fields import MessageError
-from tidegate.protocol.keys import InvalidKeyError, Key, load_key, public_text
+from tidegate.protocol.keys import InvalidKeyError, load_key, public_text
 from tidegate.protocol.messages import (
     ENROL_PATH,
-    LONGEST_WAIT_S,
     POLL_PATH,
     EnrolRequest,
     PollRequest,
@@ -32,7 +31,6 @@ from tidegate.protocol.problems import Code
 from tidegate.protocol.requests import enrol_proof
 from tidegate.protocol.version import PROTOCOL
 
-_SHORTEST_WAIT_S = 35
 _AT_ONCE_S = 1.0
 """An answer without items that comes sooner is no long poll: something on the way does not hold it."""
 _FINAL = frozenset({Code.REVOKED, Code.UNKNOWN_AGENT, Code.PROTOCOL, Code.BAD_TOKEN, Code.BAD_SIGNATURE})
@@ -77,6 +75,11 @@ _MEANS: Mapping[str, str] = {
     Code.PROTOCOL: "the manager does not speak this agent's protocol any more: update the agent's image",
 }
 
+_NOT_ITS_WORD = (
+    "what the manager sent is not signed by the key that this agent has pinned, or not for it. The manager is asked "
+    "again; if its keys were lost, enrol the agent with a new token"
+)
+
 _TOKEN_REFUSED = frozenset({Code.BAD_TOKEN, Code.REVOKED, "name-taken", "wrong-name"})
 """It was the token, in the manager's own words. Whatever else is answered may be of something on the way."""
 _STAYS = (
@@ -118,7 +121,7 @@ class Enrolment:
             else:
                 if found is not None:
                     return found
-                await asyncio.sleep(_SHORTEST_WAIT_S)
+                await asyncio.sleep(SHORTEST_WAIT_S)
 
     async def _once(self) -> Identity | None:
         known, token = self._identities.read(), self._token()
@@ -140,6 +143,8 @@ class Enrolment:
         known.loaded()
         if not self._log.exists:
             self._log.begin(known.manager_key)
+        elif not self._log.manager_key:  # lost with a part of the log; from this one the manager leads to its newest
+            self._log.commit(Change(manager_key=known.manager_key))
         return known
 
     async def _enrol(self, token: str) -> Identity:
@@ -167,7 +172,7 @@ class Poll:
         self._contact = contact
         self._wake = wake
 
-    async def run(self, signer: tuple[Key, str]) -> None:
+    async def run(self, signer: Signer) -> None:
         """For ever."""
         pace = Pace()
         while True:
@@ -178,16 +183,20 @@ class Poll:
                 pace = pace.failed()
                 await self._contact.lost(error, pace)
 
-    async def _once(self, signer: tuple[Key, str]) -> None:
+    async def _once(self, signer: Signer) -> None:
         # the first is not held: it tells at once whether the manager is there, and what waited for the agent
         held = self._contact.connected
-        wait_s = random.randint(_SHORTEST_WAIT_S, LONGEST_WAIT_S) if held else 0  # noqa: S311 - spreads load
-        request = PollRequest(PROTOCOL, self._log.cursor, wait_s, __version__)
+        wait_s = held_s(random.random()) if held else 0  # noqa: S311 - spreads load
+        request = PollRequest(PROTOCOL, self._log.cursor, wait_s, __version__, self._log.manager_key)
         began = asyncio.get_running_loop().time()
         answer: Any = await self._client.post(POLL_PATH, write_poll_request(request), signer, wait_s=wait_s)
         items = read_poll_answer(answer).items
-        self._contact.made()
         if self._desk.take(items):
             self._wake()
-        elif held and asyncio.get_running_loop().time() - began < _AT_ONCE_S:
+        elif items:  # they come again until they can be taken, which is no reason to ask all the time
+            raise LinkError(_NOT_ITS_WORD)
+        self._contact.made()
+        if items:
+            return
+        if held and asyncio.get_running_loop().time() - began < _AT_ONCE_S:
             await asyncio.sleep(_AT_ONCE_S)

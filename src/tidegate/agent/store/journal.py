@@ -74,7 +74,11 @@ class Journal:
 
     def knows(self, txid: str) -> bool:
         """Whether it is one of this agent's own, open or among the last that ended."""
-        return any((folder / f"{txid}{_SUFFIX}").exists() for folder in (self._directory, self._done))
+        return self._path(txid).exists() or self.ended(txid)
+
+    def ended(self, txid: str) -> bool:
+        """Whether it is among the last of this agent's own that ended."""
+        return (self._done / f"{txid}{_SUFFIX}").exists()
 
     def _put_by(self) -> None:
         """Hold some of the disk, so that what is begun can be written to its end though it fills up meanwhile."""

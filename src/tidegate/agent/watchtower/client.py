@@ -14,6 +14,7 @@ _UPDATE_S = 1800.0
 _ASK_S = 10.0
 _AGAIN_S = 1.0
 _MOST_BYTES = 1 << 20
+_MOST_COUNTED = 10**9
 _NOTHING = "tidegate.local/none"
 """No container has this image, so an update of it moves nothing; its turn comes when the one before it is done."""
 _GAUGES = {
@@ -148,7 +149,8 @@ def image_key(image: str) -> str:
 
 
 def _count(text: str) -> int:
+    """As a number that every reader takes, whatever answers there."""
     try:
-        return int(float(text))
+        return min(max(int(float(text)), 0), _MOST_COUNTED)
     except (ValueError, OverflowError):
         return 0

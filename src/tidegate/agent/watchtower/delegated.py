@@ -13,7 +13,7 @@ import structlog
 from tidegate.agent.guard import TRANSACTION, Guard, Interfered
 from tidegate.agent.hands import STOPPING, Unhealthy
 from tidegate.agent.missed import ensure_same_engine
-from tidegate.agent.outcome import Broken, Ending, Inconclusive, Result
+from tidegate.agent.outcome import Broken, Ending, Inconclusive, NotPutBackError, Result
 from tidegate.agent.racing import race
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.stopping import ToldToStop
@@ -21,6 +21,7 @@ from tidegate.agent.tags import point_tag
 from tidegate.agent.transaction import Transaction
 from tidegate.agent.watchtower.client import BrokenOffError, SilentError, WatchtowerClient, WatchtowerError
 from tidegate.agent.watchtower.found import Found, look
+from tidegate.agent.watchtower.rehearsal import clear_away, rehearse
 from tidegate.domain.recreate_candidate import for_candidate
 from tidegate.domain.transaction import Settlement
 from tidegate.engine.errors import EngineError, EngineUnavailableError
@@ -49,6 +50,11 @@ class Delegated:
         """From the call of Watchtower to commit or rollback. Raises what `Transaction.run` raises."""
         transaction.before_undo = self._have_the_way_back
         transaction.begin(delegated=True)
+        ended = transaction.tools.journal.ended
+        refused = await rehearse(transaction.replacements, self._engine, transaction.notes, ended)
+        if refused:
+            transaction.ends |= {it.name: Settlement.INCUMBENT for it in transaction.replacements}
+            return transaction.finish(Result(Ending.FAILED, refused))
         said = await self._waited(self._update(transaction.replacements), transaction.stop)
         found = await self._found(transaction)
         return await self._judged(transaction, found, Result(Ending.FAILED, "; ".join(_words(found, said))))
@@ -61,6 +67,7 @@ class Delegated:
         (`ToldToStop`): Watchtower goes on without it.
         """
         transaction.before_undo = self._have_the_way_back
+        await clear_away(transaction.replacements, self._engine)
         said = await self._waited(self._at_rest(_BACK_WITHIN_S), transaction.stop)
         found = await self._found(transaction)
         why = "; ".join(_words(found, said))
@@ -133,23 +140,26 @@ class Delegated:
             await self._bring_back(it.reference, it.old_digest)
 
     async def _restore(self, transaction: Transaction, found: Found) -> None:
-        """What Watchtower has stopped, or lost, runs again."""
+        """What Watchtower has stopped, or lost, runs again. Raises `NotPutBackError`, once all was tried."""
+        stuck = []
         for it in transaction.replacements:
             if it.id in found.theirs:
                 transaction.ends[it.name] = found.end_of(it)
         for it in found.left:
             if found.is_down(it):
                 _log.error("Watchtower has stopped a container and done no more; it is started", container=it.name)
-                await self._engine.start(it.incumbent)
+                stuck.append(await _refused(self._engine.start(it.incumbent), f"Watchtower has stopped {it.name}"))
             transaction.ends[it.name] = Settlement.INCUMBENT
-        await self._have_the_way_back(found.lost)
         for it in found.lost:
             _log.error("Watchtower has lost a container; it is made anew", container=it.name)
-            await self._make_anew(it)
+            stuck.append(await _refused(self._make_anew(it), f"Watchtower has removed {it.name}"))
             transaction.ends[it.name] = Settlement.INCUMBENT
+        if any(stuck):
+            raise NotPutBackError("; ".join(filter(None, stuck)))
 
     async def _make_anew(self, it: Replacement) -> None:
         """What ran before, from its saved request. What a kill in here leaves in its place is put back once more."""
+        await self._have_the_way_back([it])
         places: list[tuple[str | None, dict[str, Any]]] = [*it.saved_endpoints.items()] or [(None, {})]
         (first, settings), *rest = places
         body = for_candidate(it.saved, {TRANSACTION: it.id}, first, settings)
@@ -171,6 +181,7 @@ class Delegated:
             except Unhealthy as verdict:
                 broken = Broken(it.name, verdict)
                 transaction.notes.verdict(str(broken), it.name)
+                await transaction.keep_output(it.candidate)
                 return await transaction.undo(Result(Ending.ROLLED_BACK, str(broken), blame=True, culprit=it.name))
             except Inconclusive as error:
                 return await transaction.undo(Result(Ending.INCONCLUSIVE, f"{it.name}: {error}; it was put back"))
@@ -204,6 +215,17 @@ class Delegated:
             await guard.news()  # it may have ended by somebody's hand, of which word comes a little later
             guard.check()
             raise
+
+
+async def _refused(work: Awaitable[None], did: str) -> str:
+    """Why what ran before is not there again, in words; empty where it is. Raises `EngineUnavailableError`."""
+    try:
+        await work
+    except EngineUnavailableError:
+        raise
+    except EngineError as error:
+        return f"{did}, and what ran before cannot run: {error}. Nothing serves there until that is mended"
+    return ""
 
 
 async def _catch_up(guard: Guard, it: Replacement, transaction: Transaction) -> None:

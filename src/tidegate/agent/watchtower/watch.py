@@ -1,7 +1,7 @@
 """Keeps an eye on Watchtower: whether it answers, what it counts, and whether it moves containers by itself."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import structlog
@@ -21,7 +21,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """What is known of Watchtower. `trouble` is empty while all is well."""
+    """What is known of Watchtower: what it counts, and `trouble`, which is empty while all is well.
+
+    `on_change` is called when either is another.
+    """
 
     def __init__(
         self, client: WatchtowerClient, engine: Engine, *, scope: str | None = None, look_s: float = _LOOK_S
@@ -36,6 +39,7 @@ class Watch:
         self._told: Counts | None = None
         self.counts: Counts | None = None
         self.trouble = ""
+        self.on_change: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Begin to look, every half a minute."""
@@ -52,15 +56,22 @@ class Watch:
     async def look(self) -> None:
         """Look now."""
         try:
-            self.counts = await self._client.counts()
-            said = "; ".join(filter(None, [self._failures(self.counts), await self._by_itself()]))
-        except WatchtowerError as error:
-            self.counts, said = None, str(error)
+            counts, said = await self.seen()
         except EngineError:
             return
         if said != self.trouble:
             (_log.warning if said else _log.info)("Watchtower", state=said or "it answers, and waits to be told")
-        self.trouble = said
+        if (counts, said) != (self.counts, self.trouble):
+            self.counts, self.trouble = counts, said
+            self.on_change()
+
+    async def seen(self) -> tuple[Counts | None, str]:
+        """What it counts, if it answers, and what is wrong with it. Raises `EngineError`."""
+        try:
+            counts = await self._client.counts()
+        except WatchtowerError as error:
+            return None, str(error)
+        return counts, "; ".join(filter(None, [self._failures(counts), await self._by_itself()]))
 
     def samples(self) -> Sequence[Sample]:
         """For the agent's metrics."""

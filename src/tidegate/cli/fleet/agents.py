@@ -1,31 +1,57 @@
 """`tidegate agents`: who looks after clusters, who may join, and who may no more."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Final
 
 import typer
 
 from tidegate.cli.fleet import find
 from tidegate.cli.fleet.ask import ask, reach
 from tidegate.cli.fleet.client import Manager
+from tidegate.cli.fleet.complete import complete_enrolment
 from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.names import find_named
-from tidegate.cli.fleet.options import TIMEOUT_S, AgentName, AsJson, Labels, Reason, Timeout, Yes, group, pairs
+from tidegate.cli.fleet.options import (
+    TIMEOUT_S,
+    AgentName,
+    AsJson,
+    Labels,
+    Reason,
+    Timeout,
+    Yes,
+    group,
+    one_of,
+    pairs,
+    yes_or_no,
+)
 from tidegate.cli.fleet.secrets import room_for, shown_once
 from tidegate.cli.fleet.session import finish, show_all
-from tidegate.cli.fleet.show import complain, labels_text, print_json, print_rows, say, short_time
+from tidegate.cli.fleet.show import complain, labels_text, print_json, print_rows, say, short_time, updater_words
 from tidegate.domain.durations import parse_duration
 
 agents = group("The agents beside clusters.")
+
+_NO_AGENT: Final = "No agent has joined yet; `tidegate agents enrol` makes a token for one."
+_NO_ENROLMENT: Final = "There is no token with which an agent can join; `tidegate agents enrol` makes one."
 
 Expires = Annotated[str | None, typer.Option("--expires", metavar="DURATION", help="Such as 1h or 30d.")]
 Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the token there, and show it nowhere.")]
 
 
 @agents.command("list")
-def agents_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def agents_list(
+    *,
+    revoked: Annotated[
+        bool | None,
+        typer.Option("--revoked/--not-revoked", metavar="", help="Only those that were cut off, or only the others."),
+    ] = None,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
     """Show the agents."""
-    show_all("agents", show=_print, as_json=as_json, timeout_s=timeout_s)
+    show = _print if revoked is None else partial(_print, empty="There is no such agent.")
+    show_all("agents", show=show, as_json=as_json, timeout_s=timeout_s, revoked=yes_or_no(revoked))
 
 
 @agents.command("enrol")
@@ -43,10 +69,13 @@ def agents_enrol(
     async def work(manager: Manager) -> None:
         body = {"name": name, "labels": pairs(labels) or None, "expires_in": seconds(expires)}
         body = {key: value for key, value in body.items() if value is not None}
+        if name is not None:
+            await _warn(manager, name)
         with room_for(out) as file:
             document = (await manager.write("POST", "agents", "enrolments", body=body)).document
             shown_once(document, file, as_json=as_json, what=f"for {name or 'one agent'}", undo="agents withdraw")
-        complain(f"The agent takes it as TIDEGATE_ENROL_TOKEN, beside TIDEGATE_MANAGER={manager.url}.")
+        variable = f"TIDEGATE_ENROL_TOKEN{'_FILE' if out else ''}"
+        complain(f"The agent takes it as {variable}, beside TIDEGATE_MANAGER={manager.url}.")
 
     finish(work, timeout_s)
 
@@ -54,19 +83,32 @@ def agents_enrol(
 @agents.command("enrolments")
 def agents_enrolments(
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that let nobody in any more.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", metavar="", help="Also those that let nobody in any more.")
+    ] = False,
+    spent: Annotated[bool, typer.Option("--spent", metavar="", help="Only those that let nobody in any more.")] = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the tokens with which an agent can still join; what they are made of is shown nowhere."""
-    usable = None if everything else "true"
-    show_all("agents", "enrolments", show=_print_enrolments, as_json=as_json, timeout_s=timeout_s, usable=usable)
+
+    async def work(manager: Manager) -> None:
+        usable = one_of("--all", "--spent", everything=everything, others=spent)
+        items = await manager.every("agents", "enrolments", usable=usable)
+        empty = "There is no such token." if spent or everything else _NO_ENROLMENT
+        print_json(items) if as_json else _print_enrolments(items, empty)
+
+    finish(work, timeout_s)
 
 
 @agents.command("withdraw")
 def agents_withdraw(
-    which: Annotated[str, typer.Argument(metavar="ID|NAME", help="As `agents enrolments` shows it.")],
+    which: Annotated[
+        str,
+        typer.Argument(metavar="ID|NAME", autocompletion=complete_enrolment, help="As `agents enrolments` shows it."),
+    ],
     *,
+    as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Let a token for an agent be good for nothing, at once. An agent that has joined with it stays."""
@@ -75,7 +117,8 @@ def agents_withdraw(
         items = await manager.every("agents", "enrolments", usable="true")
         one = find_named("enrolment", which, items, lambda it: str(it["id"]), lambda it: str(it.get("name")))
         await manager.write("DELETE", "agents", "enrolments", one["id"])
-        say(f"Enrolment {one['id']}, for {one.get('name') or 'any agent'}, is withdrawn.")
+        told = f"Enrolment {one['id']}, for {one.get('name') or 'any agent'}, is withdrawn."
+        print_json(one) if as_json else say(told)
 
     finish(work, timeout_s)
 
@@ -119,7 +162,16 @@ def seconds(text: str | None) -> int | None:
     return max(1, round(given_s))
 
 
-def _print(items: list[dict[str, Any]]) -> None:
+async def _warn(manager: Manager, name: str) -> None:
+    """Say so where an agent has this name: the manager takes no other of that name until it is revoked."""
+    there = await find.known_agent(manager, name)
+    if there is not None and not there.get("revoked_at"):
+        complain(
+            f"{name} is let in already; revoke it first (`tidegate agents revoke {name}`), or choose another name."
+        )
+
+
+def _print(items: list[dict[str, Any]], *, empty: str = _NO_AGENT) -> None:
     print_rows(
         ("agent", "there", "heard of at", "version", "labels", "note"),
         (
@@ -129,15 +181,22 @@ def _print(items: list[dict[str, Any]]) -> None:
                 short_time(one.get("last_seen_at")),
                 one.get("version"),
                 labels_text(one.get("labels") or {}),
-                f"cut off at {short_time(one['revoked_at'])}" if one.get("revoked_at") else "",
+                _note(one),
             )
             for one in items
         ),
-        empty="No agent has joined yet; `tidegate agents enrol` makes a token for one.",
+        empty=empty,
     )
 
 
-def _print_enrolments(items: list[dict[str, Any]]) -> None:
+def _note(agent: Mapping[str, Any]) -> str:
+    if agent.get("revoked_at"):
+        return f"cut off at {short_time(agent['revoked_at'])}"
+    updater = agent.get("updater")
+    return updater_words(updater) if isinstance(updater, Mapping) else ""
+
+
+def _print_enrolments(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
         ("id", "for", "labels", "made by", "made at", "expires at", "note"),
         (
@@ -152,7 +211,7 @@ def _print_enrolments(items: list[dict[str, Any]]) -> None:
             )
             for one in items
         ),
-        empty="There is no token with which an agent can join; `tidegate agents enrol` makes one.",
+        empty=empty,
     )
 
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from tidegate.cli.fleet.client import Manager
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Timeout, group
-from tidegate.cli.fleet.session import finish, show_all
+from tidegate.cli.fleet.complete import complete_alert
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Timeout, group, one_of
+from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import print_json, print_rows, say, short_time
 
 alerts = group("What somebody should look at.")
@@ -15,17 +16,24 @@ alerts = group("What somebody should look at.")
 @alerts.command("list")
 def alerts_list(
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    everything: Annotated[bool, typer.Option("--all", metavar="", help="Also those that are over.")] = False,
+    over: Annotated[bool, typer.Option("--over", metavar="", help="Only those that are over.")] = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the open alerts."""
-    show_all("alerts", show=_print, as_json=as_json, timeout_s=timeout_s, open=None if everything else "true")
+
+    async def work(manager: Manager) -> None:
+        items = await manager.every("alerts", open=one_of("--all", "--over", everything=everything, others=over))
+        empty = "No alert is over." if over else "All is well."
+        print_json(items) if as_json else _print(items, empty)
+
+    finish(work, timeout_s)
 
 
 @alerts.command("acknowledge")
 def alerts_acknowledge(
-    alert_id: Annotated[int, typer.Argument(metavar="ALERT", help="Its number.")],
+    alert_id: Annotated[int, typer.Argument(metavar="ALERT", min=1, autocompletion=complete_alert, help="Its number.")],
     *,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
@@ -39,12 +47,13 @@ def alerts_acknowledge(
     finish(work, timeout_s)
 
 
-def _print(items: list[dict[str, Any]]) -> None:
+def _print(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
-        ("id", "rule", "about", "since", "until", "seen by", "what"),
+        ("id", "severity", "rule", "about", "since", "until", "seen by", "what"),
         (
             (
                 one.get("id"),
+                one.get("severity"),
                 one.get("rule"),
                 one.get("subject"),
                 short_time(one.get("opened_at")),
@@ -54,5 +63,5 @@ def _print(items: list[dict[str, Any]]) -> None:
             )
             for one in items
         ),
-        empty="All is well.",
+        empty=empty,
     )

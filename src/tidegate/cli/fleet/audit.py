@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tidegate.cli.fleet.client import Manager
+from tidegate.cli.fleet.complete import complete_action, complete_actor, complete_subject
 from tidegate.cli.fleet.errors import FAILED
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Timeout, group
 from tidegate.cli.fleet.session import finish
@@ -17,9 +18,19 @@ audit = group("Who did what to what, when and from where.")
 @audit.command("list")
 def audit_list(
     *,
-    actor: Annotated[str | None, typer.Option("--actor", help="Only of this user.")] = None,
-    action: Annotated[str | None, typer.Option("--action", help="Only this action.")] = None,
-    subject: Annotated[str | None, typer.Option("--subject", help="Only to this.")] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", autocompletion=complete_actor, help="Only of this user.")
+    ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(
+            "--action", autocompletion=complete_action, help="Only this one, in full, such as rollout.approve."
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", autocompletion=complete_subject, help="Only to this, in full, such as 'rollout 7'."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many of the last to show.")] = 50,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
@@ -29,14 +40,16 @@ def audit_list(
     async def work(manager: Manager) -> None:
         answer = await manager.get("audit", actor=actor, action=action, subject=subject, limit=limit)
         items = answer.document["items"]
-        print_json(items) if as_json else _print(items)
+        filtered = any(one is not None for one in (actor, action, subject))
+        empty = "There is no such entry." if filtered else "The audit log is empty."
+        print_json(items) if as_json else _print(items, empty)
 
     finish(work, timeout_s)
 
 
 @audit.command("verify")
 def audit_verify(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
-    """Go through the whole log; exit code 1: something in it was changed, left out or put in."""
+    """Go through the whole log; exit code 1: something in it was changed, left out, put in or cut off."""
 
     async def work(manager: Manager) -> int | None:
         document = (await manager.get("audit", "verify")).document
@@ -53,7 +66,7 @@ def audit_verify(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> 
     finish(work, timeout_s)
 
 
-def _print(items: list[dict[str, Any]]) -> None:
+def _print(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
         ("entry", "at", "who", "from", "action", "subject", "after"),
         (
@@ -68,5 +81,5 @@ def _print(items: list[dict[str, Any]]) -> None:
             )
             for one in items
         ),
-        empty="The audit log is empty.",
+        empty=empty,
     )

@@ -1,16 +1,27 @@
 """`tidegate window` and `tidegate freeze`: when updates may begin, and when they may not."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from zoneinfo import available_timezones
 
 import typer
 
+from tidegate.cli.fleet import find
 from tidegate.cli.fleet.ask import ask
-from tidegate.cli.fleet.client import Manager
+from tidegate.cli.fleet.client import Manager, Value
+from tidegate.cli.fleet.complete import (
+    complete_channel,
+    complete_cluster,
+    complete_freeze,
+    complete_window,
+    complete_zone,
+)
 from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.model import Document, read_channel
-from tidegate.cli.fleet.names import find_named
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Channels, Clusters, Labels, Timeout, Yes, group
+from tidegate.cli.fleet.names import find_named, missing
+from tidegate.cli.fleet.opening import ask_for_window
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Channels, Clusters, Labels, Timeout, Yes, group, yes_or_no
 from tidegate.cli.fleet.rollout import utc_text
 from tidegate.cli.fleet.scope import read_scope, scope_text
 from tidegate.cli.fleet.session import finish
@@ -22,15 +33,36 @@ window = group("When updates may begin.")
 freeze = group("When no update may begin.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for it.")]
-Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="Its name or its id.")]
+_WHICH = {"metavar": "NAME|ID", "help": "Its name or its id."}
+WhichWindow = Annotated[str, typer.Argument(autocompletion=complete_window, **_WHICH)]
+WhichFreeze = Annotated[str, typer.Argument(autocompletion=complete_freeze, **_WHICH)]
+_NAMED: dict[str, Any] = {"metavar": "NAME", "help": "Only the one with this name."}
+_LONG_AGO = "1970-01-02"
+_KINDS = {"windows": "window", "freezes": "freeze"}
+_NO_WINDOW = "No window is set: updates may begin at any time that is not frozen."
+ForChannel = Annotated[
+    str | None,
+    typer.Option("--channel", metavar="CHANNEL", autocompletion=complete_channel, help="Only those that name it."),
+]
+ForCluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="CLUSTER", autocompletion=complete_cluster, help="Only those that name it."),
+]
 
 
 @window.command("list")
-def window_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def window_list(
+    *,
+    name: Annotated[str | None, typer.Option("--name", autocompletion=complete_window, **_NAMED)] = None,
+    channel: ForChannel = None,
+    cluster: ForCluster = None,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
     """Show the windows."""
 
     async def work(manager: Manager) -> None:
-        items = await manager.every("windows")
+        items = await _some(manager, "windows", name=name, channel=channel, cluster=cluster)
         if as_json:
             print_json(items)
             return
@@ -38,7 +70,7 @@ def window_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> N
         print_rows(
             ("id", "name", "window", "for"),
             ((one["id"], one["name"], one["window"], scope_text(one.get("scope") or {}, names)) for one in items),
-            empty="No window is set: updates may begin at any time that is not frozen.",
+            empty="There is no such window." if name or channel or cluster else _NO_WINDOW,
         )
 
     finish(work, timeout_s)
@@ -54,10 +86,15 @@ def window_add(
     channels: Channels = None,
     clusters: Clusters = None,
     labels: Labels = None,
+    yes: Yes = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
-    """Let updates begin only then; for everything, or for what is named."""
+    """Let updates begin then; for everything, or for what is named.
+
+    What has a window begins in its windows only, in any of them: the first one holds back, and each further one lets
+    more begin, which is asked for.
+    """
 
     async def work(manager: Manager) -> None:
         try:
@@ -65,6 +102,8 @@ def window_add(
         except WindowError as error:
             raise UsageError(str(error)) from error
         scope = await read_scope(manager, channels, clusters, labels)
+        if not yes:
+            await ask_for_window(manager, name, scope)
         body = {"name": name, "window": opens, "scope": scope}
         document = (await manager.write("POST", "windows", body=body)).document
         print_json(document) if as_json else say(f"Window {document['id']}: {name}, {opens}")
@@ -73,17 +112,29 @@ def window_add(
 
 
 @window.command("remove")
-def window_remove(which: Which, *, yes: Yes = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def window_remove(
+    which: WhichWindow, *, yes: Yes = False, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S
+) -> None:
     """Take a window away."""
-    _remove("windows", "window", which, timeout_s, yes=yes)
+    _remove("windows", which, timeout_s, yes=yes, as_json=as_json)
 
 
 @freeze.command("list")
-def freeze_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def freeze_list(
+    *,
+    name: Annotated[str | None, typer.Option("--name", autocompletion=complete_freeze, **_NAMED)] = None,
+    channel: ForChannel = None,
+    cluster: ForCluster = None,
+    over: Annotated[
+        bool | None, typer.Option("--over/--not-over", metavar="", help="Only those that are over, or only the others.")
+    ] = None,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
     """Show the freezes."""
 
     async def work(manager: Manager) -> None:
-        items = await manager.every("freezes")
+        items = await _some(manager, "freezes", name=name, channel=channel, cluster=cluster, over=yes_or_no(over))
         if as_json:
             print_json(items)
             return
@@ -101,7 +152,9 @@ def freeze_list(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> N
                 )
                 for one in items
             ),
-            empty="Nothing is frozen.",
+            empty="There is no such freeze."
+            if name or channel or cluster or over is not None
+            else "Nothing is frozen.",
         )
 
     finish(work, timeout_s)
@@ -114,7 +167,9 @@ def freeze_add(
     start: Annotated[str | None, typer.Option("--from", metavar="DATE|TIME", help="Without it: now.")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DATE|TIME", help="A date is frozen to its end.")] = None,
     lasts: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="In place of --to: 2h, 1d.")] = None,
-    zone: Annotated[str, typer.Option("--zone", help="Of dates and times that name none.")] = "UTC",
+    zone: Annotated[
+        str, typer.Option("--zone", autocompletion=complete_zone, help="Of dates and times that name none.")
+    ] = "UTC",
     reason: Annotated[str, typer.Option("--reason", help="Shown to whoever has to wait.")] = "",
     channels: Channels = None,
     clusters: Clusters = None,
@@ -142,18 +197,24 @@ def freeze_add(
 
 
 @freeze.command("remove")
-def freeze_remove(which: Which, *, yes: Yes = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def freeze_remove(
+    which: WhichFreeze, *, yes: Yes = False, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S
+) -> None:
     """Take a freeze away."""
-    _remove("freezes", "freeze", which, timeout_s, yes=yes)
+    _remove("freezes", which, timeout_s, yes=yes, as_json=as_json)
 
 
 def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: datetime) -> tuple[datetime, datetime]:
     """A freeze's first moment, and the first after it. Raises `UsageError`."""
     if (end is None) == (lasts is None):
         raise UsageError("Say how long it lasts: either --to DATE|TIME or --for DURATION.")
+    if zone not in available_timezones():
+        raise UsageError(f"--zone {zone} is not known: use a name such as Europe/Berlin or UTC.")
     first = start or now.isoformat()
     try:
         if end is not None:
+            if start is None and _is_past(end, zone, now):
+                raise UsageError(f"--to {end} is over already; a freeze without --from begins now.")
             found = parse_freeze(f"{first}/{end}", default_zone=zone)
             return found.start, found.end
         begin = parse_freeze(f"{first}/9000-01-01", default_zone=zone).start
@@ -165,7 +226,16 @@ def span(start: str | None, end: str | None, lasts: str | None, zone: str, now: 
         raise UsageError(str(error)) from error
 
 
-def _remove(path: str, kind: str, which: str, timeout_s: float, *, yes: bool) -> None:
+def _is_past(end: str, zone: str, now: datetime) -> bool:
+    """Whether a freeze with this end is over; no word that cannot be read is."""
+    with suppress(WindowError):
+        return parse_freeze(f"{_LONG_AGO}/{end}", default_zone=zone).end <= now
+    return False
+
+
+def _remove(path: str, which: str, timeout_s: float, *, yes: bool, as_json: bool) -> None:
+    kind = _KINDS[path]
+
     async def work(manager: Manager) -> None:
         items = await manager.every(path)
         one = find_named(kind, which, items, lambda it: str(it["id"]), lambda it: str(it["name"]))
@@ -173,7 +243,7 @@ def _remove(path: str, kind: str, which: str, timeout_s: float, *, yes: bool) ->
             ask(f"Without the {kind} {one['name']}, updates that it holds back may begin at once.", yes=yes)
         before = await manager.get(path, one["id"])
         await manager.write("DELETE", path, one["id"], etag=before.etag)
-        say(f"{kind.capitalize()} {one['name']} is gone.")
+        print_json(before.document) if as_json else say(f"{kind.capitalize()} {one['name']} is gone.")
 
     finish(work, timeout_s)
 
@@ -181,6 +251,20 @@ def _remove(path: str, kind: str, which: str, timeout_s: float, *, yes: bool) ->
 def _is_over(one: Document) -> bool:
     """Whether it holds nothing back any more; a window always may."""
     return "ends_at" in one and datetime.fromisoformat(str(one["ends_at"])) <= datetime.now(UTC)
+
+
+async def _some(
+    manager: Manager, path: str, *, name: str | None, channel: str | None, cluster: str | None, **more: Value
+) -> list[dict[str, Any]]:
+    """Windows or freezes, those that options ask for. Raises `FleetError` for a name that nothing has."""
+    of = (await find.channel(manager, channel)).id if channel else None
+    at = (await find.cluster(manager, cluster)).name if cluster else None
+    items = await manager.every(path, name=name, channel=of, cluster=at, **more)
+    if name and not items:
+        known = [str(one["name"]) for one in await manager.every(path)]
+        if name not in known:
+            raise missing(_KINDS[path], name, known)
+    return items
 
 
 async def _channel_names(manager: Manager, items: list[dict[str, Any]]) -> dict[int, str]:

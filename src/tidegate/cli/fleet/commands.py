@@ -12,18 +12,21 @@ from tidegate.cli.fleet.look import clusters, status, targets
 from tidegate.cli.fleet.policy import policy
 from tidegate.cli.fleet.quarantine import quarantine
 from tidegate.cli.fleet.releases import releases
-from tidegate.cli.fleet.rollback import rollback
+from tidegate.cli.fleet.rollback import rollback, rollout_rollback
 from tidegate.cli.fleet.rollout import rollout
 from tidegate.cli.fleet.rollout_verbs import add_verbs
 from tidegate.cli.fleet.tokens import token
+from tidegate.cli.fleet.top import top
 
 
 def add_fleet_commands(app: typer.Typer) -> None:
     """Add them to the program."""
     add_verbs(rollout)
+    rollout.command("rollback")(rollout_rollback)
     app.command("login")(login)
     app.command("logout")(logout)
     app.command("status")(status)
+    app.command("top")(top)
     groups = {
         "clusters": clusters,
         "targets": targets,

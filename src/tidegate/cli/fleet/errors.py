@@ -1,6 +1,7 @@
 """How a command that speaks with a manager fails, and the exit code of each way."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 OK: Final = 0
@@ -10,6 +11,10 @@ NOT_REACHABLE: Final = 3
 NOT_ALLOWED: Final = 4
 ROLLOUT_FAILED: Final = 5
 INTERRUPTED: Final = 130
+_NO_ADMIN: Final = (
+    "  An administrator makes another token: `tidegate token create`. Where none is left:\n"
+    "  `tidegate manager create-token NAME --role admin`, where the manager runs."
+)
 
 
 class FleetError(Exception):
@@ -61,6 +66,10 @@ class NotAllowedError(ProblemError):
 
     code = NOT_ALLOWED
 
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        way_back = {"hint": _NO_ADMIN} if status == HTTPStatus.UNAUTHORIZED else {}
+        super().__init__(status, {**problem, **way_back})
+
 
 def _told(status: int, problem: Mapping[str, Any]) -> list[str]:
     """What is wrong, then each field at fault, then what is accepted."""
@@ -74,6 +83,8 @@ def _told(status: int, problem: Mapping[str, Any]) -> list[str]:
     accepted = problem.get("accepted")
     if accepted:
         lines.append(f"  accepted: {_listed(accepted)}")
+    if problem.get("hint"):
+        lines.append(str(problem["hint"]))
     return lines
 
 

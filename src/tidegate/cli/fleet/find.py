@@ -16,6 +16,7 @@ from tidegate.cli.fleet.model import (
     read_target,
 )
 from tidegate.cli.fleet.names import channel_name, find_channel, find_cluster, find_release, find_target, missing
+from tidegate.domain.reference import is_digest
 
 
 async def target(manager: Manager, word: str) -> Target:
@@ -42,7 +43,7 @@ async def cluster(manager: Manager, word: str) -> Cluster:
 async def channel(manager: Manager, word: str) -> Channel:
     """By REPOSITORY:TAG or id."""
     if word.isdecimal():
-        found = await _found(manager, "channels", word)
+        found = await _found(manager, "channels", word) if int(word) else None
         if found is None:
             raise missing("channel", word, ())
         return read_channel(found.document)
@@ -56,13 +57,26 @@ async def release(manager: Manager, word: str, channel_id: int | None) -> Releas
     return find_release(word, [read_release(one) for one in await manager.every("releases", channel=channel_id)])
 
 
+async def digest(manager: Manager, word: str, channel_id: int | None) -> str:
+    """A whole digest as it is, whatever has it; else that of a release, as `release` finds it."""
+    if is_digest(word):
+        return word
+    items = [read_release(one) for one in await manager.every("releases", channel=channel_id)]
+    return find_release(word, list({one.digest: one for one in items}.values())).digest
+
+
 async def agent(manager: Manager, word: str) -> Document:
     """By name."""
-    found = await _found(manager, "agents", word)
-    if found is not None:
-        document: Document = found.document
-        return document
+    known = await known_agent(manager, word)
+    if known is not None:
+        return known
     raise missing("agent", word, [str(one.get("name")) for one in await manager.every("agents")])
+
+
+async def known_agent(manager: Manager, name: str) -> Document | None:
+    """The agent that has this very name, if one has."""
+    found = await _found(manager, "agents", name)
+    return found.document if found is not None else None
 
 
 async def _found(manager: Manager, *path: str) -> Answer | None:

@@ -1,25 +1,43 @@
 """`tidegate status`, `clusters` and `targets`: what runs where."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from tidegate.cli.fleet import find
 from tidegate.cli.fleet.client import Manager
-from tidegate.cli.fleet.model import Target, familiar, read_cluster, read_target, release_name
+from tidegate.cli.fleet.complete import complete_label
+from tidegate.cli.fleet.model import Document, Target, familiar, read_cluster, read_target, release_name
 from tidegate.cli.fleet.options import (
     TIMEOUT_S,
     AsJson,
     ClusterName,
+    OneAgent,
     OneChannel,
     OneCluster,
+    OneDigest,
     TargetName,
     Timeout,
+    WithLabels,
     group,
     pairs,
+    yes_or_no,
 )
-from tidegate.cli.fleet.session import finish, show_all
-from tidegate.cli.fleet.show import labels_text, print_facts, print_json, print_rows, say, short_time
+from tidegate.cli.fleet.session import finish
+from tidegate.cli.fleet.show import (
+    labels_text,
+    print_facts,
+    print_json,
+    print_rows,
+    say,
+    short_time,
+    updater_words,
+)
+from tidegate.protocol.events import Running
+
+_AWAY: Final = "agent offline"
+_NO_TARGET: Final = "No agent has told of a target yet; `tidegate agents enrol` makes a token with which one joins."
+_NO_CLUSTER: Final = "No agent has told of a cluster yet; `tidegate agents enrol` makes a token with which one joins."
 
 clusters = group("The Compose projects that agents look after.")
 targets = group("The services that releases go to.")
@@ -38,13 +56,21 @@ def status(*, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
 @clusters.command("list")
 def clusters_list(
     *,
-    agent: Annotated[str | None, typer.Option("--agent", help="Only this agent's.")] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="NAME=VALUE", help="Only with this label.")] = None,
+    agent: OneAgent = None,
+    labels: WithLabels = None,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the clusters."""
-    show_all("clusters", show=_print_clusters, as_json=as_json, timeout_s=timeout_s, agent=agent, label=label)
+
+    async def work(manager: Manager) -> None:
+        wanted = tuple(f"{name}={value}" for name, value in pairs(labels).items())
+        of = str((await find.agent(manager, agent))["name"]) if agent else None
+        items = await manager.every("clusters", agent=of, label=wanted)
+        empty = "There is no such cluster." if agent or labels else _NO_CLUSTER
+        print_json(items) if as_json else _print_clusters(items, empty)
+
+    finish(work, timeout_s)
 
 
 @clusters.command("show")
@@ -58,8 +84,10 @@ def clusters_show(name: ClusterName, *, as_json: AsJson = False, timeout_s: Time
             print_json((await manager.get("clusters", one.name)).document | {"targets": items})
             return
         there = "there" if one.online else "offline"
-        print_facts((("cluster", one.name), ("agent", f"{one.agent}, {there}"), ("labels", labels_text(one.labels))))
-        print_targets([read_target(item) for item in items])
+        updater = updater_words(one.updater) if one.updater else None
+        about = (("cluster", one.name), ("agent", f"{one.agent}, {there}"), ("updater", updater))
+        print_facts((*about, ("labels", labels_text(one.labels))))
+        await print_targets(manager, items)
 
     finish(work, timeout_s)
 
@@ -67,7 +95,9 @@ def clusters_show(name: ClusterName, *, as_json: AsJson = False, timeout_s: Time
 @clusters.command("label")
 def clusters_label(
     name: ClusterName,
-    labels: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="NAME- takes a label away.")],
+    labels: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE", autocompletion=complete_label, help="NAME- takes a label away.")
+    ],
     *,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
@@ -94,18 +124,43 @@ def targets_list(
     *,
     cluster: OneCluster = None,
     channel: OneChannel = None,
-    state: Annotated[str | None, typer.Option("--state", help="Only in this state: running, stopped or mixed.")] = None,
-    digest: Annotated[str | None, typer.Option("--digest", help="Only where this runs.")] = None,
+    state: Annotated[
+        Running | None,
+        typer.Option("--state", metavar="STATE", help="Only in this state: running, stopped or mixed."),
+    ] = None,
+    digest: OneDigest = None,
+    agent: OneAgent = None,
+    drifted: Annotated[
+        bool | None,
+        typer.Option(
+            "--drifted/--not-drifted",
+            metavar="",
+            help="Only those that run something else than the manager had put there, or only the others.",
+        ),
+    ] = None,
+    held: Annotated[
+        bool | None,
+        typer.Option(
+            "--held/--not-held", metavar="", help="Only those that their agents leave alone, or only the others."
+        ),
+    ] = None,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
     """Show the targets and what runs on them."""
+    filters = {"state": state, "drift": yes_or_no(drifted), "held": yes_or_no(held)}
 
     async def work(manager: Manager) -> None:
         of = (await find.cluster(manager, cluster)).name if cluster else None
         follows = (await find.channel(manager, channel)).id if channel else None
-        items = await manager.every("targets", cluster=of, channel=follows, state=state, digest=digest)
-        print_json(items) if as_json else print_targets([read_target(item) for item in items])
+        runs = await find.digest(manager, digest, follows) if digest else None
+        beside = str((await find.agent(manager, agent))["name"]) if agent else None
+        items = await manager.every("targets", cluster=of, channel=follows, digest=runs, agent=beside, **filters)
+        if as_json:
+            print_json(items)
+            return
+        narrowed = any((cluster, channel, digest, agent, *filters.values()))
+        await print_targets(manager, items, empty="There is no such target." if narrowed else _NO_TARGET)
 
     finish(work, timeout_s)
 
@@ -133,8 +188,10 @@ def _print_target(document: dict[str, Any]) -> None:
         )
 
 
-def print_targets(items: list[Target]) -> None:
-    """A table of targets."""
+async def print_targets(manager: Manager, items: list[dict[str, Any]], *, empty: str = "It has no targets.") -> None:
+    """A table of targets. What is told of one whose agent is away is what that told last, so it is said."""
+    found = [read_target(item) for item in items]
+    away = {} if all(one.online for one in found) else await _away(manager)
     print_rows(
         ("target", "state", "health", "running", "channel", "note"),
         (
@@ -144,22 +201,38 @@ def print_targets(items: list[Target]) -> None:
                 one.health,
                 release_name(one.version, one.digest),
                 familiar(one.channel),
-                ": ".join(part for part in ("held" if one.held else "", one.reason) if part),
+                "; ".join(part for part in ("" if one.online else away.get(one.agent, _AWAY), _held(one)) if part),
             )
-            for one in items
+            for one in found
         ),
-        empty="There is no such target.",
+        empty=empty,
     )
 
 
-def _print_clusters(items: list[dict[str, Any]]) -> None:
+def _held(one: Target) -> str:
+    return ": ".join(part for part in ("held" if one.held else "", one.reason) if part)
+
+
+async def _away(manager: Manager) -> dict[str, str]:
+    """By names of agents, since when they are away, in words."""
+    return {str(one["name"]): _since(one) for one in await manager.every("agents") if not one.get("online")}
+
+
+def _since(agent: Document) -> str:
+    if agent.get("revoked_at"):
+        return "agent revoked"
+    seen = agent.get("last_seen_at")
+    return f"{_AWAY} since {short_time(seen)}" if seen else _AWAY
+
+
+def _print_clusters(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
         ("cluster", "agent", "there", "targets", "labels"),
         (
             (one.name, one.agent, "yes" if one.online else "offline", one.targets, labels_text(one.labels))
             for one in map(read_cluster, items)
         ),
-        empty="There is no such cluster.",
+        empty=empty,
     )
 
 

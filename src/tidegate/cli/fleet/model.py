@@ -26,6 +26,7 @@ class Cluster:
     online: bool
     targets: int
     labels: Mapping[str, str]
+    updater: Mapping[str, Any] | None = None
 
     @property
     def project(self) -> str:
@@ -46,6 +47,12 @@ class Target:
     health: str
     held: bool
     reason: str
+    online: bool = True
+
+    @property
+    def agent(self) -> str:
+        """The agent beside it."""
+        return self.cluster.rpartition("@")[2]
 
     @property
     def cluster(self) -> str:
@@ -164,6 +171,7 @@ class Rollout:
     requested_by: str
     created_at: str
     not_before: str
+    begun_at: str
     ended_at: str
     wave: int
     waves: int
@@ -210,7 +218,15 @@ def read_cluster(it: Document) -> Cluster:
     """An item of `/clusters`."""
     name = _text(it, "name")
     agent = _text(it, "agent") or name.rpartition("@")[2]
-    return Cluster(name, agent, bool(it.get("online")), _count(it.get("targets")), _texts(it.get("labels")))
+    updater = it.get("updater")
+    return Cluster(
+        name=name,
+        agent=agent,
+        online=bool(it.get("online")),
+        targets=_count(it.get("targets")),
+        labels=_texts(it.get("labels")),
+        updater=updater if isinstance(updater, Mapping) else None,
+    )
 
 
 def read_target(it: Document) -> Target:
@@ -226,6 +242,7 @@ def read_target(it: Document) -> Target:
         health=_text(it, "health"),
         held=bool(it.get("held")),
         reason=_text(it, "reason"),
+        online=it.get("online") is not False,
     )
 
 
@@ -307,6 +324,7 @@ def read_rollout(it: Document) -> Rollout:
         requested_by=_text(it, "requested_by"),
         created_at=_text(it, "created_at"),
         not_before=_text(it, "not_before"),
+        begun_at=_text(it, "begun_at"),
         ended_at=_text(it, "ended_at"),
         wave=_number(it, "wave"),
         waves=_number(it, "waves"),

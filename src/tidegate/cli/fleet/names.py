@@ -11,6 +11,7 @@ from tidegate.domain.reference import DEFAULT_TAG, InvalidReferenceError, parse_
 _NEAR: Final = 0.6
 _SUGGESTED: Final = 3
 _LEAST_DIGITS: Final = 6
+_LEAST_PART: Final = 3
 _LISTS: Final = {
     "target": "`tidegate targets` lists them.",
     "cluster": "`tidegate clusters` lists them.",
@@ -98,10 +99,17 @@ def channel_name(word: str) -> str:
 
 
 def missing(kind: str, word: str, known: Iterable[str]) -> NoSuchNameError:
-    """That nothing has this name, and which names are near it."""
-    close = get_close_matches(word, sorted(set(known)), n=_SUGGESTED, cutoff=_NEAR)
+    """That nothing has this name, and which names are near it or have it in them."""
+    names = sorted(set(known))
+    close = get_close_matches(word, names, n=_SUGGESTED, cutoff=_NEAR) or _with(word, names)
     hint = f"Did you mean {' or '.join(close)}?" if close else _LISTS.get(kind, "")
     return NoSuchNameError(f"There is no {kind} {word!r}. {hint}".rstrip())
+
+
+def _with(word: str, names: Sequence[str]) -> list[str]:
+    """The shortest names that have the word in them; of one letter or two, all would."""
+    found = [one for one in names if word in one] if len(word) >= _LEAST_PART else []
+    return sorted(found, key=len)[:_SUGGESTED]
 
 
 def _find(kind: str, word: str, things: Sequence[T], *spellings: Spelling[T]) -> T:

@@ -8,15 +8,14 @@ from typing import Annotated, Any, Final
 import typer
 
 from tidegate.cli.fleet import find
-from tidegate.cli.fleet.ask import confirm
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.errors import UsageError
 from tidegate.cli.fleet.model import read_policy
+from tidegate.cli.fleet.opening import ask_for_policy
 from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, ChannelName, Timeout, Yes
 from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import print_facts, print_json, say
 
-_AUTOMATIC: Final = "automatic"
 _WHOLE: Final = frozenset({"approvals", "success_percent"})
 _SEPARATORS: Final = {"waves": ",", "windows": ";", "freezes": ";"}
 
@@ -50,7 +49,10 @@ def policy_set(
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
-    """Change what is named of a channel's policy, or set all of it from a file."""
+    """Change what is named of a channel's policy, or set all of it from a file.
+
+    Asks before new releases go out by themselves, and before other windows or fewer freezes let updates begin.
+    """
 
     async def work(manager: Manager) -> None:
         if bool(settings) == (file is not None):
@@ -58,9 +60,8 @@ def policy_set(
         one = await find.channel(manager, channel)
         before = await manager.get("policies", one.id)
         wanted = _file(file) if file is not None else changed(read_policy(before.document), settings or ())
-        if wanted.get("mode") == _AUTOMATIC != before.document.get("mode"):
-            reached = {str(target["name"]) for target in await manager.every("targets", channel=one.id)}
-            confirm(f"New releases of {one.familiar} go out by themselves from now on", reached, yes=yes)
+        if not yes:
+            await ask_for_policy(manager, one, read_policy(before.document), wanted)
         document = (await manager.write("PUT", "policies", one.id, body=wanted, etag=before.etag)).document
         if as_json:
             print_json(document)
@@ -73,16 +74,18 @@ def policy_set(
 
 def changed(before: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """A policy's document with `NAME=VALUE` words set in it. Raises `UsageError`."""
-    wanted = dict(before)
+    wanted, named = dict(before), set[str]()
     for word in settings:
         name, equals, text = word.partition("=")
         if not (name and equals):
             raise UsageError(f"{word!r} is not NAME=VALUE, such as mode=approval.")
+        if name in named:
+            raise UsageError(f"{name} is given twice; it takes one value.")
+        named.add(name)
         if text:
             wanted[name] = _value(name, text)
         else:
             wanted.pop(name, None)
-    named = {word.partition("=")[0] for word in settings}
     if wanted.get("mode") != before.get("mode") and "approvals" not in named:
         wanted.pop("approvals", None)  # how many are asked goes with the mode
     return wanted
@@ -99,24 +102,28 @@ def _value(name: str, text: str) -> Any:
     return int(text) if name in _WHOLE and text.isdecimal() else text
 
 
-def _file(path: Path) -> Any:
+def _file(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or f"it is not JSON: {error}"
         raise UsageError(f"{path} cannot be read: {why}.") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} has no policy: a policy is a JSON object, as `policy show --json` prints it.")
+    return document
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    print_facts((name, _text(value)) for name, value in document.items())
+    print_facts((name, _text(value, _SEPARATORS.get(name, ";"))) for name, value in document.items())
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, between: str = ";") -> str:
+    """A setting as `policy set` takes it."""
     match value:
         case None | []:
             return "none"
         case list():
-            return "; ".join(_text(one) for one in value)
+            return between.join(_text(one) for one in value)
         case dict():
             return json.dumps(value)
         case _:

@@ -9,7 +9,7 @@ from tidegate.cli.fleet import find
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.complete import complete_release
 from tidegate.cli.fleet.model import familiar, read_change, read_release
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, ReleaseName, Timeout, group
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, OneChannel, OneDigest, ReleaseName, Timeout, group
 from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import print_facts, print_json, print_rows, say, short_time
 
@@ -17,13 +17,17 @@ releases = group("The images that were seen on channels.")
 
 
 @releases.command("list")
-def releases_list(*, channel: OneChannel = None, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S) -> None:
+def releases_list(
+    *, channel: OneChannel = None, digest: OneDigest = None, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S
+) -> None:
     """Show the releases, the newest first."""
 
     async def work(manager: Manager) -> None:
         of = (await find.channel(manager, channel)).id if channel else None
-        items = await manager.every("releases", channel=of)
-        print_json(items) if as_json else _print(items)
+        only = await find.digest(manager, digest, of) if digest else None
+        items = await manager.every("releases", channel=of, digest=only)
+        empty = "There is no such release." if digest or channel else "No release was seen yet."
+        print_json(items) if as_json else _print(items, empty)
 
     finish(work, timeout_s)
 
@@ -83,16 +87,17 @@ def releases_changes(
 def print_changes(document: Any) -> None:
     """A table of what differs between two images."""
     rows = [read_change(one) for one in document.get("changes") or ()]
+    note = str(document.get("note") or "")
     print_rows(
         ("", "what", "before", "after", "note"),
         (("!" if one.dangerous else "", one.field, one.before, one.after, one.note) for one in rows),
-        empty="Nothing in their settings is different.",
+        empty="What is different is not known:" if note else "Nothing in their settings is different.",
     )
-    if document.get("note"):
-        say(document["note"])
+    if note:
+        say(note)
 
 
-def _print(items: Iterable[dict[str, Any]]) -> None:
+def _print(items: Iterable[dict[str, Any]], empty: str) -> None:
     print_rows(
         ("release", "digest", "seen at", "channel", "note"),
         (
@@ -105,7 +110,7 @@ def _print(items: Iterable[dict[str, Any]]) -> None:
             )
             for one in map(read_release, items)
         ),
-        empty="No release was seen yet.",
+        empty=empty,
     )
 
 

@@ -1,4 +1,4 @@
-"""`tidegate rollback`: put back what ran before, on a cluster, on a target, or on all that follow a channel."""
+"""`tidegate rollback`, `tidegate rollout rollback`: put back what ran before, where it is named or by one rollout."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -10,8 +10,9 @@ from tidegate.cli.fleet.ask import ask, reach
 from tidegate.cli.fleet.client import Manager
 from tidegate.cli.fleet.complete import complete_anything
 from tidegate.cli.fleet.errors import FAILED, OK, UsageError
-from tidegate.cli.fleet.model import Document, read_rollout, read_rollouts, release_name
-from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Reason, Timeout, To, Yes
+from tidegate.cli.fleet.model import Cluster, Document, read_cluster, read_rollout, read_rollouts, release_name
+from tidegate.cli.fleet.names import missing
+from tidegate.cli.fleet.options import TIMEOUT_S, AsJson, Reason, RolloutId, Timeout, To, Yes
 from tidegate.cli.fleet.rollout import told
 from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import complain, print_json, say
@@ -21,7 +22,9 @@ def rollback(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", autocompletion=complete_anything, help="PROJECT@AGENT[/SERVICE], or REPOSITORY:TAG."
+            metavar="WHAT",
+            autocompletion=complete_anything,
+            help="PROJECT@AGENT, PROJECT@AGENT/SERVICE or REPOSITORY:TAG.",
         ),
     ],
     *,
@@ -35,17 +38,47 @@ def rollback(
 
     async def work(manager: Manager) -> int:
         place, reached, channel = await _place(manager, what)
-        digest = (await find.release(manager, to, channel)).digest if to else None
-        body = {name: value for name, value in (("to", digest), ("reason", reason)) if value is not None}
+        body = await _wish(manager, to, reason, channel)
         if not yes and len(reached) > 1:
             await _ask(manager, what, place, body)
-        document = (await manager.write("POST", *place, "rollback", body=body)).document
-        print_json(document) if as_json else say(_answer(document))
-        for line in _behind(document):
-            complain(line)
-        return FAILED if _behind(document) else OK
+        return await _go(manager, place, body, as_json=as_json)
 
     finish(work, timeout_s)
+
+
+def rollout_rollback(
+    rollout_id: RolloutId,
+    *,
+    to: To = None,
+    reason: Reason = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    timeout_s: Timeout = TIMEOUT_S,
+) -> None:
+    """Put back every target that it updated, also once it has ended; or have its targets go to an earlier release."""
+
+    async def work(manager: Manager) -> int:
+        place = ("rollouts", rollout_id)
+        channel = (await manager.get(*place)).document["channel"]["id"] if to else None
+        body = await _wish(manager, to, reason, channel)
+        if not yes:
+            await _ask(manager, f"Rollout {rollout_id}", place, body)
+        return await _go(manager, place, body, as_json=as_json)
+
+    finish(work, timeout_s)
+
+
+async def _wish(manager: Manager, to: str | None, reason: str | None, channel: int | None) -> dict[str, str]:
+    digest = await find.digest(manager, to, channel) if to else None
+    return {name: value for name, value in (("to", digest), ("reason", reason)) if value is not None}
+
+
+async def _go(manager: Manager, place: Sequence[str | int], body: Mapping[str, str], *, as_json: bool) -> int:
+    document = (await manager.write("POST", *place, "rollback", body=body)).document
+    print_json(document) if as_json else say(_answer(document))
+    for line in _behind(document):
+        complain(line)
+    return FAILED if _behind(document) else OK
 
 
 async def _ask(manager: Manager, what: str, place: Sequence[str | int], body: Mapping[str, str]) -> None:
@@ -64,7 +97,7 @@ async def _ask(manager: Manager, what: str, place: Sequence[str | int], body: Ma
 def _answer(document: Document) -> str:
     lines = [told(read_rollout(one)) for one in read_rollouts(document)]
     lines += [f"{number} was aborted." for number in _aborted(document)]
-    if not _ways(document):
+    if not document.get("going", True):  # a rollout that was turned round comes without
         lines.append("Nothing has to go back.")
     return "\n".join(lines)
 
@@ -94,8 +127,17 @@ async def _place(manager: Manager, what: str) -> tuple[tuple[str | int, ...], se
     if "/" in what:
         target = await find.target(manager, what)
         return ("targets", target.cluster, target.service), {target.name}, target.channel_id
-    cluster = await find.cluster(manager, what)
+    cluster = await _cluster(manager, what)
     return ("clusters", cluster.name), _names(await manager.every("targets", cluster=cluster.name)), None
+
+
+async def _cluster(manager: Manager, what: str) -> Cluster:
+    """By name. Raises `FleetError`, with the targets that may have been meant where nothing is near among clusters."""
+    clusters = [read_cluster(one) for one in await manager.every("clusters")]
+    if "@" in what or any(what in {one.project, one.name} for one in clusters):
+        return await find.cluster(manager, what)
+    names = [str(one["name"]) for one in await manager.every("targets")]
+    raise missing("cluster", what, [*(one.name for one in clusters), *(one.project for one in clusters), *names])
 
 
 def is_channel(what: str) -> bool:

@@ -1,7 +1,7 @@
 """`tidegate rollout start|list|show|watch`: releases on their way."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -31,12 +31,16 @@ from tidegate.cli.fleet.options import (
     Timeout,
     Yes,
     group,
+    values,
 )
 from tidegate.cli.fleet.releases import print_changes
 from tidegate.cli.fleet.session import finish
 from tidegate.cli.fleet.show import print_facts, print_json, print_rows, say, short_time
 from tidegate.cli.fleet.watch import watch_rollout
 from tidegate.cli.fleet.watch_view import counts_text
+from tidegate.domain.rollout import Kind, Progress, State
+
+_NO_ROLLOUT: Final = "Nothing was sent out yet; `tidegate rollout start CHANNEL RELEASE` sends a release."
 
 rollout = group("Releases on their way to the targets that follow their channel.")
 
@@ -49,10 +53,13 @@ def rollout_start(
     clusters: Clusters = None,
     targets: Targets = None,
     not_before: Annotated[
-        str | None, typer.Option("--not-before", metavar="TIME", help="Such as 2026-12-01T22:00+01:00.")
+        str | None,
+        typer.Option(
+            "--not-before", metavar="TIME", help="Such as 2026-12-01T22:00+01:00; in UTC if it names no zone."
+        ),
     ] = None,
     reason: Reason = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay and watch it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Stay and watch it.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
@@ -87,7 +94,14 @@ def rollout_start(
 @rollout.command("list")
 def rollout_list(
     *,
-    state: Annotated[str | None, typer.Option("--state", help="Only in this state, such as running.")] = None,
+    state: Annotated[
+        list[State] | None,
+        typer.Option("--state", metavar="STATE", help="Only in this state, such as running; repeatable."),
+    ] = None,
+    kind: Annotated[
+        Kind | None,
+        typer.Option("--kind", metavar="KIND", help="Only those that go forward (update), or back (rollback)."),
+    ] = None,
     channel: OneChannel = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="How many of the last to show.")] = 50,
     as_json: AsJson = False,
@@ -97,8 +111,10 @@ def rollout_list(
 
     async def work(manager: Manager) -> None:
         of = (await find.channel(manager, channel)).id if channel else None
-        items = (await manager.get("rollouts", state=state, channel=of, limit=limit)).document["items"]
-        print_json(items) if as_json else _print(items)
+        answer = await manager.get("rollouts", state=values(state), kind=kind, channel=of, limit=limit)
+        items = answer.document["items"]
+        empty = "There is no such rollout." if state or kind or channel else _NO_ROLLOUT
+        print_json(items) if as_json else _print(items, empty)
 
     finish(work, timeout_s)
 
@@ -107,7 +123,20 @@ def rollout_list(
 def rollout_show(
     rollout_id: RolloutId,
     *,
-    changes: Annotated[bool, typer.Option("--changes", help="And what is different in the release.")] = False,
+    wave: Annotated[
+        int | None, typer.Option("--wave", min=1, max=100_000, help="Of its targets only those of this wave.")
+    ] = None,
+    progress: Annotated[
+        list[Progress] | None,
+        typer.Option(
+            "--progress",
+            metavar="PROGRESS",
+            help="Of its targets only those that are here, such as failed; repeatable.",
+        ),
+    ] = None,
+    changes: Annotated[
+        bool, typer.Option("--changes", metavar="", help="And what is different in the release.")
+    ] = False,
     as_json: AsJson = False,
     timeout_s: Timeout = TIMEOUT_S,
 ) -> None:
@@ -115,13 +144,13 @@ def rollout_show(
 
     async def work(manager: Manager) -> None:
         document = (await manager.get("rollouts", rollout_id)).document
-        items = await manager.every("rollouts", rollout_id, "targets")
+        items = await manager.every("rollouts", rollout_id, "targets", wave=wave, progress=values(progress))
         differs = (await manager.get("rollouts", rollout_id, "changes")).document if changes else None
         if as_json:
             print_json(document | {"targets": items} | ({"changes": differs} if changes else {}))
             return
         _print_one(read_rollout(document))
-        _print_targets(items)
+        _print_targets(items, "It has no such targets." if wave or progress else "It has no targets.")
         if differs is not None:
             print_changes(differs)
 
@@ -150,6 +179,8 @@ def state_text(one: Rollout) -> str:
     words = one.state.replace("_", " ")
     if one.state == "awaiting_approval":
         words += f" ({len(one.approvals)} of {one.approvals_needed})"
+    if one.reason.startswith(words):
+        return one.reason
     return f"{words}: {one.reason}" if one.reason else words
 
 
@@ -162,7 +193,9 @@ async def _reached(
     for name in targets:
         if name not in {one.name for one in items}:
             raise FleetError(f"{name} does not follow {channel.familiar}.")
-    return {one.name for one in named if one.digest != release.digest}
+        if name in {one.name for one in items if one.held}:
+            raise FleetError(f"{name} is monitored only, as it is set where it runs: leave it out.")
+    return {one.name for one in named if one.digest != release.digest and not one.held}
 
 
 def _time(text: str) -> str:
@@ -170,7 +203,7 @@ def _time(text: str) -> str:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"--not-before: {text!r} is no time such as 2026-12-01T22:00+01:00.") from error
-    return utc_text(at if at.tzinfo else at.astimezone())
+    return utc_text(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def utc_text(at: datetime) -> str:
@@ -178,9 +211,9 @@ def utc_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _print(items: list[dict[str, Any]]) -> None:
+def _print(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
-        ("rollout", "state", "release", "wave", "healthy", "channel", "begun at", "by", "why"),
+        ("rollout", "state", "release", "wave", "healthy", "channel", "asked at", "by", "why"),
         (
             (
                 one.id,
@@ -195,7 +228,7 @@ def _print(items: list[dict[str, Any]]) -> None:
             )
             for one in map(read_rollout, items)
         ),
-        empty="There is no such rollout.",
+        empty=empty,
     )
 
 
@@ -222,12 +255,12 @@ def facts(one: Rollout) -> tuple[tuple[str, object], ...]:
     )
 
 
-def _print_targets(items: list[dict[str, Any]]) -> None:
+def _print_targets(items: list[dict[str, Any]], empty: str) -> None:
     print_rows(
         ("wave", "target", "progress", "since", "why"),
         (
             (one.wave, one.target, one.progress, short_time(one.since), one.reason)
             for one in map(read_rollout_target, items)
         ),
-        empty="It has no targets.",
+        empty=empty,
     )

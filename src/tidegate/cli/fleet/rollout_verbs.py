@@ -1,4 +1,4 @@
-"""`tidegate rollout approve|reject|pause|resume|abort|retry|advance|rollback`: what people say to a rollout."""
+"""`tidegate rollout approve|reject|pause|resume|abort|retry|advance`: what people say to a rollout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ from tidegate.cli.fleet.show import print_json, say
 
 Moved = Callable[[Rollout, RolloutTarget], bool]
 
-_NEVER_TOUCHED: Final = frozenset({"waiting", "skipped", "offline"})
+_NOT_DONE: Final = frozenset({"waiting", "inconclusive", "offline"})
+_TAKEN_BACK: Final = frozenset({"offered", "busy"})
+"""Where a pause has taken back what was offered, so that it is offered anew."""
 _WENT_WRONG: Final = frozenset({"failed", "inconclusive", "skipped", "offline"})
 
 
@@ -28,6 +30,11 @@ class Verb:
     name: str
     about: str
     moved: Moved | None = None
+
+
+def _goes_on(it: Rollout, one: RolloutTarget) -> bool:
+    """Whether a target is not done with the release, and is offered it once the rollout goes on."""
+    return one.progress in _NOT_DONE or (it.state == "paused" and one.progress in _TAKEN_BACK)
 
 
 VERBS: Final = (
@@ -41,23 +48,18 @@ VERBS: Final = (
     Verb(
         "resume",
         "Go on with a paused rollout; failures so far are put up with.",
-        lambda _, one: one.progress == "waiting",
+        _goes_on,
     ),
     Verb("abort", "End it where it is; what was updated stays so. Asks nothing: it is the brake."),
     Verb(
         "retry",
         "Offer the release again where it failed or could not be told.",
-        lambda _, one: one.progress in _WENT_WRONG,
+        lambda it, one: one.progress in _WENT_WRONG or (it.state == "paused" and _goes_on(it, one)),
     ),
     Verb(
         "advance",
         "Open the next wave now, without the rest of the wait.",
-        lambda it, one: one.wave == it.wave + 1,
-    ),
-    Verb(
-        "rollback",
-        "Put back every target that it updated.",
-        lambda _, one: one.progress not in _NEVER_TOUCHED,
+        lambda it, one: one.wave <= it.wave + 1 and _goes_on(it, one),
     ),
 )
 
@@ -65,19 +67,12 @@ VERBS: Final = (
 def add_verbs(group: typer.Typer) -> None:
     """Add them to the commands about rollouts."""
     for verb in VERBS:
-        group.command(verb.name, help=verb.about)(_said(verb) if verb.moved is None else _asked_first(verb))
+        group.command(verb.name, help=verb.about)(_command(verb))
 
 
-def _said(verb: Verb) -> Callable[..., None]:
-    def command(
-        rollout_id: RolloutId, *, reason: Reason = None, as_json: AsJson = False, timeout_s: Timeout = TIMEOUT_S
-    ) -> None:
-        _say(verb, rollout_id, reason, yes=True, as_json=as_json, timeout_s=timeout_s)
+def _command(verb: Verb) -> Callable[..., None]:
+    """What is written; those that ask nothing take `--yes` like the others, for who always says it."""
 
-    return command
-
-
-def _asked_first(verb: Verb) -> Callable[..., None]:
     def command(
         rollout_id: RolloutId,
         *,

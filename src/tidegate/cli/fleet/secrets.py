@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +21,11 @@ def room_for(out: str | None) -> Iterator[IO[str] | None]:
         yield None
         return
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        opened = open(out, "x", opener=partial(os.open, mode=0o600))  # noqa: SIM115 - Path has no opener
     except OSError as error:
         raise UsageError(f"{out} cannot be written, so no token was made: {error.strerror}.") from error
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with opened as file:
             yield file
     except BaseException:
         Path(out).unlink(missing_ok=True)

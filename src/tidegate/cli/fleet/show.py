@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tidegate.cli.tables import print_table, safe, short_time
+from tidegate.cli.tables import print_table, safe, short_time, updater_words
 
-__all__ = ["complain", "labels_text", "print_facts", "print_json", "print_rows", "say", "short_time"]
+__all__ = ["complain", "labels_text", "print_facts", "print_json", "print_rows", "say", "short_time", "updater_words"]
 
 
 def print_json(document: Any) -> None:

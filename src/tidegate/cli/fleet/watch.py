@@ -2,38 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from tidegate.cli.fleet.client import Manager
-from tidegate.cli.fleet.errors import FAILED, INTERRUPTED, OK, ROLLOUT_FAILED, FleetError, NotReachableError
+from tidegate.cli.fleet.ear import USUAL, Ear, Pace
+from tidegate.cli.fleet.errors import FAILED, INTERRUPTED, OK, ROLLOUT_FAILED, NotReachableError
 from tidegate.cli.fleet.model import TROUBLE, WENT_WRONG, Rollout, RolloutTarget, read_rollout, read_rollout_target
 from tidegate.cli.fleet.show import complain
 from tidegate.cli.fleet.sse import FeedEvent
 from tidegate.cli.fleet.watch_view import View, make_view
 
-_LOOK_S: Final = 2.0
-_LOOK_BESIDE_STREAM_S: Final = 15.0
-_STREAM_AGAIN_S: Final = 5.0
-_PATIENCE_S: Final = 300.0
-_GATHER_S: Final = 0.2
 _SUBJECT: Final = "rollout "
 _KINDS: Final = "rollout."
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often to look, with the manager's stream and without, and how long to wait for one that is away."""
-
-    look_s: float = _LOOK_S
-    look_beside_stream_s: float = _LOOK_BESIDE_STREAM_S
-    stream_again_s: float = _STREAM_AGAIN_S
-    patience_s: float = _PATIENCE_S
-
-
-USUAL: Final = Pace()
 
 
 async def watch_rollout(manager: Manager, rollout_id: int, *, as_json: bool, pace: Pace | None = None) -> int:
@@ -48,7 +30,7 @@ async def watch_rollout(manager: Manager, rollout_id: int, *, as_json: bool, pac
 
 async def _watched(manager: Manager, rollout_id: int, pace: Pace, *, as_json: bool) -> Rollout:
     first = await manager.get("rollouts", rollout_id)
-    ear = _Ear(manager, rollout_id, pace)
+    ear = Ear(manager, _KINDS, pace, partial(concerns, rollout_id=rollout_id))
     with make_view(as_json=as_json) as view:
         listening = asyncio.create_task(ear.listen())
         try:
@@ -59,7 +41,7 @@ async def _watched(manager: Manager, rollout_id: int, pace: Pace, *, as_json: bo
                 await listening
 
 
-async def _follow(manager: Manager, document: Any, ear: "_Ear", view: View, pace: Pace) -> Rollout:
+async def _follow(manager: Manager, document: Any, ear: Ear, view: View, pace: Pace) -> Rollout:
     troubled: tuple[RolloutTarget, ...] = ()
     counted: dict[str, int] = {}
     while True:
@@ -97,46 +79,6 @@ async def _looked(manager: Manager, rollout_id: int, view: View, pace: Pace) -> 
                 view.note(f"{error} Trying again.")
                 told = True
         await asyncio.sleep(pace.look_s)
-
-
-class _Ear:
-    """Listens to the manager's stream, and says when it is time to look again."""
-
-    def __init__(self, manager: Manager, rollout_id: int, pace: Pace) -> None:
-        self._manager = manager
-        self._rollout_id = rollout_id
-        self._pace = pace
-        self._told = asyncio.Event()
-        self._streaming = False
-
-    async def heard(self) -> None:
-        """Wait until something was told of the rollout, or it is time to look without."""
-        wait_s = self._pace.look_beside_stream_s if self._streaming else self._pace.look_s
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._told.wait()
-                await asyncio.sleep(_GATHER_S)  # what is told at once is looked at once
-        self._told.clear()
-
-    async def listen(self) -> None:
-        """Keep the stream open, from where it broke off; without one, looking is enough."""
-        last = ""
-        while True:
-            try:
-                async for event in self._events(last):
-                    last = event.id or last
-                    if event.data and concerns(event, self._rollout_id):
-                        self._told.set()
-            except FleetError:
-                pass
-            self._streaming = False
-            self._told.set()
-            await asyncio.sleep(self._pace.stream_again_s)
-
-    async def _events(self, last: str) -> AsyncIterator[FeedEvent]:
-        async for event in self._manager.events(last=last, kinds=_KINDS):
-            self._streaming = True
-            yield event
 
 
 def concerns(event: FeedEvent, rollout_id: int) -> bool:

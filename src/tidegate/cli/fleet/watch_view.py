@@ -26,6 +26,7 @@ _ORDER: Final = (
     "inconclusive",
     "offline",
     "skipped",
+    "left_alone",
     "went_back",
     "not_put_back",
 )
@@ -199,6 +200,8 @@ def _hint(one: Rollout) -> str:
     match one.state:
         case "awaiting_approval":
             return f"`tidegate rollout show {one.id} --changes`, then `tidegate rollout approve {one.id}`"
+        case "paused" if not one.begun_at:
+            return f"`tidegate rollout resume {one.id}` or `abort`"
         case "paused":
             return f"`tidegate rollout resume {one.id}`, `retry`, `abort` or `rollback`"
         case "running" | "rolling_back" | "scheduled":

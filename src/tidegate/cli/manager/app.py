@@ -49,12 +49,22 @@ def rotate_key() -> None:
     _run(lambda work, settings: work.rotate_key(settings))
 
 
+@manager.command("adopt-key")
+def adopt_key() -> None:
+    """Have the key in the file sign from now on, though the database knows a newer one, which was lost or stolen.
+
+    Where there is no file, a key is made. Agents that know no key of the file have to be enrolled anew.
+    """
+    _run(lambda work, settings: work.adopt_key(settings))
+
+
 def _run(what: Callable[[Any, Any], Coroutine[Any, Any, None]]) -> NoReturn:
     try:
         from tidegate.cli.manager import work  # noqa: PLC0415 - it loads the manager's libraries
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA:
             raise
-        complain(f"The manager is not installed here ({error.name} is missing): pip install 'tidegate[manager]'.")
+        how = "pip install '.[manager]' in the folder of Tidegate's sources"
+        complain(f"The manager is not installed here ({error.name} is missing): {how}.")
         raise typer.Exit(FAILED) from None
     raise typer.Exit(work.ended(what, os.environ))

@@ -5,7 +5,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-_WIDTH = 100
+_WIDTH = 80
 _INDENT = " " * 8
 
 

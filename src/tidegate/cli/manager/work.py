@@ -4,22 +4,25 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 import uvloop
 from sqlalchemy import delete, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.agent.logs import configure_logs
 from tidegate.cli.failures import FAILED, INTERRUPTED, OK, USAGE, complain
-from tidegate.manager.agents.keys import KeysError, check_keys, rotate
+from tidegate.manager.agents import newest_key
+from tidegate.manager.agents.keys import KeysError, rotate
 from tidegate.manager.parts import now
 from tidegate.manager.people.audit import MANAGER, Actor, record
 from tidegate.manager.people.names import NAME_TAKES, is_user_name
 from tidegate.manager.people.roles import Role
-from tidegate.manager.people.tokens import make_token
+from tidegate.manager.people.tokens import UserNameRefusedError, make_token
 from tidegate.manager.rollouts.anew import rules_changed
+from tidegate.manager.rollouts.standstill import stop_ways_back
 from tidegate.manager.serve import ListenError
 from tidegate.manager.serve import serve as run_manager
 from tidegate.manager.settings import ManagerSettings, ManagerSettingsError, load_manager_settings
@@ -28,6 +31,7 @@ from tidegate.manager.store.errors import StoreError
 from tidegate.manager.store.migrate import migrate as run_migrations
 from tidegate.manager.store.schema import freezes
 from tidegate.manager.telling.sinks.apprise import AppriseError
+from tidegate.protocol.keys import load_key, make_key, public_text
 
 HOLD = "on hold"
 _HOLD = timedelta(days=30)
@@ -102,6 +106,8 @@ async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
             number, text = await make_token(conn, user, Role(role), at, by=_HERE)
             about = {"user": user, "role": role}
             await record(conn, Actor(MANAGER, _HERE), "token.create", f"token {number}", at, after=about)
+    except UserNameRefusedError as error:
+        raise UsageError(f"{error}.") from error
     finally:
         await db.close()
     print(text)
@@ -109,35 +115,72 @@ async def create_token(settings: ManagerSettings, user: str, role: str) -> None:
 
 
 async def hold(settings: ManagerSettings) -> None:
-    """Freeze everything, in the database at hand. What has to be put back is put back all the same."""
+    """Freeze everything, in the database at hand, and stop what goes back, for which no freeze holds."""
     db = Database.at(settings.database_url)
     try:
         await run_migrations(db)
         async with db.write() as conn:
             at = now()
             await rules_changed(conn, at)
-            await conn.execute(delete(freezes).where(freezes.c.name == HOLD))
+            stopped = await stop_ways_back(conn, Actor(MANAGER, _HERE), at, reason=f"{HOLD}: {_HELD}")
+            before = await _let_go(conn)
             frozen = {"name": HOLD, "starts_at": at, "ends_at": at + _HOLD, "reason": _HELD, "scope": {}}
             added = insert(freezes).values(frozen | {"created_by": MANAGER, "created_at": at}).returning(freezes.c.id)
             number = (await conn.execute(added)).scalar_one()
-            after = {"name": HOLD, "ends_at": (at + _HOLD).isoformat()}
-            await record(conn, Actor(MANAGER, _HERE), "freeze.create", f"freeze {number}", at, after=after)
+            after = _kept(HOLD, at + _HOLD, _HELD)
+            await record(
+                conn, Actor(MANAGER, _HERE), "freeze.create", f"freeze {number}", at, before=before, after=after
+            )
     finally:
         await db.close()
     print(f"No update begins for {_HOLD.days} days, or until `tidegate freeze remove '{HOLD}' --yes`.")
+    for id_ in stopped:
+        print(f"Rollout {id_} went back, and is stopped: see who still has to, once agents have told what they run.")
+
+
+async def _let_go(conn: AsyncConnection) -> dict[str, Any] | None:
+    """Take away a freeze of that name; what it was."""
+    gone = delete(freezes).where(freezes.c.name == HOLD).returning(freezes)
+    row = (await conn.execute(gone)).first()
+    return None if row is None else {"id": row.id} | _kept(row.name, row.ends_at, row.reason)
+
+
+def _kept(name: str, ends_at: datetime, reason: str) -> dict[str, Any]:
+    return {"name": name, "ends_at": ends_at.isoformat(), "reason": reason}
 
 
 async def rotate_key(settings: ManagerSettings) -> None:
     """Put a new key before the others. A manager that runs takes it up by itself."""
-    path = settings.signing_key_file
-    check_keys(path)
+    path, new = settings.signing_key_file, make_key()
+    public = public_text(load_key(new))
     db = Database.at(settings.database_url)
     try:
         await run_migrations(db)
         async with db.write() as conn:
-            after = {"public_key": rotate(path).public}
-            await record(conn, Actor(MANAGER, _HERE), "key.rotate", "signing key", now(), after=after)
+            at = now()
+            await newest_key.claim(conn, path, at)
+            await record(conn, Actor(MANAGER, _HERE), "key.rotate", "signing key", at, after={"public_key": public})
+            await newest_key.note(conn, public, at)
+            rotate(path, new=new)  # last: whoever reads it now waits for this to be committed, which waits for nobody
     finally:
         await db.close()
-    print(f"What agents are told is signed by {after['public_key']} from now on; {path} keeps the key before it.")
+    print(f"What agents are told is signed by {public} from now on; {path} keeps the key before it.")
     print("Back it up, and have the same file on every replica.")
+
+
+async def adopt_key(settings: ManagerSettings) -> None:
+    """Have the key in the file be the newest; one is made where there is no file."""
+    path = settings.signing_key_file
+    db = Database.at(settings.database_url)
+    try:
+        await run_migrations(db)
+        async with db.write() as conn:
+            at = now()
+            was, public = await newest_key.adopt(conn, path, at)
+            before = {"public_key": was} if was else None
+            after = {"public_key": public}
+            await record(conn, Actor(MANAGER, _HERE), "key.adopt", "signing key", at, before=before, after=after)
+    finally:
+        await db.close()
+    print(f"What agents are told is signed by {public} from now on, the first key in {path}.")
+    print("Back it up, have the same file on every replica, and enrol agents anew that know no key of it.")

@@ -1,9 +1,8 @@
 """Batches of events: those that arrive together are applied in one transaction, each exactly once."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import bindparam, select, text, update
@@ -11,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.inventories import Snapshot, take_in_inventories
 from tidegate.manager.agents.known import Agent
+from tidegate.manager.agents.new_names import NewNames, TooManyNewError, count_new
+from tidegate.manager.agents.sighted import Seen, Sighted, take_in_sightings
 from tidegate.manager.agents.told import Told, take_in_told
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
@@ -19,11 +20,7 @@ from tidegate.manager.telling.feed import tell_all
 from tidegate.protocol.events import Event, Inventory, Refusal, Report, Sighting
 from tidegate.protocol.messages import EventsRequest
 
-Seen = Callable[[AsyncConnection, str, str, str, datetime, str, datetime], Awaitable[Any]]
-"""Takes a sighting: repository, tag, digest, at, told_by, now."""
 Clock = Callable[[], datetime]
-_OLDEST = timedelta(days=3650)
-"""What an agent says to have seen before that, it has seen with a clock that was never set."""
 _log = structlog.get_logger(__name__)
 
 
@@ -57,10 +54,16 @@ class _Fresh:
 
 
 class Intake:
-    """Applies batches. `heard_of` is told, after a transaction, of which rollouts it had news."""
+    """Applies batches. `heard_of` is told, after a transaction, of which rollouts it had news.
 
-    def __init__(self, db: Database, clock: Clock, seen: Seen, heard_of: Callable[[set[int]], None]) -> None:
+    `names` is how much that is new agents may name.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, seen: Seen, heard_of: Callable[[set[int]], None], names: NewNames
+    ) -> None:
         self._db = db
+        self._names = names
         self._clock = clock
         self._seen = seen
         self._heard_of = heard_of
@@ -91,33 +94,65 @@ class Intake:
         return [(await self._together([one]))[0] for one in batches]
 
     async def _apply(self, batches: Sequence[Batch]) -> list[int | Exception]:
-        now, news = self._clock(), set[int]()
-        async with self._db.write() as conn:
-            at = await _positions(conn, [one.agent.id for one in batches])
-            found = [_fresh(one, at.get(one.agent.id)) for one in batches]
-            fresh = [one for one in found if isinstance(one, _Fresh) and one.batch.request.events]
-            if fresh:
-                news = await self._take_in(conn, fresh, now)
+        now, news, taken = self._clock(), set[int](), dict[str, int]()
+        try:
+            async with self._db.write() as conn:
+                at = await _positions(conn, [one.agent.id for one in batches])
+                found = await self._admitted(conn, [_fresh(one, at.get(one.agent.id)) for one in batches], taken)
+                fresh = [one for one in found if isinstance(one, _Fresh) and one.batch.request.events]
+                if fresh:
+                    news = await self._take_in(conn, fresh, now)
+        except BaseException:
+            self._names.give_back(taken)
+            raise
         self._heard_of(news)
         return [one.last if isinstance(one, _Fresh) else one for one in found]
 
+    async def _admitted(
+        self, conn: AsyncConnection, found: Sequence[_Fresh | Exception], taken: dict[str, int]
+    ) -> list[_Fresh | Exception]:
+        """The same, but for batches with too much that is new; `taken` gets what is taken of agents' buckets."""
+        told = {
+            one.batch.agent.id: [it for event in one.events if isinstance(event, Inventory) for it in event.targets]
+            for one in found
+            if isinstance(one, _Fresh)
+        }
+        new = await count_new(conn, {agent: some for agent, some in told.items() if some})
+        admitted = list[_Fresh | Exception]()
+        for one in found:
+            try:
+                if isinstance(one, _Fresh) and (count := new.get(one.batch.agent.id, 0)):
+                    self._names.take(one.batch.agent.id, count)
+                    taken[one.batch.agent.id] = count
+                admitted.append(one)
+            except TooManyNewError as error:
+                admitted.append(error)
+        return admitted
+
     async def _take_in(self, conn: AsyncConnection, fresh: Sequence[_Fresh], now: datetime) -> set[int]:
         await _hold_targets(conn, [one.batch.agent.id for one in fresh])
-        told = [
-            Told(one.batch.agent, event) for one in fresh for event in one.events if isinstance(event, Report | Refusal)
-        ]
+        told = [word for one in fresh for word in _words(one)]
         feed, news = await take_in_told(conn, told, now)
         for round_ in _rounds(fresh):
-            feed += await take_in_inventories(conn, round_, now)
+            said, waiting = await take_in_inventories(conn, round_, now)
+            feed, news = [*feed, *said], news | waiting
         await _advance(conn, fresh)  # before anything is told: who decides rollouts tells the feed last, too
-        for one in fresh:
-            for event in one.events:
-                if isinstance(event, Sighting):
-                    by = f"agent {one.batch.agent.name}"
-                    at = max(event.at, now - _OLDEST)
-                    await self._seen(conn, event.repository, event.tag, event.digest, at, by, now)
+        await _note_updaters(conn, fresh)  # whose rows are held by now
+        sighted = [Sighted(one.batch.agent, it) for one in fresh for it in one.events if isinstance(it, Sighting)]
+        if sighted:
+            await take_in_sightings(conn, sighted, now, self._seen)
         await tell_all(conn, feed, now)
         return news
+
+
+def _words(fresh: _Fresh) -> Iterator[Told]:
+    """What a batch says of assignments, each with the targets that were told before it."""
+    there: frozenset[str] | None = None
+    for event in fresh.events:
+        if isinstance(event, Inventory):
+            there = frozenset(one.target for one in event.targets)
+        elif isinstance(event, Report | Refusal):
+            yield Told(fresh.batch.agent, event, there)
 
 
 def _rounds(fresh: Sequence[_Fresh]) -> list[list[Snapshot]]:
@@ -165,6 +200,22 @@ async def _hold_targets(conn: AsyncConnection, agent_ids: Sequence[str]) -> None
         await conn.execute(held.with_for_update(key_share=True))
 
 
+async def _note_updaters(conn: AsyncConnection, fresh: Sequence[_Fresh]) -> None:
+    """What the last inventory of each says of who updates in the agent's place, where that is another than before."""
+    told = {
+        one.batch.agent.id: None if event.updater is None else asdict(event.updater)
+        for one in fresh
+        for event in one.events
+        if isinstance(event, Inventory)
+    }
+    if not told:
+        return
+    known = await conn.execute(select(agents.c.id, agents.c.updater).where(agents.c.id.in_(told)))
+    news = sorted(row.id for row in known if row.updater != told[row.id])
+    if news:
+        await conn.execute(_UPDATER, [{"which": id_, "counts": told[id_]} for id_ in news])
+
+
 async def _advance(conn: AsyncConnection, fresh: Sequence[_Fresh]) -> None:
     rows = [
         {"which": one.batch.agent.id, "named": one.batch.request.stream, "upto": one.last}
@@ -178,6 +229,7 @@ _TURN = text(
     "SELECT pg_advisory_xact_lock(turn.key) FROM (SELECT hashtextextended('tidegate events ' || id, 0) AS key "
     "FROM unnest(CAST(:ids AS text[])) AS these(id) ORDER BY 1) AS turn"
 )
+_UPDATER = update(agents).where(agents.c.id == bindparam("which")).values(updater=bindparam("counts"))
 _ADVANCE = (
     update(agents).where(agents.c.id == bindparam("which")).values(stream=bindparam("named"), applied=bindparam("upto"))
 )

@@ -73,8 +73,10 @@ def _is_unspent() -> ColumnElement[bool]:
 async def withdraw_enrolment(conn: AsyncConnection, id_: int, by: Actor, now: datetime) -> bool:
     """Have a token let nobody in any more; whether it would have."""
     this = enrolments.c.id == id_, _is_unspent()
-    done = await conn.execute(update(enrolments).where(*this).values(revoked_at=now))
-    if done.rowcount != 1:
+    done = await conn.execute(update(enrolments).where(*this).values(revoked_at=now).returning(enrolments.c.name))
+    name = done.scalar_one_or_none()
+    if name is None:
         return False
-    await record(conn, by, "enrolment.revoke", f"enrolment {id_}", now, after={"revoked": True})
+    before, after = ({"name": name, "revoked": is_so} for is_so in (False, True))
+    await record(conn, by, "enrolment.revoke", f"enrolment {id_}", now, before=before, after=after)
     return True

@@ -30,13 +30,22 @@ def channel_name(target: InventoryTarget) -> str | None:
 async def channel_ids(conn: AsyncConnection, names: Iterable[str], now: datetime) -> dict[str, int]:
     """The ids of channels by their names; those that are new are made, to be asked of at once."""
     each = sorted(names)
-    found = await _read(conn, each)
+    found = await known_channels(conn, each)
     new = [name for name in each if name not in found]
     if new:
         await add_channels(conn, new, now)
-        made = await _read(conn, new)
+        made = await known_channels(conn, new)
         publish(conn, RELEASES, *(str(id_) for id_ in made.values()))
         found |= made
+    return found
+
+
+async def known_channels(conn: AsyncConnection, names: Iterable[str]) -> dict[str, int]:
+    """The ids of those channels that there are, by their names."""
+    found: dict[str, int] = {}
+    for some in pieces(sorted(names)):
+        statement = select(channels.c.name, channels.c.id).where(channels.c.name.in_(some))
+        found |= {row.name: row.id for row in await conn.execute(statement)}
     return found
 
 
@@ -48,11 +57,3 @@ async def look_again(conn: AsyncConnection, ids: Iterable[int], now: datetime) -
         stirred = (await conn.execute(statement)).scalars().all()
         if stirred:
             publish(conn, RELEASES, *(str(id_) for id_ in stirred))
-
-
-async def _read(conn: AsyncConnection, names: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in pieces(names):
-        statement = select(channels.c.name, channels.c.id).where(channels.c.name.in_(some))
-        found |= {row.name: row.id for row in await conn.execute(statement)}
-    return found

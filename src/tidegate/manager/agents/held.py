@@ -5,14 +5,12 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tidegate.manager.agents.pace import Pace
+from tidegate.manager.agents.pace import A_FEW, Pace
 from tidegate.protocol.messages import Item
 
 _GATHER_S = 0.01
 _AT_ONCE = 100
 """Polls that are looked for together."""
-_A_FEW = 5
-"""Polls that are answered at once; then there is a pause."""
 
 Fetch = Callable[[Mapping[str, int]], Awaitable[Mapping[str, Sequence[Item]]]]
 """By agents' ids their cursors; what each has after it, oldest first. An agent that is left out is asked for again."""
@@ -140,9 +138,9 @@ class HeldPolls:
             items = found.get(agent)
             self._answer(agent, poll, items)
             few += bool(items)
-            if few == _A_FEW:
+            if few == A_FEW:
                 few = 0
-                await self._pace.pause()
+                await self._pace.pause(len(self))
 
     def _answer(self, agent: str, poll: _Poll, items: Sequence[Item] | None) -> None:
         if items is None:

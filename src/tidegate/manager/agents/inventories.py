@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.drift import note_drift
 from tidegate.manager.agents.followed import channel_ids, channel_name, look_again
+from tidegate.manager.agents.wakes import rollouts_at
+from tidegate.manager.releases.channels import followed_again
 from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import agents, assignments, clusters, runs, targets
 from tidegate.manager.telling.feed import Said
@@ -30,7 +32,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One target as it is to be, by its name; `id` None: it is new. `before` is the digest that was known."""
+    """One target as it is to be, by its name; `id` None: it is new. `before` is the digest that was known.
+
+    `anew`: it was known, but for gone, or from an agent that this one has taken the place of. `held_now`: its host has
+    come to let nobody update it; `free_now`: it lets the manager again.
+    """
 
     name: str
     values: Mapping[str, Any]
@@ -40,10 +46,31 @@ class _Target:
     changed: bool = True
     moved: bool = True
     before_channel: int | None = None
+    anew: bool = False
+    was_gone: bool = False
+    held_now: bool = False
+    free_now: bool = False
+
+    @property
+    def rechanneled(self) -> bool:
+        """Whether it was known, and follows something else by now."""
+        return self.id is not None and self.values["channel_id"] != self.before_channel
+
+    @property
+    def is_news(self) -> bool:
+        """Whether rollouts that it takes part in have to be decided anew."""
+        return self.rechanneled or self.anew or self.held_now
+
+    @property
+    def joined(self) -> bool:
+        """Whether it did not follow its channel a moment ago."""
+        return self.was_gone or self.before_channel != self.values["channel_id"]
 
 
-async def take_in_inventories(conn: AsyncConnection, snapshots: Sequence[Snapshot], now: datetime) -> list[Said]:
-    """Take in what these agents have now, each named once; what the feed has to tell."""
+async def take_in_inventories(
+    conn: AsyncConnection, snapshots: Sequence[Snapshot], now: datetime
+) -> tuple[list[Said], set[int]]:
+    """Take in what these agents have now, each named once; what the feed has to tell, and rollouts with news."""
     cluster_ids = await _clusters(conn, snapshots, now)
     followed = (channel_name(one) for snapshot in snapshots for one in snapshot.targets)
     channels = await channel_ids(conn, {name for name in followed if name is not None}, now)
@@ -55,7 +82,12 @@ async def take_in_inventories(conn: AsyncConnection, snapshots: Sequence[Snapsho
     here = await _put(conn, here, now)
     await _note_runs(conn, [one for one in here if one.moved and one.values["digest"]], now)
     await look_again(conn, _touched(here, gone), now)
-    return await note_drift(conn, now, [one.id for one in here if one.id is not None and one.changed])
+    joined = {one.values["channel_id"] for one in here if one.joined and one.values["channel_id"] is not None}
+    if joined:
+        await followed_again(conn, joined, now)
+    news = [one.id for one in here if one.id is not None and one.is_news]
+    feed = await note_drift(conn, now, [one.id for one in here if one.id is not None and one.changed])
+    return feed, await rollouts_at(conn, news)
 
 
 async def _clusters(conn: AsyncConnection, snapshots: Sequence[Snapshot], now: datetime) -> dict[str, int]:
@@ -87,8 +119,12 @@ async def _clusters(conn: AsyncConnection, snapshots: Sequence[Snapshot], now: d
 
 
 async def _known(conn: AsyncConnection, agent_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    of = select(clusters.c.id).where(clusters.c.agent_id.in_(agent_ids))
-    rows = await conn.execute(select(targets).where(targets.c.cluster_id.in_(of)))
+    whole = (
+        select(targets, agents.c.enrolled_at)
+        .join(clusters, clusters.c.id == targets.c.cluster_id)
+        .join(agents, agents.c.id == clusters.c.agent_id)
+    )
+    rows = await conn.execute(whole.where(clusters.c.agent_id.in_(agent_ids)))
     return {row.name: row for row in rows}
 
 
@@ -110,7 +146,10 @@ def _target(
         return _Target(name, values | {"service": service}, cluster_ids[cluster])
     changed = row.gone_at is not None or any(getattr(row, key) != values[key] for key in (*_SAID, *_MORE))
     moved = row.digest != values["digest"]
-    return _Target(name, values, row.cluster_id, row.id, row.digest, changed, moved, row.channel_id)
+    gone = row.gone_at is not None
+    anew = gone or row.seen_at < row.enrolled_at
+    same = _Target(name, values, row.cluster_id, row.id, row.digest, changed, moved, row.channel_id, anew, gone)
+    return replace(same, held_now=it.held and not row.held, free_now=row.held and not it.held)
 
 
 async def _leave(conn: AsyncConnection, gone: Sequence[Row[Any]], now: datetime) -> None:
@@ -125,6 +164,8 @@ async def _put(conn: AsyncConnection, here: Sequence[_Target], now: datetime) ->
     changed = sorted((one for one in here if one.id is not None and one.changed), key=lambda one: one.id or 0)
     if changed:
         await conn.execute(_CHANGE, [{"which": one.id, **one.values} for one in changed])
+    for some in pieces([one.id for one in changed if one.rechanneled and one.id is not None]):
+        await conn.execute(update(targets).where(targets.c.id.in_(some)).values(wanted=""))
     for some in pieces([one.id for one in changed if one.moved and one.id is not None]):
         await conn.execute(update(targets).where(targets.c.id.in_(some)).values(digest_since=now))
     new = {one.name: one for one in here if one.id is None}
@@ -165,7 +206,11 @@ async def _note_runs(conn: AsyncConnection, moved: Sequence[_Target], now: datet
 
 def _touched(here: Sequence[_Target], gone: Sequence[Row[Any]]) -> set[int]:
     """Channels whose targets run something else now, or are others."""
-    now = {one.values["channel_id"] for one in here if one.moved or one.values["channel_id"] != one.before_channel}
+    now = {
+        one.values["channel_id"]
+        for one in here
+        if one.moved or one.anew or one.free_now or one.values["channel_id"] != one.before_channel
+    }
     before = {one.before_channel for one in here if one.before_channel != one.values["channel_id"]}
     return {id_ for id_ in now | before | {row.channel_id for row in gone} if id_ is not None}
 

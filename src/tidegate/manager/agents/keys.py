@@ -19,9 +19,10 @@ class KeysError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ManagerKeys:
-    """The first signs; the others are those by which agents may still know the manager."""
+    """The first signs; the others are those by which agents may still know the manager. `path`: their file."""
 
     all: tuple[Key, ...]
+    path: Path = Path("signing.key")
 
     @property
     def signing(self) -> Key:
@@ -72,7 +73,7 @@ def read_keys(path: Path) -> ManagerKeys:
         raise KeysError(f"the signing keys {path} cannot be used: {error}; put the backup of them back") from error
     if not keys:
         raise KeysError(f"{path} has no signing key; put the backup of it back (agents trust no other)")
-    return ManagerKeys(keys)
+    return ManagerKeys(keys, path)
 
 
 def check_keys(path: Path) -> None:
@@ -95,13 +96,13 @@ def make_key_file(path: Path) -> None:
         raise KeysError(f"the signing key {path} cannot be made: {error}") from error
 
 
-def rotate(path: Path, *, keep: int = 3) -> ManagerKeys:
-    """Put a new key before the others, of which so many stay. Raises `KeysError`.
+def rotate(path: Path, *, new: str | None = None, keep: int = 3) -> ManagerKeys:
+    """Put a new key (`new`: this one, a PEM) before the others, of which so many stay. Raises `KeysError`.
 
     Agents come to know it by a document that the key they know has signed, so that one has to stay until they have.
     """
     older = read_keys(path)
-    pems = [make_key(), *_PEM.findall(path.read_text())[: min(keep, len(older.all))]]
+    pems = [new or make_key(), *_PEM.findall(path.read_text())[: min(keep, len(older.all))]]
     try:
         with _partial(path, pems) as partial:
             partial.rename(path)

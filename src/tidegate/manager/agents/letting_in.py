@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.manager.agents.enrolment import EnrolError, TakenError
 from tidegate.manager.agents.keys import ManagerKeys
+from tidegate.manager.agents.newest_key import check
 from tidegate.manager.people.audit import Act, Actor, record_all
 from tidegate.manager.people.secrets import ENROLMENT, read_token
 from tidegate.manager.store.database import Database
@@ -49,10 +50,11 @@ class LettingIn:
         self._db, self._keys, self._clock = db, keys, clock
 
     async def __call__(self, asked: Sequence[Asked]) -> list[Enrolled | Exception]:
-        """For each who it is, or an `EnrolError`. Raises `StoreUnavailableError`."""
+        """For each who it is, or an `EnrolError`. Raises `StoreUnavailableError` and `KeyBehindError`."""
         try:
             async with self._db.write() as conn:
                 group = await _Group.read(conn, asked, self._keys(), self._clock())
+                await check(conn, group.keys, group.now)
                 answers = [await group.answer(one) for one in asked]
                 await group.write()
         except IntegrityError:  # a replica has let in another one with such a name at the same time
@@ -98,7 +100,9 @@ class _Group:
         if row.used_at is not None:
             return await self._again(row, one.it)
         _check(row, one.it, self.now)
-        new = _New(one, row, Enrolled(uuid.uuid4().hex, one.it.name, self.keys.public), self._before(one.it.name))
+        old = self._before(one.it.name)
+        before, labels = (str(old.id), old.labels | row.labels) if old is not None else ("", row.labels)
+        new = _New(one, row, Enrolled(uuid.uuid4().hex, one.it.name, self.keys.public), before, labels)
         self.new[row.id] = new
         return new.enrolled
 
@@ -122,12 +126,12 @@ class _Group:
         waiting = (await self.conn.execute(first)).one_or_none()
         return Enrolled(agent.id, agent.name, _signed_by(self.keys, waiting) or agent.manager_key)
 
-    def _before(self, name: str) -> str:
-        """The id of the agent that had this name until it was revoked. Raises `TakenError` where one has it."""
+    def _before(self, name: str) -> Row[Any] | None:
+        """The agent that had this name until it was revoked. Raises `TakenError` where one has it."""
         old = self.known.get(name)
         if (old is not None and old.revoked_at is None) or any(new.enrolled.name == name for new in self.new.values()):
             raise TakenError(name)
-        return str(old.id) if old is not None else ""
+        return old
 
     async def write(self) -> None:
         """Have all who are new in the database, with what others are told of it."""
@@ -138,14 +142,11 @@ class _Group:
             if one.before:
                 await self._free(one)
         await self.conn.execute(insert(agents), [one.row(self.keys, self.now) for one in new])
-        for one in new:
-            if one.before:
-                theirs = update(clusters).where(clusters.c.agent_id == one.before)
-                await self.conn.execute(theirs.values(agent_id=one.enrolled.agent))
+        taken = {one.enrolled.agent: await self._take_over(one) for one in new if one.before}
         used = update(enrolments).where(enrolments.c.id == bindparam("token"))
         used = used.values(used_at=self.now, agent_id=bindparam("agent"))
         await self.conn.execute(used, [{"token": one.token.id, "agent": one.enrolled.agent} for one in new])
-        await record_all(self.conn, [one.act() for one in new], self.now)
+        await record_all(self.conn, [one.act(taken.get(one.enrolled.agent, ())) for one in new], self.now)
         await tell_all(self.conn, [one.event() for one in new], self.now)
 
     async def _free(self, one: "_New") -> None:
@@ -153,32 +154,58 @@ class _Group:
         freed = f"{one.enrolled.name} (revoked {one.before[:8]})"  # no agent may be called that
         await self.conn.execute(update(agents).where(agents.c.id == one.before).values(name=freed))
 
+    async def _take_over(self, one: "_New") -> list[str]:
+        """The names of the clusters that are the new one's now. Labels of its token are theirs, beside those they have.
+
+        Which windows, waves and freezes that puts them in counts from when the new agent has told what it has: until
+        then nothing is offered to them.
+        """
+        theirs = update(clusters).where(clusters.c.agent_id == one.before).values(agent_id=one.enrolled.agent)
+        rows = (await self.conn.execute(theirs.returning(clusters.c.id, clusters.c.name, clusters.c.labels))).all()
+        changed = [
+            {"which": row.id, "new": after} for row in rows if (after := row.labels | one.token.labels) != row.labels
+        ]
+        if changed:
+            await self.conn.execute(_LABEL, changed)
+        return sorted(row.name for row in rows)
+
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """Who is let in by a token; `before` is who had its name."""
+    """Who is let in by a token; `before` is who had its name. `labels` are the token's, beside those of that one."""
 
     asked: Asked
     token: Row[Any]
     enrolled: Enrolled
     before: str
+    labels: dict[str, str]
 
     def row(self, keys: ManagerKeys, now: datetime) -> dict[str, Any]:
         it = self.asked.it
         values: dict[str, Any] = {"id": self.enrolled.agent, "name": it.name, "public_key": it.public_key}
         values |= {"version": it.version, "protocol": it.protocol}
-        values |= {"address": self.asked.address, "labels": self.token.labels}
+        values |= {"address": self.asked.address, "labels": self.labels}
         return values | {"enrolled_at": now, "manager_key": keys.public}
 
-    def act(self) -> Act:
+    def act(self, taken: Sequence[str]) -> Act:
+        """What is entered; `taken` is what it takes over from who had its name."""
         it = self.asked.it
         after: dict[str, Any] = {"id": self.enrolled.agent, "enrolment": self.token.id}
-        after |= {"public_key": it.public_key, "labels": self.token.labels}
-        return Act(Actor(f"agent {it.name}", self.asked.address), "agent.enrol", f"agent {it.name}", after=after)
+        after |= {"public_key": it.public_key, "labels": self.labels}
+        before = {"id": self.before, "revoked": True, "clusters": list(taken)} if self.before else None
+        after |= {"clusters": list(taken)} if self.before else {}
+        return Act(Actor(f"agent {it.name}", self.asked.address), "agent.enrol", f"agent {it.name}", before, after)
 
     def event(self) -> tuple[str, str, dict[str, Any]]:
         it = self.asked.it
         return "agent.enrolled", f"agent {it.name}", {"agent": it.name, "version": it.version}
+
+
+_LABEL = (
+    update(clusters)
+    .where(clusters.c.id == bindparam("which"))
+    .values(labels=bindparam("new", type_=clusters.c.labels.type), edition=clusters.c.edition + 1)
+)
 
 
 def _check(row: Row[Any], it: EnrolRequest, now: datetime) -> None:

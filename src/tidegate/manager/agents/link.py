@@ -18,7 +18,9 @@ from tidegate.manager.agents.held import HeldPolls, RevokedError
 from tidegate.manager.agents.keys import KeyFile
 from tidegate.manager.agents.known import Agent, KnownAgents
 from tidegate.manager.agents.letting_in import Asked, Enrolled, LettingIn
-from tidegate.manager.agents.refusals import RefusedError, read, refuse, revoked, sentence
+from tidegate.manager.agents.new_names import NewNames, TooManyNewError
+from tidegate.manager.agents.newest_key import KeyWatch, behind
+from tidegate.manager.agents.refusals import RefusedError, read, refuse, revoked, sentence, too_many_new
 from tidegate.manager.agents.strict import check_events
 from tidegate.manager.parts import Parts
 from tidegate.manager.releases.sightings import seen
@@ -28,7 +30,7 @@ from tidegate.protocol import messages
 from tidegate.protocol.fields import MessageError
 from tidegate.protocol.messages import EnrolAnswer, Item, PollAnswer, PollRequest
 from tidegate.protocol.problems import Code
-from tidegate.protocol.requests import SKEW_S, fault_of, read_claim
+from tidegate.protocol.requests import AGENT_HEADER, SKEW_S, fault_of, nonce_of, read_claim, time_proof
 from tidegate.protocol.version import PROTOCOL, may_send
 
 T = TypeVar("T")
@@ -54,11 +56,13 @@ class AgentLink:
     def __init__(self, parts: Parts) -> None:
         self._parts, self._db, self._clock = parts, parts.db, parts.clock
         self.keys = KeyFile(parts.settings.signing_key_file)
+        self._key_watch = KeyWatch()
         self.held = HeldPolls(self._fetch)
         self._known = KnownAgents(parts.db, self.held.cut_off)
         self._heard: dict[str, presence.Heard] = {}
         self._have: dict[str, int] = {}
         self._got: dict[str, int] = {}
+        self._given: dict[str, int] = {}
         self._news: set[int] = set()
         self._stir = asyncio.Event()
         self._began = parts.clock()
@@ -66,7 +70,8 @@ class AgentLink:
         self._enrolling: Gathering[Asked, Enrolled] = Gathering(
             letting_in, wait_s=_GATHER_S, most=_ENROLLING, room=_MOST_BATCHES
         )
-        intake = Intake(parts.db, parts.clock, seen, self._heard_of)
+        names = NewNames(parts.settings.agent_targets)
+        intake = Intake(parts.db, parts.clock, seen, self._heard_of, names)
         self._intake: Gathering[Batch, int] = Gathering(intake, wait_s=_GATHER_S, most=_BATCHES, room=_MOST_BATCHES)
 
     # what is answered
@@ -81,37 +86,71 @@ class AgentLink:
         answer = EnrolAnswer(message.protocol, done.agent, done.name, done.manager_key, self._clock())
         return messages.write_enrol_answer(answer)
 
+    async def knows(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request names an agent that is let in; False where it names none.
+
+        Raises `RefusedError`, of one that is not let in, and `StoreUnavailableError`.
+        """
+        named = headers.get(AGENT_HEADER, "")
+        if _ID.fullmatch(named) is None:
+            return False
+        self._check_not_revoked(await self._find(named))
+        return True
+
+    async def _find(self, id_: str) -> Agent:
+        agent = await _not_too_many(self._known.find(id_)) if _ID.fullmatch(id_) else None
+        if agent is None:
+            detail = "No agent with this id has enrolled here; enrol it with a token of `tidegate agents enrol`."
+            raise RefusedError(401, Code.UNKNOWN_AGENT, detail)
+        return agent
+
     async def who(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Agent:
         """The agent whose request it is; `target` is the path with its query, as it was sent. Raises `RefusedError`."""
         claim = read_claim(headers)
         if claim is None:
             detail = "The request is not signed: it has to have Tidegate-Agent, Tidegate-Time and Tidegate-Signature."
             raise RefusedError(401, Code.BAD_SIGNATURE, detail)
-        agent = await _not_too_many(self._known.find(claim.agent)) if _ID.fullmatch(claim.agent) else None
-        if agent is None:
-            detail = "No agent with this id has enrolled here; enrol it with a token of `tidegate agents enrol`."
-            raise RefusedError(401, Code.UNKNOWN_AGENT, detail)
+        agent = await self._find(claim.agent)
         now_s = int(self._clock().timestamp())
         match fault_of(claim, agent.public_key, method, target, body, now_s=now_s):
             case Code.CLOCK_SKEW:
                 detail = f"The agent's clock is more than {SKEW_S} s off; `time` is what it is here."
-                raise RefusedError(401, Code.CLOCK_SKEW, detail, time=now_s)
+                proofs = self._time_proofs(agent, nonce_of(headers), now_s)
+                raise RefusedError(401, Code.CLOCK_SKEW, detail, time=now_s, proofs=proofs)
             case Code():
                 detail = f"The signature is not that of agent {agent.name} over this request."
                 raise RefusedError(401, Code.BAD_SIGNATURE, detail)
         self._check_not_revoked(agent)
         return agent
 
+    def _time_proofs(self, agent: Agent, nonce: str, now_s: int) -> list[str]:
+        """The time, signed by every key that the agent may know; nothing for one that does not ask for it."""
+        self._key_watch.check()
+        return [time_proof(key, agent.id, nonce, now_s) for key in self.keys().all] if nonce else []
+
     async def poll(self, agent: Agent, body: bytes, address: str) -> dict[str, Any]:
-        """Hold a poll until there is something. Raises `RefusedError` and `StoreUnavailableError`."""
+        """Hold a poll until there is something. Raises `RefusedError`, `StoreUnavailableError` and `KeyBehindError`."""
         message = read(body, messages.read_poll_request)
         self._heard[agent.id] = presence.Heard(self._clock(), message.version, message.protocol, address)
+        self._key_watch.check()
+        await self._lead(agent, message)
         try:
             items = await self._hold(agent, message)
         except RevokedError:
             raise revoked(agent) from None
         self._check_not_revoked(agent)
+        self._key_watch.check()
+        if items:
+            self._given[agent.id] = message.cursor
         return messages.write_poll_answer(PollAnswer(message.protocol, tuple(items), self._clock()))
+
+    async def _lead(self, agent: Agent, message: PollRequest) -> None:
+        """See that the agent can take what waits for it, where it goes by an older key or did not take it before."""
+        again = self._given.pop(agent.id, None) == message.cursor
+        if message.manager_key and (again or message.manager_key != self.keys().public):
+            async with self._db.write() as conn:
+                known = outbox.Known(agent.id, message.manager_key, message.cursor)
+                await outbox.lead(conn, self.keys(), known, self._clock())
 
     async def _hold(self, agent: Agent, message: PollRequest) -> Sequence[Item]:
         """What there is, without what an agent of an earlier protocol does not know: that it has as good as got."""
@@ -138,7 +177,7 @@ class AgentLink:
             raise RefusedError(413, "too-large", detail)
         message = read(body, messages.read_events_request)
         try:
-            check_events(message.events)
+            check_events(message.events, self._parts.settings.agent_targets)
         except MessageError as error:
             refuse(error)
         try:
@@ -148,6 +187,8 @@ class AgentLink:
             raise RefusedError(409, Code.GAP, detail, expected=error.expected) from None
         except CutOffError:
             raise revoked(agent) from None
+        except TooManyNewError as error:
+            raise too_many_new(agent, error.wait_s) from None
         return messages.write_events_answer(messages.EventsAnswer(applied))
 
     def _check_not_revoked(self, agent: Agent) -> None:
@@ -173,6 +214,7 @@ class AgentLink:
             self._close_at_the_end(),
             _every(_FLUSH_S, self.flush),
             _every(_CHECK_S, self.check),
+            _every(_CHECK_S, self.look_at_key),
             _every(_CHECK_S, self.pin),
             self._wake(),
         )
@@ -196,7 +238,7 @@ class AgentLink:
     async def flush(self) -> None:
         """Write down who was heard and what they have. Raises `StoreUnavailableError`, and tries again later then."""
         heard, self._heard = self._heard, {}
-        have, self._have = self._have, {}
+        have, self._have = (self._have, {}) if self._key_watch.may_sign else ({}, self._have)
         try:
             if heard:
                 async with self._db.write() as conn:
@@ -205,15 +247,16 @@ class AgentLink:
                 self._heard = heard | self._heard
             if have:
                 async with self._db.write() as conn:
-                    await outbox.forget(conn, have)
+                    await outbox.forget(conn, self.keys(), have, self._clock())
         except BaseException:
             self._heard, self._have = heard | self._heard, have | self._have
+            self._began = self._clock()  # nobody else is gone because of that, either
             raise
 
     async def check(self) -> None:
         """Tell who came and who went, and which targets have drifted. Raises `StoreUnavailableError`."""
         now, silent_for = self._clock(), timedelta(seconds=self._parts.settings.offline_s)
-        # while this process was not there nobody could be heard, so nobody is gone yet
+        # while this process or the database was not there nobody could be heard, so nobody is gone yet
         silence = presence.Silence(now, now - silent_for, tell_gone=now - self._began >= silent_for)
         async with self._db.read() as conn:
             moved = await presence.has_anybody_come_or_gone(conn, silence)
@@ -225,10 +268,15 @@ class AgentLink:
             async with self._db.write() as conn:
                 await drift.tell_drift(conn, now)
 
+    async def look_at_key(self) -> None:
+        """See whether the key that signs here is the newest. Raises `StoreUnavailableError`."""
+        async with self._db.read() as conn:
+            self._key_watch.see(await behind(conn, self.keys()))
+
     async def pin(self) -> None:
         """Have agents know the key that signs, where they know an older one. Raises `StoreUnavailableError`."""
         keys = self.keys()
-        if len(keys.all) == 1:
+        if len(keys.all) == 1 or not self._key_watch.may_sign:
             return
         told = 1
         while told:

@@ -12,14 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.assignment import Assignment
 from tidegate.manager.agents.keys import ManagerKeys
+from tidegate.manager.agents.newest_key import check
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import agents, outbox
 from tidegate.manager.store.topics import AGENTS
-from tidegate.protocol.signed import Pin, Withdraw, seal, write_document
+from tidegate.protocol.keys import Key
+from tidegate.protocol.signed import Pin, Withdraw, is_sealed, read_unverified, seal, write_document
 from tidegate.protocol.version import may_send
 
 _AT_ONCE = 1000
+_UNKNOWN_KEY = (
+    "an agent knows the manager by a key that is not in the file of signing keys, and refuses what another one signs; "
+    "put that key back behind the others, or enrol the agent anew"
+)
 _log = structlog.get_logger(__name__)
 
 Document = Assignment | Withdraw
@@ -38,6 +44,7 @@ async def send(conn: AsyncConnection, keys: ManagerKeys, documents: Sequence[tup
     """Sign documents and send each to the agent with that id, in their order, once the transaction is committed.
 
     Who was revoked, or is not known, is sent nothing. Locks the agents' rows, in the order of their ids.
+    Raises `KeyBehindError`, as everything here does that signs.
     """
     if not documents:
         return
@@ -56,18 +63,71 @@ async def send_pins(conn: AsyncConnection, keys: ManagerKeys, now: datetime, *, 
     return len(ids)
 
 
-async def forget(conn: AsyncConnection, cursors: Mapping[str, int]) -> None:
-    """Drop what agents have: by their ids, up to which number. Numbers that they have are not given again."""
+async def forget(conn: AsyncConnection, keys: ManagerKeys, cursors: Mapping[str, int], now: datetime) -> None:
+    """Drop what agents have: by their ids, up to which number. Numbers that they have are not given again.
+
+    Who has more than it was sent knows a manager whose database was put back since: what waits gets numbers after that.
+    """
     for some in pieces(sorted(cursors), _AT_ONCE):
         ids, upto = list(some), [cursors[id_] for id_ in some]
+        rows = [{"which": id_, "upto": cursors[id_]} for id_ in some]
+        last = {row.id: row.outbox_last for row in await _lock(conn, some)}
+        ahead = [id_ for id_ in some if last.get(id_, cursors[id_]) < cursors[id_]]
+        waiting = {id_: await _waiting(conn, id_, 0) for id_ in ahead}
         if conn.dialect.name == "postgresql":
-            await conn.execute(_PG_LOCK, {"ids": ids})
             await conn.execute(_PG_DROP, {"ids": ids, "upto": upto})
             await conn.execute(_PG_SEEN, {"ids": ids, "upto": upto})
         else:
-            rows = [{"which": id_, "upto": cursors[id_]} for id_ in some]
             await conn.execute(_DROP, rows)
             await conn.execute(_SEEN, rows)
+        await _post(conn, keys, {id_: _documents(letters) for id_, letters in waiting.items() if letters}, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an agent says of itself: the manager's key that it has pinned, and the last number that it has."""
+
+    agent: str
+    key: str
+    cursor: int
+
+
+async def lead(conn: AsyncConnection, keys: ManagerKeys, it: Known, now: datetime) -> bool:
+    """Have what waits for an agent signed by a key that it knows; whether that was not so.
+
+    Its state may be from before a change of keys, or another replica has signed with a key that is none any more.
+    """
+    agent, known = it.agent, it.key
+    rows = await _lock(conn, [agent])
+    waiting = await _waiting(conn, agent, it.cursor)
+    if not rows or _can_go_on(rows[0], waiting, known):
+        return False
+    if keys.known_as(known) is None:
+        _log.error(_UNKNOWN_KEY, agent=agent)
+        return False
+    _log.warning("an agent knows the manager by an older key than it was told; it is told anew", agent=agent)
+    await conn.execute(delete(outbox).where(outbox.c.agent_id == agent))
+    await conn.execute(update(agents).where(agents.c.id == agent).values(manager_key=known))
+    await _post(conn, keys, {agent: _documents(waiting)}, now)
+    return True
+
+
+async def _waiting(conn: AsyncConnection, agent: str, after: int) -> Sequence[Any]:
+    theirs = outbox.c.agent_id == agent, outbox.c.seq > after
+    return (await conn.execute(select(outbox).where(*theirs).order_by(outbox.c.seq))).all()
+
+
+def _can_go_on(row: Any, waiting: Sequence[Any], known: str) -> bool:
+    """Whether the first that waits is signed by that key; where nothing waits, the agent is told of keys in time."""
+    if waiting:
+        return is_sealed(known, waiting[0].document, waiting[0].signature)
+    return bool(row.manager_key == known)
+
+
+def _documents(letters: Sequence[Any]) -> list[Document]:
+    """What they say, to be signed anew; keys are told by who posts them."""
+    found = [read_unverified(letter.document) for letter in letters]
+    return [one for one in found if isinstance(one, Assignment | Withdraw)]
 
 
 async def _post(
@@ -75,6 +135,7 @@ async def _post(
 ) -> None:
     for some in pieces(sorted(documents), _AT_ONCE):
         rows = await _lock(conn, some)
+        await check(conn, keys, now)
         if len(rows) < len(some):
             _log.warning("documents for agents that are revoked or unknown are dropped", agents=len(some) - len(rows))
         mail = await asyncio.to_thread(lambda: [_mail(keys, row, documents[row.id], now) for row in rows])  # noqa: B023
@@ -96,19 +157,23 @@ async def _lock(conn: AsyncConnection, ids: Sequence[str]) -> Sequence[Any]:
 
 def _mail(keys: ManagerKeys, row: Any, documents: Sequence[Document], now: datetime) -> _Mail:
     """An agent goes by the key that it knows; a newer one it learns by a document that the known one has signed."""
-    texts, public = list[tuple[str, str]](), row.manager_key or keys.public
+    letters, public = list[tuple[int, str, str]](), row.manager_key or keys.public
     signing = keys.known_as(public)
     if signing is None:
-        _log.error("an agent knows the manager by a key that is not in its file any more", agent=row.id)
+        _log.error(_UNKNOWN_KEY, agent=row.id)
         signing = keys.signing
     elif signing is not keys.signing and may_send("pin", row.protocol):
-        pin = write_document(Pin(row.id, keys.public, now))
-        texts.append((pin, seal(signing, pin)))
+        letters.append(_letter(signing, Pin(row.id, keys.public, now), row.outbox_last + 1))
         signing, public = keys.signing, keys.public
-    for document in map(write_document, documents):
-        texts.append((document, seal(signing, document)))
-    letters = tuple((row.outbox_last + 1 + each, *one) for each, one in enumerate(texts))
-    return _Mail(row.id, letters, public)
+    first = row.outbox_last + 1 + len(letters)
+    letters += [_letter(signing, document, seq) for seq, document in enumerate(documents, first)]
+    return _Mail(row.id, tuple(letters), public)
+
+
+def _letter(key: Key, document: Document | Pin, seq: int) -> tuple[int, str, str]:
+    """The number is signed with the rest, so that nobody on the way can have another one passed over by it."""
+    text = write_document(document, seq)
+    return seq, text, seal(key, text)
 
 
 async def _write(conn: AsyncConnection, mail: Sequence[_Mail]) -> None:
@@ -144,7 +209,6 @@ _PG_LATEST = text(
     "UPDATE agents SET outbox_last = new.latest, manager_key = new.key FROM unnest(CAST(:which AS text[]), "
     "CAST(:latest AS bigint[]), CAST(:key AS text[])) AS new(which, latest, key) WHERE id = new.which"
 )
-_PG_LOCK = text("SELECT id FROM agents WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
 _PG_DROP = text(
     "DELETE FROM outbox USING unnest(CAST(:ids AS text[]), CAST(:upto AS bigint[])) AS have(which, upto) "
     "WHERE agent_id = have.which AND seq <= have.upto"

@@ -45,6 +45,15 @@ def revoked(agent: Agent) -> RefusedError:
     return RefusedError(403, Code.REVOKED, f"Agent {agent.name} was revoked; to let it in again, enrol it anew.")
 
 
+def too_many_new(agent: Agent, wait_s: int) -> RefusedError:
+    """What an agent is told that names ever new targets or channels."""
+    detail = (
+        f"Agent {agent.name} names more new targets and channels than are taken of it in an hour, which are twice "
+        f"TIDEGATE_AGENT_TARGETS; try again in {wait_s} s."
+    )
+    return RefusedError(429, "too-many-requests", detail, retry_after_s=wait_s)
+
+
 def sentence(error: Exception) -> str:
     """What an error says, as a sentence."""
     text = str(error)

@@ -12,10 +12,11 @@ from tidegate.manager.store.schema import agents, outbox
 from tidegate.manager.telling.feed import tell
 
 
-async def revoke(conn: AsyncConnection, agent: str, by: Actor, now: datetime) -> bool:
+async def revoke(conn: AsyncConnection, agent: str, by: Actor, now: datetime, *, reason: str = "") -> bool:
     """Cut off the agent with this id, on every replica at once; whether it was not cut off before.
 
-    What is on its way to it is gone; its targets stay, as offline, until an agent of its name enrols again.
+    What is on its way to it is gone; its targets stay, as offline, until an agent of its name enrols again. What it was
+    assigned and had not told the end of is offered to that one anew.
     """
     await wake_rollouts_of(conn, [agent], now)
     statement = (
@@ -28,7 +29,9 @@ async def revoke(conn: AsyncConnection, agent: str, by: Actor, now: datetime) ->
     if name is None:
         return False
     await conn.execute(delete(outbox).where(outbox.c.agent_id == agent))
-    await record(conn, by, "agent.revoke", f"agent {name}", now, before={"id": agent}, after={"revoked": True})
+    before, after = ({"id": agent, "revoked": is_so} for is_so in (False, True))
+    said = {"reason": reason} if reason else {}
+    await record(conn, by, "agent.revoke", f"agent {name}", now, before=before, after=after | said)
     await tell(conn, "agent.revoked", f"agent {name}", now, agent=name, by=by.name)
     tell_revoked(conn, agent)
     return True

@@ -32,16 +32,19 @@ def check_protocol(message: Any) -> None:
         raise NotSpokenError(protocol)
 
 
-def check_events(events: Sequence[Event]) -> None:
+def check_events(events: Sequence[Event], most_targets: int) -> None:
     """Raises `MessageError`."""
     for index, event in enumerate(events):
         if isinstance(event, Inventory):
-            _check_inventory(event, f"events[{index}]")
+            _check_inventory(event, f"events[{index}]", most_targets)
         elif isinstance(event, Sighting):
             _check_sighting(event, f"events[{index}]")
 
 
-def _check_inventory(event: Inventory, at: str) -> None:
+def _check_inventory(event: Inventory, at: str, most: int) -> None:
+    if len(event.targets) > most:
+        why = f"it has {len(event.targets)} entries; at most {most} are accepted here (TIDEGATE_AGENT_TARGETS)"
+        raise MessageError(f"{at}.targets", why)
     names: set[str] = set()
     for index, one in enumerate(event.targets):
         where = f"{at}.targets[{index}].target"

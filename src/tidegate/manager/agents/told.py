@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tidegate.domain.rollout_apply import Outcome
+from tidegate.domain.assignment import NO_TARGET
+from tidegate.domain.rollout_apply import MADE_OF_REFUSALS, Outcome
 from tidegate.manager.agents.known import Agent
 from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import assignments, clusters, reports, targets
@@ -21,10 +22,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One agent's word."""
+    """One agent's word. `there`: the targets that it told before it in the same batch; None: it told none."""
 
     agent: Agent
     event: Report | Refusal
+    there: frozenset[str] | None = None
 
 
 async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetime) -> tuple[list[Said], set[int]]:
@@ -40,12 +42,13 @@ async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetim
         if row is None or not _is_about(one, row):
             _drop(one)
             continue
-        kept.append(_report(one.event, row, now))
-        last[row.id] = _outcome(one.event, row.id, now)
+        kept.append(_report(one, row, now))
+        last[row.id] = _outcome(one, row, now)
     if kept:
         await conn.execute(insert(reports), kept)
         await conn.execute(_TOLD, [last[id_] for id_ in sorted(last)])
-    return _refusals(told), {row["rollout_id"] for row in kept}
+    alarming = [one for one in told if not _was_taken_away(one, known.get(one.event.assignment))]
+    return _refusals(alarming), {row["rollout_id"] for row in kept}
 
 
 async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[Any]]:
@@ -59,6 +62,8 @@ async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[An
                 assignments.c.rollout_id,
                 assignments.c.generation,
                 assignments.c.digest,
+                assignments.c.expires_at,
+                targets.c.gone_at,
                 (clusters.c.project + "/" + targets.c.service).label("target"),
             )
             .join(targets, targets.c.id == assignments.c.target_id)
@@ -87,23 +92,49 @@ def _drop(one: Told) -> None:
     )
 
 
-def _report(said: Report | Refusal, row: Row[Any], now: datetime) -> dict[str, Any]:
+def _is_gone(one: Told, row: Row[Any]) -> bool:
+    """Whether the agent had told that the target is not there, when it said this."""
+    return row.gone_at is not None if one.there is None else one.event.target not in one.there
+
+
+def _was_taken_away(one: Told, row: Row[Any] | None) -> bool:
+    """Whether it was refused only because its owner took the target away: that is nothing to be alarmed of."""
+    if row is None or not _is_about(one, row):
+        return False
+    return one.event.reason.endswith(NO_TARGET) and _is_gone(one, row)
+
+
+def _report(one: Told, row: Row[Any], now: datetime) -> dict[str, Any]:
+    said = one.event
     refused = isinstance(said, Refusal)
     return {
         "rollout_id": row.rollout_id,
         "target_id": row.target_id,
         "generation": row.generation,
-        "outcome": str(Outcome.REFUSED if isinstance(said, Refusal) else said.outcome),
+        "outcome": str(_how(one, row, now)),
         "reason": f"refused: {said.reason}" if refused else said.reason,
         "blame": False if isinstance(said, Refusal) else said.blame,
         "at": now,
     }
 
 
-def _outcome(said: Report | Refusal, id_: str, now: datetime) -> dict[str, Any]:
-    outcome = Outcome.REFUSED if isinstance(said, Refusal) else said.outcome
-    duration_s = None if isinstance(said, Refusal) else said.duration_s
-    return {"which": id_, "how": str(outcome), "told": now, "took": duration_s}
+def _how(one: Told, row: Row[Any], now: datetime) -> Outcome:
+    """What is refused once its time is over, or its target gone, is so for that, and for no fault of the release."""
+    outcome = Outcome.REFUSED if isinstance(one.event, Refusal) else one.event.outcome
+    if outcome is not Outcome.REFUSED:
+        return outcome
+    if now >= row.expires_at:
+        return Outcome.EXPIRED
+    return Outcome.GONE if _is_gone(one, row) else outcome
+
+
+def _outcome(one: Told, row: Row[Any], now: datetime) -> dict[str, Any]:
+    """How the assignment stands: one that expired, or whose target is gone, was not begun, as one withdrawn."""
+    how = _how(one, row, now)
+    outcome = Outcome.WITHDRAWN if how in MADE_OF_REFUSALS else how
+    duration_s = None if isinstance(one.event, Refusal) else one.event.duration_s
+    output = "" if isinstance(one.event, Refusal) else one.event.output
+    return {"which": row.id, "how": str(outcome), "told": now, "took": duration_s, "wrote": output}
 
 
 def _refusals(told: Sequence[Told]) -> list[Said]:
@@ -129,5 +160,7 @@ _TOLD = (
     update(assignments)
     .where(assignments.c.id == bindparam("which"))
     .where(or_(assignments.c.outcome.is_distinct_from(str(Outcome.FAILED)), _SAYS_HOW))
-    .values(outcome=bindparam("how"), told_at=bindparam("told"), duration_s=bindparam("took"))
+    .values(
+        outcome=bindparam("how"), told_at=bindparam("told"), duration_s=bindparam("took"), output=bindparam("wrote")
+    )
 )

@@ -38,6 +38,16 @@ async def wake_rollouts_of(conn: AsyncConnection, agent_ids: Sequence[str], now:
     await wake(conn, (await conn.execute(statement)).scalars().all(), now)
 
 
+async def rollouts_at(conn: AsyncConnection, target_ids: Iterable[int]) -> set[int]:
+    """The rollouts that are not done with one of these targets, ended or not."""
+    found = set[int]()
+    for some in pieces(sorted(target_ids)):
+        at = rollout_targets.c.target_id.in_(some), rollout_targets.c.progress.in_(_OPEN)
+        statement = select(rollout_targets.c.rollout_id).where(*at).distinct()
+        found |= set((await conn.execute(statement)).scalars())
+    return found
+
+
 async def unheard(conn: AsyncConnection, now: datetime) -> Sequence[int]:
     """Rollouts that agents have told of, and that would be decided only later: their wake-up was lost."""
     later = or_(rollouts.c.wake_at.is_(None), rollouts.c.wake_at > now)

@@ -1,6 +1,6 @@
 """What a route declares about who may use it. One that declares nothing answers nobody."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,18 @@ from tidegate.manager.settings import ManagerSettings
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`permission` None: anybody, for the reason `why`. `opened_by`: a setting by which anybody may, too."""
+    """`permission` None: anybody, for the reason `why`. `opened_by`: a setting by which anybody may, too.
+
+    Who asks without a token is counted, by address, unless not `counted`. `small`: the body is. `knows`: whether a
+    request names somebody who is known, before its body is read; of others no large one is.
+    """
 
     permission: Permission | None
     why: str = ""
     opened_by: Callable[[ManagerSettings], bool] | None = None
+    counted: bool = True
+    small: bool = False
+    knows: Callable[[Request], Awaitable[bool]] | None = None
 
 
 class _Declared:
@@ -37,9 +44,15 @@ def needs(permission: Permission, *, opened_by: Callable[[ManagerSettings], bool
     return Depends(_Declared(Access(permission, opened_by=opened_by)))
 
 
-def anybody(why: str) -> Any:
+def anybody(
+    why: str,
+    *,
+    counted: bool = True,
+    small: bool = False,
+    knows: Callable[[Request], Awaitable[bool]] | None = None,
+) -> Any:
     """A dependency: the route asks for no token; it says nothing that matters, or authenticates by itself."""
-    return Depends(_Declared(Access(None, why)))
+    return Depends(_Declared(Access(None, why, counted=counted, small=small, knows=knows)))
 
 
 def declared(dependant: Dependant) -> Access | None:

@@ -22,6 +22,8 @@ from tidegate.manager.api.routes import (
     health,
     me,
     metrics,
+    news,
+    overview,
     policies,
     quarantine,
     releases,
@@ -33,6 +35,19 @@ from tidegate.manager.api.routes import (
     webhooks,
     windows,
 )
+from tidegate.manager.console.routes import agents as agent_pages
+from tidegate.manager.console.routes import alerts as alert_pages
+from tidegate.manager.console.routes import audit as audit_pages
+from tidegate.manager.console.routes import calendar, calendar_rules, charts, fleet, live, oidc, sign_in
+from tidegate.manager.console.routes import channels as channel_pages
+from tidegate.manager.console.routes import clusters as cluster_pages
+from tidegate.manager.console.routes import enrol as enrol_pages
+from tidegate.manager.console.routes import files as console_files
+from tidegate.manager.console.routes import quarantine as quarantine_pages
+from tidegate.manager.console.routes import releases as release_pages
+from tidegate.manager.console.routes import rollouts as rollout_pages
+from tidegate.manager.console.routes import tokens as token_pages
+from tidegate.manager.console.strays import tell_on_pages
 from tidegate.manager.parts import Parts
 from tidegate.manager.telling.parts import metrics as make_metrics
 
@@ -41,9 +56,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     me.router,
     metrics.router,
+    news.router,
     agent_link.router,
     agents.router,
     status.router,
+    overview.router,
     clusters.router,
     targets.router,
     channels.router,
@@ -63,13 +80,30 @@ ROUTERS: tuple[APIRouter, ...] = (
 """Every router; a new one is added here."""
 
 
+CONSOLE: tuple[APIRouter, ...] = (
+    console_files.router,
+    sign_in.router,
+    oidc.router,
+    live.router,
+    fleet.router,
+    rollout_pages.router,
+    *(one.router for one in (quarantine_pages, alert_pages, agent_pages, enrol_pages, audit_pages, token_pages)),
+    cluster_pages.router,
+    release_pages.router,
+    channel_pages.router,
+    *(one.router for one in (calendar, calendar_rules, charts)),
+)
+"""Every router of pages."""
+
+
 def create_app(parts: Parts) -> FastAPI:
     """An app of these parts. Raises `UndeclaredRouteError` where a route does not say who may use it."""
     app = FastAPI(title="Tidegate", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
     app.state.parts = parts
     add_handlers(app)
-    add_routes(app, ROUTERS)
+    tell_on_pages(app)
+    add_routes(app, (*ROUTERS, *CONSOLE))
     describe(app)
     app.add_middleware(Lane, router=agent_link.router, parts=parts)
     app.add_middleware(Outermost, stopping=parts.stopping)

@@ -1,7 +1,7 @@
 """What an endpoint is handed: the manager's parts, and for a write the transaction it is in."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
@@ -40,6 +40,13 @@ class Change:
         """Write the audit entry, and tell it on the feed; neither may hold a secret."""
         await record(self.conn, self.actor, action, subject, self.now, before=before, after=after)
         await tell(self.conn, action, subject, self.now, by=self.who.user)
+
+    def afterwards(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have this done when the transaction is committed, before the answer is sent.
+
+        A kill between the two leaves it undone, and a database that is away then: what it does must come later anyway.
+        """
+        self.request.state.afterwards.append(work)
 
     def keep_instead(self, answer: Mapping[str, Any]) -> None:
         """Keep this for a repeated request instead of the answer, which holds a secret that is shown once."""

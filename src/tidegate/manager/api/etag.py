@@ -6,10 +6,13 @@ from typing import Annotated
 from fastapi import Depends, Header
 from starlette.responses import Response
 
-from tidegate.manager.api.problems import CONDITION_NEEDED, STALE, Problem
+from tidegate.manager.api.problems import CONDITION_NEEDED, STALE, Problem, invalid
 
 HEADER = "If-Match"
-_FORM = re.compile(r'"(\d{1,18})"', re.ASCII)
+_FORM = re.compile(r'(?:W/)?"(\d{1,18})"', re.ASCII)
+"""A proxy that compresses answers makes a weak one of ours; it is the same edition."""
+_OTHER = re.compile(r'(W/)?"[^"]*"')
+"""An ETag, and none that is given here."""
 _ANY = "*"
 
 
@@ -48,10 +51,12 @@ def _edition(text: _Sent = None) -> Edition:
 
 
 def _edition_if_given(text: _Sent = None) -> Edition:
-    text = (text or _ANY).strip()
+    text = _ANY if text is None else text.strip()
     if text == _ANY:
         return Edition(None)
     found = _FORM.fullmatch(text)
+    if found is None and _OTHER.fullmatch(text) is None:
+        raise invalid(f"header.{HEADER}", 'it takes one ETag as it was given, with its quotes, such as "1"; or *')
     return Edition(int(found[1]) if found is not None else -1)
 
 

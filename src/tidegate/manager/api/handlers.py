@@ -12,8 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from tidegate.manager.agents.newest_key import KeyBehindError
+from tidegate.manager.api.door import Door
 from tidegate.manager.api.problems import CONFLICT, INVALID, UNAVAILABLE, Problem, response
 from tidegate.manager.api.refused import faults
+from tidegate.manager.people.audit import AuditBrokenError
 from tidegate.manager.store.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +51,10 @@ def _body_type(request: Request) -> Any:
 
 
 async def _http(request: Request, error: Exception) -> Response:
+    try:
+        request.app.state.parts.one(Door).slow_down(request)  # no route has done so
+    except Problem as problem:
+        return response(problem)
     wrong = cast("HTTPException", error)
     status = HTTPStatus(wrong.status_code)
     path = request.url.path
@@ -78,6 +85,24 @@ async def _unavailable(_: Request, error: Exception) -> Response:
     return response(Problem(UNAVAILABLE, "unavailable", detail, headers=again))
 
 
+async def _key_behind(_: Request, error: Exception) -> Response:
+    """Which file and which keys is for who reads the log."""
+    wrong = cast("KeyBehindError", error)
+    again = {"Retry-After": str(wrong.retry_after_s)}
+    detail = (
+        "This replica's signing key is not the newest that the database knows, so it signs nothing, and nothing was "
+        "done. Its log says what to do; another replica may answer meanwhile."
+    )
+    return response(Problem(UNAVAILABLE, "signing-key", detail, headers=again))
+
+
+async def _audit_broken(_: Request, error: Exception) -> Response:
+    wrong = cast("AuditBrokenError", error)
+    _log.error("nothing is written: the audit log does not hold", reason=str(wrong))
+    again = {"Retry-After": str(wrong.retry_after_s)}
+    return response(Problem(UNAVAILABLE, "audit-log", f"The request was not done: {wrong}.", headers=again))
+
+
 async def _overtaken(_: Request, error: Exception) -> Response:
     _log.info("a write was overtaken by another", reason=type(cast("IntegrityError", error).orig).__name__)
     detail = (
@@ -90,6 +115,8 @@ _HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Res
     Problem: _problem,
     RequestValidationError: _invalid,
     HTTPException: _http,
+    KeyBehindError: _key_behind,  # before what it is one of
+    AuditBrokenError: _audit_broken,  # as above
     StoreUnavailableError: _unavailable,
     IntegrityError: _overtaken,
 }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from fastapi import Request
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +21,7 @@ from starlette.responses import Response
 from tidegate.manager.api.problems import CONFLICT, INVALID, Fault, Problem
 from tidegate.manager.parts import Parts
 from tidegate.manager.people.tokens import Who
+from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.schema import idempotency
 
 HEADER = "Idempotency-Key"
@@ -27,6 +29,7 @@ KEPT = timedelta(hours=24)
 _LOOK_S = 3600
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("etag", "location", "content-type")
+_log = structlog.get_logger(__name__)
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -53,7 +56,21 @@ class Forgetting:
 
 
 async def once(request: Request, body: bytes, answer: Answer) -> Response:
-    """Answer a write in one transaction, which `request.state.conn` is; a repeated one as it was answered before."""
+    """Answer a write in one transaction, which `request.state.conn` is; a repeated one as it was answered before.
+
+    What the endpoint leaves in `request.state.afterwards` is done when that is committed.
+    """
+    request.state.afterwards = []
+    response = await _answered(request, body, answer)
+    for work in request.state.afterwards:
+        try:
+            await work()
+        except StoreUnavailableError as error:  # the write itself is done, so that is the answer
+            _log.warning("what follows from a write comes later", reason=str(error))
+    return response
+
+
+async def _answered(request: Request, body: bytes, answer: Answer) -> Response:
     parts: Parts = request.app.state.parts
     key = _key(request)
     if key is None:

@@ -6,13 +6,13 @@ query) goes the long way and comes to the same.
 """
 
 from fastapi import APIRouter
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidegate.manager.api.bodies import Bodies
 from tidegate.manager.api.handlers import answer_of
-from tidegate.manager.api.limits import read_body
+from tidegate.manager.api.router import GuardedRoute
 from tidegate.manager.parts import Parts
 
 
@@ -21,8 +21,8 @@ class Lane:
 
     def __init__(self, app: ASGIApp, router: APIRouter, parts: Parts) -> None:
         self._app = app
-        self._most = parts.settings.max_request_bytes
-        self._routes = {route.path: route for route in router.routes if isinstance(route, APIRoute)}
+        self._bodies = parts.one(Bodies)
+        self._routes = {route.path: route for route in router.routes if isinstance(route, GuardedRoute)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -34,9 +34,9 @@ class Lane:
         request = Request(scope, receive, send)
         await (await self._answer(route, request))(scope, receive, send)
 
-    async def _answer(self, route: APIRoute, request: Request) -> Response:
+    async def _answer(self, route: GuardedRoute, request: Request) -> Response:
         try:
-            await read_body(request, self._most)
+            await self._bodies.read(request, route.access)
             answer: Response = await route.endpoint(request)
         except Exception as error:
             found = await answer_of(request, error)

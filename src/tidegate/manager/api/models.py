@@ -19,6 +19,15 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Its number.")]
 
 
+class UpdaterOut(BaseModel):
+    """What the Watchtower that updates in an agent's place counts."""
+
+    scanned: int = Field(description="Containers that it looked at in its last scan.")
+    updated: int = Field(description="Containers that it updated in it.")
+    failed: int = Field(description="Containers that failed in it.")
+    scans: int = Field(description="Its scans since it was started; 0: there was none yet.")
+
+
 class Body(BaseModel):
     """What a request holds. A field that is not known is refused, so that a misspelt one is not passed over."""
 
@@ -41,9 +50,13 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), AfterValidator(_r
 """A time that a request gives."""
 
 TARGET_NAME = r"^[^\x00-\x1f]+$"
-NO_NUL = r"^[^\x00]*$"
-NAME_OF_RULE = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
-LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_TURNS = r"\u202a-\u202e\u2066-\u2069"
+"""What has text read in another order than it is written in."""
+_CONTROL = rf"\x00-\x1f\x7f-\x9f{_TURNS}"
+_UNSEEN = rf"\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff{_CONTROL}"
+NO_NUL = rf"^[^\x00{_TURNS}]*$"
+NAME_OF_RULE = rf"^[^{_UNSEEN}]([^{_CONTROL}]*[^{_UNSEEN}])?$"
+LINE = rf"^[^{_CONTROL}]*$"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NAME_OF_RULE)]
 Line = Annotated[str, StringConstraints(max_length=1000, pattern=LINE)]
 """What is shown within a sentence."""
@@ -54,16 +67,18 @@ Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=64)]
 Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
 TAKES = {
     LABEL_NAME: "a label's name: 1 to 63 letters, digits, and . _ / -, beginning with a letter or digit",
-    NAME_OF_RULE: "a line of text without control characters, with no space at either end",
-    LINE: "a line of text without control characters",
+    NAME_OF_RULE: "a line of text without control characters, with no space and nothing invisible at either end",
+    LINE: "a line of text without control characters, those for the direction of text among them",
     TARGET_NAME: "a name without control characters",
-    NO_NUL: "text without NUL characters",
+    NO_NUL: "text without NUL characters and controls of its direction",
     DIGEST: "a digest in full: sha256: and 64 hexadecimal digits",
     NAME: NAME_TAKES,
 }
 """In words, for who is refused."""
 Strict = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID)]
 """A number that a request's body gives."""
+Truth = Annotated[bool, Field(strict=True)]
+"""The same of what is so, or is not."""
 
 
 class Ref(BaseModel):

@@ -6,10 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from tidegate.manager.api.agent_schemas import AGENT_SCHEMAS
 from tidegate.manager.api.problems import MEDIA_TYPE
 from tidegate.manager.api.router import GuardedRoute
+from tidegate.manager.api.webhook_schemas import WEBHOOK_SCHEMAS
 
-_SCHEME = "token"
 _WRITES = frozenset({"post", "put", "patch", "delete"})
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _SAYS = {
@@ -56,12 +57,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = _problem_schema()
+    schemas |= {"Problem": _problem_schema(), **AGENT_SCHEMAS, **WEBHOOK_SCHEMAS}
     for name, schema in schemas.items():
         if name.startswith("Page_"):  # FastAPI takes no description from a generic model
             schema["description"] = "One page of a list."
     components["securitySchemes"] = {
-        _SCHEME: {"type": "http", "scheme": "bearer", "description": "A token, `tg_<id>_<secret>`."}
+        "token": {"type": "http", "scheme": "bearer", "description": "A token, `tg_<id>_<secret>`."},
+        "password": {"type": "http", "scheme": "basic", "description": "The same as a password, with any user name."},
     }
     for route in app.routes:
         if isinstance(route, GuardedRoute) and route.include_in_schema:
@@ -90,7 +92,7 @@ def _complete(operation: dict[str, Any], method: str, route: GuardedRoute) -> No
     assert route.access is not None  # noqa: S101 - `add_routes` refuses others
     person = route.access.permission is not None
     if person:
-        operation["security"] = [{_SCHEME: []}]
+        operation["security"] = [{one: []} for one in route.schemes]
         operation["x-tidegate-permission"] = str(route.access.permission)
     if person and method in _WRITES:
         operation.setdefault("parameters", []).append(_idempotency_key())
@@ -166,5 +168,13 @@ def _problem_schema() -> dict[str, Any]:
                 },
             },
             "accepted": {"description": "What would have been accepted."},
+            "expected": {"type": "integer", "description": "With `gap`: the number of the event that is missing."},
+            "time": {"type": "integer", "description": "With `clock-skew`: what time it is here, in unix seconds."},
+            "proofs": {
+                "type": "array",
+                "description": "With `clock-skew`: that time for the nonce of the request, signed by each key that the "
+                "manager has; none where the request has no nonce.",
+                "items": {"type": "string", "description": "An Ed25519 signature: 64 bytes in base64."},
+            },
         },
     }

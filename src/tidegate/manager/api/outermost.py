@@ -52,7 +52,7 @@ class Outermost:
                 raise
             await response(_stopped())(scope, receive, sending)  # it took too long for a process that ends
         except Exception:
-            _log.exception("a request could not be answered", method=scope["method"], path=scope["path"])
+            _log.exception("a request could not be answered", method=scope["method"], path=_told(scope["path"]))
             if started:
                 raise  # the connection is cut, so nobody takes half an answer for a whole one
             await response(_fault())(scope, receive, sending)
@@ -62,6 +62,12 @@ def _add_headers(message: MutableMapping[str, Any], *, tls: bool) -> None:
     headers = message["headers"] = list(message.get("headers", ()))
     said = {name.lower() for name, _ in headers}
     headers += [*_HEADERS, *(one for one in _UNLESS_SAID if one[0] not in said), *([_OVER_TLS] if tls else [])]
+
+
+def _told(path: str) -> str:
+    """A path as it may be logged: Docker Hub's webhooks have their secret in it."""
+    before, hub, secret = path.partition("/webhooks/dockerhub/")
+    return f"{before}{hub}***" if secret else path
 
 
 def _stopped() -> Problem:

@@ -20,12 +20,14 @@ class PolicyOut(BaseModel):
     """What becomes of a channel's new releases. Durations are such as `30s`, `5m` or `1h30m`."""
 
     mode: Mode = Field(description="Whether new releases go out by themselves, after approval, or by hand only.")
-    minimum_age: str = Field(description="How long a release must have been known before it goes out.")
+    minimum_age: str = Field(description="How long a release must have been known before it goes out by itself.")
     windows: list[str] = Field(description="When its updates may begin: `CRON DURATION [ZONE]` each.")
     freezes: list[str] = Field(description="When none may: `FROM/TO [ZONE] [REASON]` each.")
     waves: list[str | Wave] = Field(description=f"The waves, the canary first; each {_SHARE}, or by labels.")
     parallel: str | None = Field(description=f"How many targets of a wave are updated at once: {_SHARE}; null: all.")
-    success_percent: int = Field(description="How much of a wave must be healthy for the next one to open, in percent.")
+    success_percent: int = Field(
+        ge=1, le=100, description="How much of a wave must be healthy for the next one to open, in percent."
+    )
     failure_threshold: str = Field(description=f"How many failures stop the rollout: {_SHARE}.")
     healthy_for: str = Field(description="How long a target must be healthy to count.")
     healthy_deadline: str = Field(description="How long a target may take to become healthy.")
@@ -34,7 +36,7 @@ class PolicyOut(BaseModel):
     on_failure: OnFailure = Field(description="What becomes of a rollout that failed.")
     busy_wait: str = Field(description="How long a target that says it is busy is waited for.")
     busy_then: BusyThen = Field(description="What becomes of a target that is still busy then.")
-    approvals: int = Field(description="How many people have to approve, none of them who asked for it.")
+    approvals: int = Field(ge=0, le=10, description="How many people have to approve, none of them who asked for it.")
     approval_expires: str = Field(description="How long a rollout waits for approval.")
     expires: str = Field(description="How long a rollout may take in all.")
 

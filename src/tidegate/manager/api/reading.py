@@ -88,6 +88,8 @@ def _content(one: Schema) -> Schema:
 def _schema(name: str, schema: Schema) -> Iterator[str]:
     yield f'<h3 id="{_id(f"schema-{name}")}"><code>{escape(name)}</code></h3>'
     yield f"<p>{_prose(schema.get('description', ''))}</p>"
+    if "properties" not in schema:
+        yield f"<p>It is {_type(schema)}.</p>"
     yield from _fields(schema)
 
 
@@ -114,6 +116,8 @@ def _type(schema: Schema) -> str:
         return " or ".join(dict.fromkeys(_type(one) for one in several))
     if "enum" in schema:
         return " or ".join(f"<code>{escape(str(one))}</code>" for one in schema["enum"])
+    if "contentSchema" in schema:
+        return f"JSON as a string, of {_type(schema['contentSchema'])}"
     match schema.get("type"):
         case "array":
             return f"list of {_type(schema.get('items', {}))}"

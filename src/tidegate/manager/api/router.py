@@ -1,7 +1,8 @@
 """Routers whose routes pass the door first, and write in one transaction."""
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, get_args, get_origin
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -11,15 +12,19 @@ from starlette.routing import BaseRoute
 
 from tidegate.domain.values import near_miss
 from tidegate.manager.api.access import declared
+from tidegate.manager.api.bodies import Bodies
 from tidegate.manager.api.body import check_address, check_json
-from tidegate.manager.api.door import Door
+from tidegate.manager.api.door import Door, Whose
+from tidegate.manager.api.etag import HEADER as IF_MATCH
+from tidegate.manager.api.idempotency import HEADER as KEY
 from tidegate.manager.api.idempotency import once
-from tidegate.manager.api.limits import read_body
 from tidegate.manager.api.problems import INVALID, Fault, Problem
 from tidegate.manager.parts import Parts
 
 API = "/api/v1"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ONCE = (KEY, IF_MATCH, "Last-Event-ID")
+"""Headers."""
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -30,21 +35,29 @@ class GuardedRoute(APIRoute):
     committed before the answer is sent: the endpoint takes a `Change`, and must open no transaction of its own.
     """
 
+    schemes: ClassVar[tuple[str, ...]] = ("token",)
+    """How a request may show a token, by the names that the document has for it."""
+
+    def whose(self) -> Whose | None:
+        """What tells whose request it is; None: its bearer token."""
+        return None
+
     def get_route_handler(self) -> Answer:
         """What answers a request."""
         self.access = declared(self.dependant)
         answer = super().get_route_handler()
-        queries = sorted(_queries(self.dependant))
+        queries = dict(sorted(_queries(self.dependant)))
         takes_json = self.body_field is not None
 
         async def guarded(request: Request) -> Response:
             parts: Parts = request.app.state.parts
-            who = request.state.who = await parts.one(Door).admit(request, self.access)
+            who = request.state.who = await parts.one(Door).admit(request, self.access, self.whose())
             check_address(request)
+            _check_headers(request)
             if request.method in _READS:
                 _check_queries(request, queries)
                 return await answer(request)
-            body = await read_body(request, parts.settings.max_request_bytes)
+            body = await parts.one(Bodies).read(request, self.access, who)
             if who is None:
                 return await answer(request)
             _check_queries(request, queries)
@@ -78,19 +91,40 @@ def _check(route: BaseRoute) -> None:
         raise UndeclaredRouteError(f"{path} does not say who may use it: declare `needs(...)` or `anybody(...)`")
 
 
-def _queries(dependant: Dependant) -> set[str]:
-    own = {field.alias for field in dependant.query_params}
-    return own.union(*(_queries(one) for one in dependant.dependencies))
+def _queries(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The names of all parameters, and whether each takes several values."""
+    for field in dependant.query_params:
+        yield field.alias, _takes_several(field.field_info.annotation)
+    for one in dependant.dependencies:
+        yield from _queries(one)
 
 
-def _check_queries(request: Request, known: list[str]) -> None:
+def _takes_several(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_takes_several(one) for one in get_args(annotation))
+
+
+def _check_queries(request: Request, known: Mapping[str, bool]) -> None:
     """A filter that is misspelt must not be passed over: what it asks for would be something else."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    names = list(known)
     faults = [
-        Fault(f"query.{name}", f"it is not known.{near_miss(name, known)}")
-        for name in request.query_params
-        if name not in known
+        Fault(f"query.{name}", f"it is not known.{near_miss(name, names)}") for name in given if name not in known
     ]
     if faults:
-        takes = ", ".join(known) or "no query parameters"
+        takes = ", ".join(names) or "no query parameters"
         detail = f"{'; '.join(f'{f.field}: {f.message}' for f in faults)} {request.url.path} takes {takes}."
-        raise Problem(INVALID, "invalid", detail, errors=faults, accepted=known)
+        raise Problem(INVALID, "invalid", detail, errors=faults, accepted=names)
+    _refuse_repeated([(f"query.{name}", times) for name, times in given.items() if not known[name]])
+
+
+def _check_headers(request: Request) -> None:
+    given = [(name, len(request.headers.getlist(name))) for name in _ONCE]
+    _refuse_repeated([(f"header.{name}", times) for name, times in given])
+
+
+def _refuse_repeated(given: Iterable[tuple[str, int]]) -> None:
+    """Of two values one would be passed over, and nobody could tell which."""
+    faults = [Fault(field, f"it is given {times} times; it takes one") for field, times in given if times > 1]
+    if faults:
+        detail = "; ".join(f"{one.field}: {one.message}" for one in faults)
+        raise Problem(INVALID, "invalid", detail, errors=faults)

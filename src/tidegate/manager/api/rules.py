@@ -1,22 +1,22 @@
 """Windows and freezes: rows with a name and a scope that rollouts go by, read and edited in one way."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, Table, insert, select
+from sqlalchemy import ColumnElement, Row, Table, insert, select
 
 from tidegate.manager.api.change import Change
 from tidegate.manager.api.etag import Edition, set_etag
-from tidegate.manager.api.models import Body, Name
+from tidegate.manager.api.models import LARGEST_ID, Body, Name
 from tidegate.manager.api.named import refuse_taken
 from tidegate.manager.api.paging import Page, Paging, page
 from tidegate.manager.api.router import API
 from tidegate.manager.api.rows import held_row, read_row, remove_row, write_row
-from tidegate.manager.api.scopes import Scope, check_scope
+from tidegate.manager.api.scopes import Scope, check_scope, named_in
 from tidegate.manager.parts import Parts
 from tidegate.manager.rollouts.anew import rules_changed
 
@@ -55,10 +55,11 @@ class Rules(Generic[In, Out]):
     wanted: type[In]
     shown: type[Out]
 
-    async def every(self, parts: Parts, paging: Paging) -> Page[Out]:
-        """One page of them."""
+    async def every(self, parts: Parts, paging: Paging, only: "Only", *more: ColumnElement[bool]) -> Page[Out]:
+        """One page of them: of those that are meant, and of which `more` holds."""
+        statement = select(self.table).where(*only.of(self.table, is_postgres=parts.db.is_postgres), *more)
         async with parts.db.read() as conn:
-            return page(await paging.rows(conn, select(self.table), self.table.c.id), self._out)
+            return page(await paging.rows(conn, statement, self.table.c.id), self._out)
 
     async def one(self, parts: Parts, id_: int, response: Response) -> Out:
         """One of them."""
@@ -106,6 +107,38 @@ class Rules(Generic[In, Out]):
     def _kept(self, row: Row[Any]) -> Mapping[str, Any]:
         """What the audit log has of it."""
         return {name: _plain(getattr(row, name)) for name in self.wanted.model_fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which of them are listed; None: it does not matter."""
+
+    name: str | None
+    channel: int | None
+    cluster: str | None
+
+    def of(self, table: Table, *, is_postgres: bool) -> Iterator[ColumnElement[bool]]:
+        """What holds of their rows."""
+        if self.name is not None:
+            yield table.c.name == self.name
+        for part, value in (("channels", self.channel), ("clusters", self.cluster)):
+            if value is not None:
+                yield named_in(table.c.scope, part, value, is_postgres=is_postgres)
+
+
+def _only(
+    name: Annotated[str | None, Query(max_length=100, description="Only the one with this name.")] = None,
+    channel: Annotated[
+        int | None, Query(ge=1, le=LARGEST_ID, description="Only those that name this channel in their scope.")
+    ] = None,
+    cluster: Annotated[
+        str | None, Query(max_length=300, description="Only those that name this cluster in their scope.")
+    ] = None,
+) -> Only:
+    return Only(name, channel, cluster)
+
+
+OnlyHere = Annotated[Only, Depends(_only)]
 
 
 def _values(given: RuleIn) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.values import near_miss
@@ -33,6 +34,14 @@ async def check_scope(conn: AsyncConnection, scope: Scope) -> None:
     faults += await _missing(conn, "clusters", scope.clusters, clusters.c.name)
     if faults:
         raise Problem(INVALID, "invalid", "; ".join(f"{one.field}: {one.message}" for one in faults), errors=faults)
+
+
+def named_in(scope: ColumnElement[Any], part: str, value: int | str, *, is_postgres: bool) -> ColumnElement[bool]:
+    """What holds of rows whose scope names this channel (by its number) or cluster."""
+    if is_postgres:
+        return scope.op("@>", is_comparison=True)(cast({part: [value]}, JSONB))
+    each = func.json_each(scope, f"$.{part}").table_valued("value")
+    return select(each.c.value).where(each.c.value == value).exists()
 
 
 async def _missing(conn: AsyncConnection, name: str, given: list[Any], column: ColumnElement[Any]) -> list[Fault]:

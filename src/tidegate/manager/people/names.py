@@ -12,4 +12,4 @@ _OF_SECRETS = ("tg_", "te_")
 
 def is_user_name(text: str) -> bool:
     """Whether it is a name that a user can have. None has a blank, so nobody is `agent NAME`; nor is any `tidegate`."""
-    return _NAME.fullmatch(text) is not None and text != "tidegate" and not text.startswith(_OF_SECRETS)
+    return _NAME.fullmatch(text) is not None and text.casefold() != "tidegate" and not text.startswith(_OF_SECRETS)

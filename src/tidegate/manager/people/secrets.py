@@ -1,4 +1,4 @@
-"""Tokens as text: `tg_<id>_<secret>` of people, `te_<id>_<secret>` for the enrolment of an agent.
+"""Tokens as text: `tg_<id>_<secret>` of people, `te_...` for enrolling an agent, `ts_...` of a session in a browser.
 
 What is kept is the SHA-256 of the secret. The secret has 256 bits, so a slow hash would add nothing.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 PERSON = "tg"
 ENROLMENT = "te"
+SESSION = "ts"
 _BYTES = 32
 _FORM = re.compile(r"([a-z]{2})_(\d{1,18})_([A-Za-z0-9_-]{20,100})", re.ASCII)
 

@@ -26,6 +26,11 @@ def is_authentic(kind: Kind, headers: Mapping[str, str], body: bytes, secret: st
     return any([_same(one, secret) for one in shown])  # noqa: C419 - all of them are compared, whichever is right
 
 
+def is_secret(shown: str, secret: str | None) -> bool:
+    """Whether that is the secret; without one nothing is. A wrong one takes as long as the right one."""
+    return bool(secret) and _same(shown, secret or "")
+
+
 def _shown(header: str) -> Iterator[str]:
     scheme, _, rest = header.partition(" ")
     yield header

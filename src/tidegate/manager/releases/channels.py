@@ -1,23 +1,38 @@
 """Channels: which there are, and when their registries are asked."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.webhook import Pushed
 from tidegate.manager.store.bus import publish
-from tidegate.manager.store.schema import channels
+from tidegate.manager.store.pieces import pieces
+from tidegate.manager.store.schema import agents, channels, clusters, targets
 from tidegate.manager.store.topics import POLLS
+
+_LATE = timedelta(hours=1)
 
 
 async def find(conn: AsyncConnection, repository: str, tag: str) -> int | None:
     """The id of a channel; None where nobody follows it."""
     wanted = (channels.c.repository == repository) & (channels.c.tag == tag)
     return (await conn.execute(select(channels.c.id).where(wanted))).scalar_one_or_none()
+
+
+async def followers(conn: AsyncConnection, ids: Collection[int]) -> dict[int, int]:
+    """How many targets, of agents that were not cut off, follow each of these channels; none: it is left out."""
+    statement = (
+        select(targets.c.channel_id, func.count())
+        .join(clusters, clusters.c.id == targets.c.cluster_id)
+        .join(agents, agents.c.id == clusters.c.agent_id)
+        .where(targets.c.channel_id.in_(ids), targets.c.gone_at.is_(None), agents.c.revoked_at.is_(None))
+        .group_by(targets.c.channel_id)
+    )
+    return {id_: count for id_, count in (await conn.execute(statement)).all()}  # noqa: C416 - typed
 
 
 async def follow(conn: AsyncConnection, repository: str, tag: str, now: datetime) -> int:
@@ -49,6 +64,15 @@ async def poll_soon(conn: AsyncConnection, ids: Collection[int], now: datetime) 
     if names:
         publish(conn, POLLS)
     return tuple(sorted(names))
+
+
+async def followed_again(conn: AsyncConnection, ids: Collection[int], now: datetime) -> None:
+    """Have those of these channels asked now that were asked before, and would be again only much later."""
+    late = or_(channels.c.polled_at.is_not(None), channels.c.trouble != ""), channels.c.poll_at > now + _LATE
+    for some in pieces(sorted(ids)):
+        statement = update(channels).where(channels.c.id.in_(some), *late).values(poll_at=now)
+        if (await conn.execute(statement.returning(channels.c.id))).scalars().all():
+            publish(conn, POLLS)
 
 
 async def hinted(conn: AsyncConnection, pushes: Iterable[Pushed], now: datetime) -> tuple[str, ...]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import case, exists, func, literal, select, update
+from sqlalchemy import case, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.reference import Reference, parse_reference
+from tidegate.manager.releases.channels import find, followers
 from tidegate.manager.releases.due import Worker
 from tidegate.manager.releases.patience import Patience
 from tidegate.manager.releases.sightings import REGISTRY, seen
 from tidegate.manager.store.database import Database
-from tidegate.manager.store.schema import channels, targets
+from tidegate.manager.store.schema import channels
 from tidegate.manager.store.topics import POLLS
 from tidegate.manager.telling.feed import tell
 from tidegate.registry.errors import RegistryError
@@ -28,7 +29,8 @@ _CLAIM = timedelta(minutes=10)
 """A replica that dies with a channel in its hands keeps it from the others for so long."""
 _LONGEST_S = 3600.0
 _UNFOLLOWED = 12
-"""A channel that no target follows is asked about so much less often."""
+_UNFOLLOWED_S = 86_400.0
+"""A channel that no target follows is asked about so much less often, and once a day at most."""
 
 
 class Tags(Protocol):
@@ -91,11 +93,11 @@ class Poller:
         """Take the channels that are due."""
         due = select(channels.c.id).where(channels.c.poll_at <= now).order_by(channels.c.poll_at).limit(most)
         ids = (await conn.execute(due.with_for_update(skip_locked=True, key_share=True))).scalars().all()
-        followed = exists().where((targets.c.channel_id == channels.c.id) & targets.c.gone_at.is_(None))
         columns = [channels.c[name] for name in ("id", "name", "repository", "tag", "failures", "trouble")]
         taken = update(channels).where(channels.c.id.in_(ids)).values(poll_at=now + _CLAIM)
-        rows = await conn.execute(taken.returning(*columns, followed.label("followed")))
-        return [Due(**row, until=now + _CLAIM) for row in rows.mappings()]
+        rows = (await conn.execute(taken.returning(*columns))).mappings().all()
+        followed = await followers(conn, ids)
+        return [Due(**row, followed=row["id"] in followed, until=now + _CLAIM) for row in rows]
 
     async def do(self, job: Due) -> None:
         """Ask about one channel and take in the answer."""
@@ -130,8 +132,11 @@ class Poller:
 
     async def _answered(self, job: Due, digest: str, asked_at: datetime) -> None:
         now = self._clock()
-        next_at = now + self._about(self._interval_s * (1 if job.followed else _UNFOLLOWED))
+        often_s = self._interval_s if job.followed else max(self._interval_s * _UNFOLLOWED, _UNFOLLOWED_S)
+        next_at = now + self._about(often_s)
         async with self._db.write() as conn:
+            if await find(conn, job.repository, job.tag) != job.id:
+                return  # it was taken away meanwhile
             await seen(conn, job.repository, job.tag, digest, asked_at, REGISTRY, now)
             await _put_back(conn, job, next_at, polled_at=asked_at, trouble="", failures=0)
             if job.trouble:
@@ -139,6 +144,8 @@ class Poller:
 
     async def _in_trouble(self, job: Due, error: RegistryError, next_at: datetime, failures: int) -> None:
         now, trouble = self._clock(), str(error)
+        if not job.followed:
+            next_at = max(next_at, now + self._about(_UNFOLLOWED_S))
         async with self._db.write() as conn:
             await _put_back(conn, job, next_at, trouble=trouble, failures=failures)
             if not job.trouble:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
-from tidegate.domain.recreate_diff import SECRET_NAME, USER_INFO
+from tidegate.domain.masking import SECRET_NAME, USER_INFO
 
 _LONGEST = 2000
 _HEX = 16

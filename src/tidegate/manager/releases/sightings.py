@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Column, Row, ScalarSelect, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.reference import is_digest
@@ -22,6 +22,8 @@ RUNNING = "running"
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE = timedelta(microseconds=1)
+_ORDER = (releases.c.named_at.desc(), releases.c.seen_at.desc(), releases.c.digest.desc())
+"""Of a channel's releases, as `tidegate.domain.channel.newest` has it: first what the tag names."""
 
 
 async def seen(  # noqa: PLR0917 - what is told, in the order in which one says it
@@ -87,11 +89,21 @@ async def find(conn: AsyncConnection, channel_id: int, digest: str) -> int | Non
     return (await conn.execute(select(releases.c.id).where(wanted))).scalar_one_or_none()
 
 
+def newest_digest(channel_id: Column[int]) -> ScalarSelect[str]:
+    """What the tag of a channel names, for a query of channels."""
+    return (
+        select(releases.c.digest)
+        .where(releases.c.channel_id == channel_id)
+        .order_by(*_ORDER)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 async def _newest(conn: AsyncConnection, channel_id: int) -> Row[int, str, datetime] | None:
-    """What the tag names, by the same order as `tidegate.domain.channel.newest`."""
-    order = (releases.c.named_at.desc(), releases.c.seen_at.desc(), releases.c.digest.desc())
+    """What the tag names."""
     columns = select(releases.c.id, releases.c.digest, releases.c.named_at)
-    return (await conn.execute(columns.where(releases.c.channel_id == channel_id).order_by(*order).limit(1))).first()
+    return (await conn.execute(columns.where(releases.c.channel_id == channel_id).order_by(*_ORDER).limit(1))).first()
 
 
 async def _hold(conn: AsyncConnection, channel_id: int) -> datetime | None:

@@ -1,6 +1,6 @@
 """What is asked of releases: lists, and what changes between what runs and what is to run."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,19 @@ def listed(*, whole: bool = False) -> Select[Any]:
         (~later.exists()).label("newest"),
         running.label("running"),
     ).join(channels)
+
+
+async def newest_of(conn: AsyncConnection, channel_ids: Collection[int]) -> dict[int, Row[Any]]:
+    """By channels, what the tag names now: the same release of each as `domain.channel.newest` finds.
+
+    Rows have `id`, `channel_id`, `digest`, `version`, `seen_at` and `named_at`; a channel without any is left out.
+    """
+    order = (releases.c.named_at.desc(), releases.c.seen_at.desc(), releases.c.digest.desc())
+    place = func.row_number().over(partition_by=releases.c.channel_id, order_by=order).label("place")
+    columns = [releases.c[name] for name in ("id", "channel_id", "digest", "version", "seen_at", "named_at")]
+    ranked = select(*columns, place).where(releases.c.channel_id.in_(channel_ids)).subquery()
+    rows = await conn.execute(select(ranked).where(ranked.c.place == 1))
+    return {row.channel_id: row for row in rows}
 
 
 async def one(conn: AsyncConnection, release_id: int) -> Any | None:

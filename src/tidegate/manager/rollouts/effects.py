@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.assignment import Assignment
-from tidegate.domain.rollout import Kind, Progress, Rollout
+from tidegate.domain.rollout import Kind, Progress, Rollout, State
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.domain.rollout_effects import Effect, Notify, Offer, Quarantine, Withdraw
 from tidegate.manager.people.audit import MANAGER, Actor, record
+from tidegate.manager.rollouts.others import NOT_BEGUN
 from tidegate.manager.rollouts.rows import Loaded, counts
-from tidegate.manager.rollouts.runs import hold_targets, note_runs
-from tidegate.manager.rollouts.world import NOT_BEGUN, Place
+from tidegate.manager.rollouts.runs import hold_targets, note_runs, want_there
+from tidegate.manager.rollouts.world import Place
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.schema import assignments, quarantine, rollouts, targets
@@ -82,7 +83,8 @@ class Effects:
         They are woken afterwards (`wake_channel`): who holds a rollout waits for no other one.
         Raises `IntegrityError` where another rollout has an assignment of the same target under way.
         """
-        await hold_targets(conn, it.touched)
+        there = await _where_it_runs(conn, it)
+        await hold_targets(conn, it.touched | there)
         closed = await _close(conn, it)
         documents = [*await self._offer(conn, it), *_withdrawals(it)]
         if documents:
@@ -91,6 +93,7 @@ class Effects:
             if isinstance(one, Quarantine):
                 await _quarantine(conn, it, one)
         await _note_what_runs(conn, it)
+        await want_there(conn, there, it.after.digest)
         await tell_all(conn, _said(it), it.now)
         return closed or it.begins or any(isinstance(one, Quarantine) for one in it.effects)
 
@@ -118,6 +121,7 @@ class Effects:
             back=one.back or it.after.kind is Kind.ROLLBACK,
             forced=one.forced,
             health_timeout_s=it.after.policy.healthy_deadline.total_seconds(),
+            tag=it.places[one.target].tag,
         )
 
 
@@ -164,7 +168,7 @@ async def _close(conn: AsyncConnection, it: Change) -> bool:
         .where(assignments.c.rollout_id == int(it.after.id))
     )
     if failed:  # those of which no agent has told that: nobody else would say so
-        silent = statement.where(assignments.c.outcome.in_(_NO_END))
+        silent = statement.where(or_(*(assignments.c.outcome == one for one in _NO_END)))  # no `in_` for several rows
         how = silent.values(outcome=str(Outcome.FAILED), told_at=it.now)
         await conn.execute(how, [{"which": it.before.ids[name]} for name in sorted(failed)])
     rows = [{"which": it.before.ids[name]} for name in sorted(over | {one.target for one in it.offers})]
@@ -204,7 +208,16 @@ async def _note_what_runs(conn: AsyncConnection, it: Change) -> None:
                 runs[it.before.ids[name]] = it.after.digest
             elif one.progress is Progress.WENT_BACK:
                 runs[it.before.ids[name]] = one.before
-    await note_runs(conn, runs, it.now, rollout_id=int(it.after.id), wanted=True)
+    await note_runs(conn, runs, it.now, rollout_id=int(it.after.id), wanted_on=it.before.channel_id)
+
+
+async def _where_it_runs(conn: AsyncConnection, it: Change) -> set[int]:
+    """Where a release that people have just approved ran before, by hand: those are no targets of the rollout."""
+    begins = it.after.state is State.RUNNING and it.before.rollout.state in NOT_BEGUN
+    if not (begins and it.before.whole and it.after.needed):
+        return set()
+    there = select(targets.c.id).where(targets.c.channel_id == it.before.channel_id, targets.c.gone_at.is_(None))
+    return set((await conn.execute(there.where(targets.c.digest == it.after.digest))).scalars())
 
 
 def _said(it: Change) -> list[Said]:

@@ -39,6 +39,13 @@ class Scope:
             return False
         return self.labels.items() <= labels.items()
 
+    def meets(self, other: "Scope") -> bool:
+        """Whether a target may be meant by both."""
+        for here, there in ((self.channels, other.channels), (self.clusters, other.clusters)):
+            if here and there and here.isdisjoint(there):
+                return False
+        return all(other.labels.get(name, value) == value for name, value in self.labels.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:

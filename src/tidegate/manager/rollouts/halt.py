@@ -1,22 +1,26 @@
 """Stopping what would bring targets forward again that somebody takes back."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.going_back import reached, stops, without
-from tidegate.domain.rollout import ENDED, IN_FLIGHT, Kind, Progress, Rollout, State
+from tidegate.domain.rollout import ENDED, IN_FLIGHT, MISSED, Kind, Progress, Rollout, State
 from tidegate.domain.rollout_apply import Verb
-from tidegate.manager.people.audit import Actor
+from tidegate.manager.people.audit import Actor, record
 from tidegate.manager.rollouts.create import CreateRefusedError
 from tidegate.manager.rollouts.rows import Loaded, load, save
 from tidegate.manager.rollouts.verbs import Order, carry_out
+from tidegate.manager.store.bus import publish
 from tidegate.manager.store.pieces import pieces
 from tidegate.manager.store.schema import rollout_targets, rollouts
+from tidegate.manager.store.topics import ROLLOUTS
+from tidegate.manager.telling.feed import tell
 
 _NOT_BACK_YET = (State.AWAITING_APPROVAL, State.SCHEDULED, State.RUNNING, State.PAUSED)
 _LIVE = (*_NOT_BACK_YET, State.ROLLING_BACK)
@@ -48,20 +52,20 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """Updates of a whole channel that were stopped: those that were turned round, and the numbers of the others."""
+    """Updates of a channel that were stopped: those that were turned round, and the numbers of the others."""
 
     turned: Sequence[Rollout]
     aborted: Sequence[int]
 
 
 async def halt_updates(
-    conn: AsyncConnection, channel_id: int, to: str | None, by: Actor, now: datetime, *, reason: str
+    conn: AsyncConnection, these: ColumnElement[bool], to: str | None, by: Actor, now: datetime, *, reason: str
 ) -> Halted:
-    """Stop every update of the whole channel, but for one that brings `to`. Raises `CreateRefusedError`."""
+    """Stop every update among these rollouts, but for one that brings `to`. Raises `CreateRefusedError`."""
     statement = (
         select(rollouts.c.id)
-        .where(rollouts.c.channel_id == channel_id, rollouts.c.state.in_(_NOT_BACK_YET))
-        .where(rollouts.c.kind == Kind.UPDATE, rollouts.c.whole)
+        .where(these, rollouts.c.state.in_(_NOT_BACK_YET))
+        .where(rollouts.c.kind == Kind.UPDATE)
         .order_by(rollouts.c.id)
     )
     turned, aborted = list[Rollout](), list[int]()
@@ -96,10 +100,62 @@ async def take_out(conn: AsyncConnection, going: Sequence[Going], by: Actor, now
             left += _maybe_updated(it, here)
         else:
             _refuse_in_flight(it, list(here))
-        after = without(it, list(here), f"left alone: {by.name} rolls it back")
-        if after is not it:
-            await save(conn, loaded, after, wake_at=now, now=now)
+        await leave_alone(conn, loaded, list(here), by, now)
     return left
+
+
+async def keep_from(conn: AsyncConnection, going: Sequence[Going], by: Actor, now: datetime) -> bool:
+    """Have no release come to these targets that was still to come; whether there was one.
+
+    For who cannot be moved: what has come, or is on its way, its rollout goes on to look after.
+    """
+    kept, by_id = False, {one.id: one for one in going}
+    for id_ in await _concerned(conn, list(by_id)):
+        loaded = await load(conn, id_, hold=True)
+        if loaded is None:
+            continue
+        targets = loaded.rollout.targets
+        to_come = [name for name in _concerning(loaded, by_id) if targets[name].progress in MISSED]
+        untouched = [name for name in to_come if not targets[name].touched]
+        kept = await leave_alone(conn, loaded, untouched, by, now) or kept
+    return kept
+
+
+async def catch_up_no_more(
+    conn: AsyncConnection, loaded: Loaded, moving: AbstractSet[str], by: Actor, now: datetime
+) -> tuple[bool, list[Left]]:
+    """Have nobody catch up with a rollout that has ended; whether anybody would have.
+
+    And who may come to run its release all the same, though others go back, which are named by `moving`.
+    """
+    it = loaded.rollout
+    here = {name: Going(id_, name, loaded.channel_id, "", "") for name, id_ in loaded.ids.items() if name not in moving}
+    left = _maybe_updated(it, here)
+    missed = [name for name in here if it.state is State.COMPLETED and it.targets[name].progress in MISSED]
+    if int(it.id) not in await _concerned(conn, [loaded.ids[name] for name in missed]):
+        return False, left
+    return await leave_alone(conn, loaded, missed, by, now), left
+
+
+async def leave_alone(
+    conn: AsyncConnection, loaded: Loaded, names: Sequence[str], by: Actor, now: datetime, *, why: str = ""
+) -> bool:
+    """Have a rollout leave these alone from now on, for being rolled back if not for another reason; whether it did."""
+    after = without(loaded.rollout, names, why or f"left alone: {by.name} rolls it back")
+    if after is loaded.rollout or not await save(conn, loaded, after, wake_at=now, now=now):
+        return False
+    await _tell(conn, loaded.rollout, after, by, now)
+    return True
+
+
+async def _tell(conn: AsyncConnection, before: Rollout, after: Rollout, by: Actor, now: datetime) -> None:
+    """Tell which targets leave a rollout."""
+    subject = f"rollout {after.id}"
+    leave = sorted(id_ for id_, one in after.targets.items() if before.targets[id_] != one)
+    old, new = ({"targets": {id_: str(one.targets[id_].progress) for id_ in leave}} for one in (before, after))
+    await record(conn, by, "rollout.leave", subject, now, before=old, after=new)
+    await tell(conn, "rollout.leave", subject, now, rollout=int(after.id), by=by.name, targets=leave)
+    publish(conn, ROLLOUTS, after.id)
 
 
 async def _concerned(conn: AsyncConnection, target_ids: Sequence[int]) -> list[int]:
@@ -119,7 +175,8 @@ def _with(target_ids: Sequence[int]) -> Select[Any]:
         .correlate(rollouts)
         .scalar_subquery()
     )
-    catches_up = and_(rollout_targets.c.progress == Progress.OFFLINE, superseded == 0)
+    waits = and_(rollout_targets.c.progress == Progress.WAITING, rollouts.c.state == State.COMPLETED)
+    catches_up = and_(or_(rollout_targets.c.progress == Progress.OFFLINE, waits), superseded == 0)
     ended = and_(rollouts.c.state.in_(ENDED), or_(rollout_targets.c.progress.in_(IN_FLIGHT), catches_up))
     return (
         select(rollouts.c.id)
@@ -143,9 +200,16 @@ def _concerning(loaded: Loaded, going: Mapping[int, Going]) -> dict[str, Going]:
 def _refuse_in_flight(it: Rollout, names: Sequence[str]) -> None:
     moving = [name for name in sorted(names) if it.targets[name].in_flight]
     if moving:
-        raise CreateRefusedError(
-            f"{moving[0]} is being moved by rollout {it.id} right now: abort that one, or roll it back; or wait for it"
-        )
+        raise CreateRefusedError(f"{moving[0]} is being moved by rollout {it.id} right now: {_instead(it)}")
+
+
+def _instead(it: Rollout) -> str:
+    """What can be done where a rollout is at a target that is to go back."""
+    if it.state is State.ROLLING_BACK:
+        return "that one goes back; wait for it"
+    if it.kind is Kind.ROLLBACK:
+        return "that one is a rollback; wait for it, or abort it"
+    return "abort that one, or roll it back; or wait for it"
 
 
 def _maybe_updated(it: Rollout, here: Mapping[str, Going]) -> list[Left]:

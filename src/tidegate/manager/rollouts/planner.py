@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.agent.within import within
 from tidegate.domain.channel import Choice, Release, choose, newest
 from tidegate.domain.channel_policy import read_channel_policy
-from tidegate.domain.rollout import ENDED, Kind, State
+from tidegate.domain.rollout import ENDED, FORBIDDEN, Kind, Progress, State
+from tidegate.domain.rollout_leaving import MONITORED
 from tidegate.manager.people.audit import MANAGER, Actor
 from tidegate.manager.rollouts.create import CreateRefusedError, Wish, create, running, select_members
 from tidegate.manager.store.counters import current
@@ -84,7 +85,7 @@ class Planner:
             row = (await conn.execute(statement.returning(channels.c.policy, channels.c.choice))).one_or_none()
             if row is None:
                 return None
-            choice, targets = await _choice(conn, channel_id, row.policy)
+            choice, targets = await choice_for(conn, channel_id, row.policy)
             choice = await _carry_out(conn, channel_id, choice, targets, now)
             if choice.reason != row.choice:
                 said = update(channels).where(channels.c.id == channel_id).values(choice=choice.reason)
@@ -108,7 +109,7 @@ async def _carry_out(
     return choice
 
 
-async def _choice(
+async def choice_for(
     conn: AsyncConnection, channel_id: int, document: dict[str, object]
 ) -> tuple[Choice, set[int] | None]:
     """What is to go out, and to which targets; None: all of them."""
@@ -133,15 +134,20 @@ async def _choice(
 
 
 async def _latecomers(conn: AsyncConnection, channel_id: int, digest: str) -> set[int]:
-    """Targets that run something else, and were in no rollout of the channel since this release went out first."""
+    """Targets that run something else, and were in no rollout of the channel since this release went out first.
+
+    Who has left one for being monitored only, and is so no more, is as good as new.
+    """
     went_out = (
         select(func.min(rollouts.c.id))
         .where(rollouts.c.channel_id == channel_id, rollouts.c.digest == digest, rollouts.c.kind == Kind.UPDATE)
         .scalar_subquery()
     )
-    since = select(rollout_targets.c.target_id).where(rollout_targets.c.rollout_id >= went_out)
+    left = and_(rollout_targets.c.progress == Progress.LEFT_ALONE, rollout_targets.c.reason == MONITORED)
+    since = select(rollout_targets.c.target_id).where(rollout_targets.c.rollout_id >= went_out, ~left)
     others = targets_table.c.digest.not_in(("", digest)), targets_table.c.id.not_in(since)
-    statement = select_members(channel_id).with_only_columns(targets_table.c.id).where(*others)
+    free = select_members(channel_id).where(~targets_table.c.held)
+    statement = free.with_only_columns(targets_table.c.id).where(*others)
     return set((await conn.execute(statement)).scalars())
 
 
@@ -154,12 +160,14 @@ async def _dealt_with(conn: AsyncConnection, channel_id: int, latest: Release) -
     """What became of digests since the tag came to name the newest release.
 
     A rollback by hand is about what it leaves behind, from the moment that it begins: the release that the tag names is
-    not sent out again by itself, to nobody, new hosts among them.
+    not sent out again by itself, to nobody, new hosts among them. What the policy alone kept from beginning waits only
+    until it sends releases out again.
     """
     statement = (
         select(rollouts.c.digest, rollouts.c.state, rollouts.c.kind)
         .where(rollouts.c.channel_id == channel_id, rollouts.c.created_at >= latest.named_at)
         .where(or_(rollouts.c.state.in_(_BECAME), rollouts.c.kind == Kind.ROLLBACK))
+        .where(~rollouts.c.reason.startswith(FORBIDDEN, autoescape=True) | (rollouts.c.state != State.CANCELLED))
         .order_by(rollouts.c.id)
     )
     found: dict[str, str] = {}

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.approval import Approval
 from tidegate.domain.channel_policy import ChannelPolicy, read_channel_policy, write_channel_policy
 from tidegate.domain.rollout import Kind, Progress, Rollout, State, TargetProgress
+from tidegate.manager.store.counters import change_world
 from tidegate.manager.store.schema import approvals, rollout_targets, rollouts
 
 _SAME = tuple(one.name for one in fields(TargetProgress) if one.name not in {"id", "progress"})
 """Fields of a target's progress whose columns have their name and hold their value."""
-_BEGUN = {State.RUNNING, State.ROLLING_BACK, State.COMPLETED, State.FAILED, State.ROLLED_BACK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ def _rollout(row: RowMapping, targets: dict[str, TargetProgress], yes: tuple[App
         not_before=row["not_before"],
         reason=row["reason"],
         back_since=row["back_since"],
+        begun=row["begun_at"] is not None,
+        asks=row["asks"],
+        asked_at=row["asked_at"],
     )
 
 
@@ -107,7 +110,8 @@ async def save(
 ) -> bool:
     """Write what has changed; False, and nothing is written, where somebody else was faster.
 
-    It is due at `wake_at`, unless it was woken since it was read: then it stays so.
+    It is due at `wake_at`, unless it was woken since it was read: then it stays so. One that turns round changes the
+    world: what ran before it is not what others of its channel go back to any more. Who has it do so holds that.
     """
     old, id_ = before.rollout, int(after.id)
     this = rollouts.c.id == id_, rollouts.c.edition == before.edition
@@ -116,15 +120,22 @@ async def save(
     if after == old:
         return (await conn.execute(update(rollouts).where(*this).values(due))).rowcount > 0
     values: dict[str, Any] = _header(after) | due | {"edition": before.edition + 1}
-    if after.state in _BEGUN and old.state not in _BEGUN:
+    if after.begun and not old.begun:
         values["begun_at"] = now
     if after.ended and not old.ended:
         values["ended_at"] = now
     if (await conn.execute(update(rollouts).where(*this).values(values))).rowcount == 0:
         return False
+    if turns_round(old, after):
+        await change_world(conn)
     await _save_targets(conn, id_, before, after)
     await _save_approvals(conn, id_, old, after)
     return True
+
+
+def turns_round(before: Rollout, after: Rollout) -> bool:
+    """Whether it begins to go back."""
+    return after.back_since != before.back_since
 
 
 async def _save_targets(conn: AsyncConnection, id_: int, before: Loaded, after: Rollout) -> None:
@@ -154,6 +165,8 @@ def _header(it: Rollout) -> dict[str, Any]:
         "wave": it.wave,
         "passed_at": it.passed_at,
         "back_since": it.back_since,
+        "asks": it.asks,
+        "asked_at": it.asked_at,
         "counts": counts(it),
     }
 

@@ -1,6 +1,6 @@
 """What runs on targets, and what ran there before."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -16,15 +16,17 @@ async def note_runs(
     now: datetime,
     *,
     rollout_id: int | None = None,
-    wanted: bool = False,
+    wanted_on: int | None = None,
 ) -> None:
-    """By target ids, the digest that runs there; what is no news changes nothing. `wanted`: it is to run there."""
+    """By target ids, the digest that runs there; what is no news changes nothing.
+
+    `wanted_on`: it is to run there, as long as the target follows this channel.
+    """
     ids = sorted(digests)
-    if wanted and ids:
+    if wanted_on is not None and ids:
         rows = [{"which": id_, "it": digests[id_]} for id_ in ids]
-        await conn.execute(
-            update(targets).where(targets.c.id == bindparam("which")).values(wanted=bindparam("it")), rows
-        )
+        these = targets.c.id == bindparam("which"), targets.c.channel_id == wanted_on
+        await conn.execute(update(targets).where(*these).values(wanted=bindparam("it")), rows)
     known: dict[int, str] = {}
     for some in pieces(ids):
         found = await conn.execute(select(targets.c.id, targets.c.digest).where(targets.c.id.in_(some)))
@@ -37,6 +39,13 @@ async def note_runs(
     await conn.execute(update(targets).where(targets.c.id == bindparam("which")).values(values), rows)
     ran = [{"target_id": id_, "digest": digests[id_], "since": now, "rollout_id": rollout_id} for id_ in news]
     await conn.execute(insert(runs), ran)
+
+
+async def want_there(conn: AsyncConnection, ids: Collection[int], digest: str) -> None:
+    """A digest is to run on these targets, which do run it: nothing else brings it there, and it is no drift."""
+    await hold_targets(conn, ids)
+    for some in pieces(sorted(ids)):
+        await conn.execute(update(targets).where(targets.c.id.in_(some)).values(wanted=digest))
 
 
 async def hold_targets(conn: AsyncConnection, ids: Iterable[int]) -> None:

@@ -14,6 +14,7 @@ from tidegate.manager.rollouts.driver import Driver
 from tidegate.manager.rollouts.effects import Effects, Sending
 from tidegate.manager.rollouts.planner import Planner
 from tidegate.manager.rollouts.step import Steps
+from tidegate.manager.rollouts.with_newest_key import WithNewestKey
 from tidegate.manager.store.database import Database
 
 
@@ -33,7 +34,7 @@ def steps(parts: Parts) -> Steps:
 def deciding(db: Database, keys: KeyFile, clock: Clock) -> list[Service]:
     """What decides rollouts and sends releases out, in one replica; in large fleets it computes for seconds."""
     both: list[Service] = [Driver(_steps(db, keys, clock)), Planner(db, clock)]
-    return [Leader(db.dsn, both)] if db.is_postgres else both
+    return [WithNewestKey(db, keys, [Leader(db.dsn, both)] if db.is_postgres else both)]
 
 
 def _steps(db: Database, keys: KeyFile, clock: Clock) -> Steps:

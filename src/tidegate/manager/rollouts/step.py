@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tidegate.domain.rollout import ENDED, Rollout
 from tidegate.domain.rollout_apply import Outcome, Report, report
 from tidegate.domain.rollout_decide import decide
-from tidegate.domain.rollout_effects import Decision
+from tidegate.domain.rollout_effects import Decision, Quarantine
 from tidegate.manager.rollouts.effects import Change, Effects, wake_channel
-from tidegate.manager.rollouts.rows import Loaded, load, save
+from tidegate.manager.rollouts.rows import Loaded, load, save, turns_round
 from tidegate.manager.rollouts.world import Around, look
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.database import Database
@@ -55,36 +55,57 @@ class Steps:
     async def take(self, id_: int) -> Rollout | None:
         """Decide one rollout now; as it is then, None if there is none. Raises `StoreUnavailableError`."""
         for _ in range(_TRIES):
-            async with self.db.read() as conn:
-                read = await self._read(conn, id_)
+            read = await self._decided(id_)
+            if read is not None and read.turns_round:
+                read = await self._decided(id_, ways_back=True)
             if read is None:
                 return None
-            read = replace(read, decision=await _decided(read))
             if await self._write(read):
                 return read.decision.rollout
         raise StoreUnavailableError(f"rollout {id_} is changed faster than it can be decided; try again")
 
-    async def take_within(self, conn: AsyncConnection, id_: int) -> None:
+    async def take_within(self, conn: AsyncConnection, id_: int) -> int | None:
         """Decide one rollout in a transaction that writes, so that who has changed it sees what follows.
 
-        A large one, or one whose targets another rollout has taken meanwhile, is left to `run`.
+        The channel whose other rollouts have to be decided anew when the transaction is over (`wake_others`); None: of
+        none. A large one, or one whose targets another rollout has taken meanwhile, is left to the worker. So is what
+        changes the world: that is held first, to change it, and not when a rollout is held already.
         """
         await load(conn, id_, hold=True)
         read = await self._read(conn, id_)
         if read is None or len(read.loaded.rollout.targets) >= _LARGE:
-            return
+            return None
+        read = replace(read, decision=_decide(read))
+        if read.changes_world:
+            return None
         try:
             async with conn.begin_nested():
-                await self._put_down(conn, replace(read, decision=_decide(read)))
+                written = await self._put_down(conn, read)
         except IntegrityError as error:
             _log.info(_TAKEN, rollout=id_, reason=str(error.orig))
+            return None
+        return read.loaded.channel_id if written is _Written.AND_OTHERS_ARE_DUE else None
 
-    async def _read(self, conn: AsyncConnection, id_: int) -> "_Read | None":
+    async def wake_others(self, id_: int, channel_id: int) -> None:
+        """Have the other rollouts of this one's channel decided anew. Raises `StoreUnavailableError`.
+
+        In a transaction of its own: who holds a rollout waits for no other one.
+        """
+        async with self.db.write() as conn:
+            await wake_channel(conn, channel_id, self.clock(), but=id_)
+
+    async def _decided(self, id_: int, *, ways_back: bool = False) -> "_Read | None":
+        async with self.db.read() as conn:
+            read = await self._read(conn, id_, ways_back=ways_back)
+        return None if read is None else replace(read, decision=await _decided(read))
+
+    async def _read(self, conn: AsyncConnection, id_: int, *, ways_back: bool = False) -> "_Read | None":
+        """`ways_back`: with what targets go back to; one that goes back already is read with that anyway."""
         now = self.clock()
         loaded = await load(conn, id_)
         if loaded is None:
             return None
-        around = await look(conn, loaded, now, self.heard_from)
+        around = await look(conn, loaded, now, self.heard_from, ways_back=ways_back)
         statement = select(reports).where(reports.c.rollout_id == id_).order_by(reports.c.id)
         said = (await conn.execute(statement)).all()
         undecided = Decision(loaded.rollout, (), None)
@@ -98,13 +119,12 @@ class Steps:
             _log.info(_TAKEN, rollout=it.loaded.rollout.id, reason=str(error.orig))
             return False
         if written is _Written.AND_OTHERS_ARE_DUE:
-            async with self.db.write() as conn:
-                await wake_channel(conn, it.loaded.channel_id, it.now, but=int(it.loaded.rollout.id))
+            await self.wake_others(int(it.loaded.rollout.id), it.loaded.channel_id)
         return written is not _Written.NOT
 
     async def _put_down(self, conn: AsyncConnection, it: "_Read") -> "_Written":
         after = it.decision.rollout
-        if await current(conn, "world", hold=True) != it.around.number:
+        if await current(conn, "world", hold=True, to_change=it.changes_world) != it.around.number:
             return _Written.NOT
         if not await save(conn, it.loaded, after, wake_at=_wake_at(it.decision, it.now), now=it.now):
             return _Written.NOT
@@ -127,6 +147,16 @@ class _Read:
     told: Sequence[Report]
     taken_in: Sequence[int]
     decision: Decision
+
+    @property
+    def turns_round(self) -> bool:
+        """Whether it is decided that the rollout goes back from now on."""
+        return turns_round(self.loaded.rollout, self.decision.rollout)
+
+    @property
+    def changes_world(self) -> bool:
+        """Whether others have to be decided by what is decided here."""
+        return self.turns_round or any(isinstance(one, Quarantine) for one in self.decision.effects)
 
 
 class _Written(Enum):

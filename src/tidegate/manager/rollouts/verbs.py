@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout import Rollout
 from tidegate.domain.rollout_apply import Verb, act, approve
 from tidegate.manager.people.audit import Actor, record
-from tidegate.manager.rollouts.rows import load, save
+from tidegate.manager.rollouts.rows import counts, load, save
 from tidegate.manager.store.bus import publish
 from tidegate.manager.store.counters import current
 from tidegate.manager.store.topics import ROLLOUTS
@@ -36,7 +37,8 @@ async def carry_out(conn: AsyncConnection, id_: int, order: Order, now: datetime
 
     Raises `VerbRefusedError` and `StaleError`.
     """
-    await current(conn, "world", hold=True)  # first, as everywhere: who changes it changes rollouts next
+    # first, as everywhere: who changes it changes rollouts next
+    await current(conn, "world", hold=True, to_change=order.verb == Verb.ROLL_BACK)
     loaded = await load(conn, id_, hold=True)
     if loaded is None:
         return None
@@ -57,7 +59,16 @@ def _applied(it: Rollout, order: Order, now: datetime) -> Rollout:
 
 async def _tell(conn: AsyncConnection, before: Rollout, after: Rollout, order: Order, now: datetime) -> None:
     subject, said = f"rollout {after.id}", {"reason": order.reason} if order.reason else {}
-    old, new = ({"state": str(one.state), "wave": one.wave + 1} for one in (before, after))
+    old, new = (_about(one) for one in (before, after))
     await record(conn, order.by, f"rollout.{order.verb}", subject, now, before=old, after=new | said)
-    await tell(conn, f"rollout.{order.verb}", subject, now, rollout=int(after.id), by=order.by.name, **new, **said)
+    is_at = {"state": new["state"], "wave": new["wave"]}
+    await tell(conn, f"rollout.{order.verb}", subject, now, rollout=int(after.id), by=order.by.name, **is_at, **said)
     publish(conn, ROLLOUTS, after.id)
+
+
+def _about(it: Rollout) -> dict[str, Any]:
+    """What a person may change of it; of places of targets those where there are any."""
+    where = {place: count for place, count in counts(it).items() if count}
+    approvals = [one.by for one in it.approvals]
+    needed = {"approvals_needed": it.needed} if it.needed else {}
+    return {"state": str(it.state), "wave": it.wave + 1, "approvals": approvals, **needed, "counts": where}

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tidegate.domain.channel_policy import read_channel_policy
-from tidegate.domain.rollout import Kind, State
+from tidegate.domain.channel_policy import ChannelPolicy, read_channel_policy
+from tidegate.domain.rollout import Kind
 from tidegate.domain.rollout_world import World
 from tidegate.domain.windows import Gate
+from tidegate.manager.rollouts import others
+from tidegate.manager.rollouts.by_hand import forbids
 from tidegate.manager.rollouts.gates import calendar
 from tidegate.manager.rollouts.rows import Loaded
 from tidegate.manager.store.counters import current
@@ -19,23 +21,23 @@ from tidegate.manager.store.schema import (
     assignments,
     channels,
     clusters,
-    quarantine,
     rollout_targets,
-    rollouts,
     targets,
 )
-
-NOT_BEGUN = {State.AWAITING_APPROVAL, State.SCHEDULED}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a target is; `agent` is the id of its agent, `service` its name within the project."""
+    """Where a target is; `agent` is the id of its agent, `service` its name within the project.
+
+    `repository` and `tag` are what it follows; no tag: a digest.
+    """
 
     agent: str
     project: str
     service: str
     repository: str
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +49,43 @@ class Around:
     places: Mapping[str, Place]
 
 
-async def look(conn: AsyncConnection, it: Loaded, now: datetime, heard_from: datetime | None) -> Around:
-    """What is so around a rollout; agents are heard since `heard_from`."""
+async def look(
+    conn: AsyncConnection, it: Loaded, now: datetime, heard_from: datetime | None, *, ways_back: bool
+) -> Around:
+    """What is so around a rollout; agents are heard since `heard_from`.
+
+    What its targets go back to takes long to find out where many have a history: that is read for `ways_back`, and of
+    one that goes back.
+    """
     number = await current(conn, "world")
+    policy = await _policy(conn, it)
     rows = await _targets(conn, int(it.rollout.id))
+    held = await others.quarantined(conn)
     world = World(
         now=now,
         online=frozenset(one.name for one in rows if _is_there(one)),
-        gates=await _gates(conn, it, rows, now),
-        taken=await _taken(conn, int(it.rollout.id)),
+        gates=await _gates(conn, it, policy, rows, now),
+        taken=await others.taken(conn, it),
         generations={one.name: max(one.generation, _minutes(now)) for one in rows},
         running={one.name: one.digest for one in rows},
-        quarantine=await _quarantined(conn, it),
-        superseded_by=await _superseded_by(conn, it),
+        quarantine=held & _known(it),
+        superseded_by=await others.superseded_by(conn, it, now),
+        overtaken=await others.overtaken(conn, it),
+        moved_on=await others.moved_on(conn, it),
+        elsewhere={one.name: _followed(one) for one in rows if one.channel_id != it.channel_id},
+        monitored=frozenset(one.name for one in rows if one.held),
+        cut_off=await _cut_off(conn, it),
+        earlier=await others.earlier(conn, it, held) if ways_back or it.rollout.back_since is not None else {},
         heard_from=heard_from,
+        at_work=await others.at_work(conn, it, now),
+        asks=policy.rollout.approvals,
+        forbids=await forbids(conn, it, policy, now),
     )
-    return Around(
-        world, number, {one.name: Place(one.agent_id, one.project, one.service, one.repository) for one in rows}
-    )
+    return Around(world, number, {one.name: _place(one) for one in rows})
+
+
+def _place(one: Row[tuple[object, ...]]) -> Place:
+    return Place(one.agent_id, one.project, one.service, one.repository, one.tag)
 
 
 def _minutes(now: datetime) -> int:
@@ -72,14 +93,22 @@ def _minutes(now: datetime) -> int:
     return int(now.timestamp() // 60)
 
 
+async def _policy(conn: AsyncConnection, it: Loaded) -> ChannelPolicy:
+    """The policy of its channel, as it is now."""
+    document = await conn.execute(select(channels.c.policy).where(channels.c.id == it.channel_id))
+    return read_channel_policy(document.scalar_one())
+
+
 async def _gates(
-    conn: AsyncConnection, it: Loaded, rows: Sequence[Row[tuple[object, ...]]], now: datetime
+    conn: AsyncConnection,
+    it: Loaded,
+    policy: ChannelPolicy,
+    rows: Sequence[Row[tuple[object, ...]]],
+    now: datetime,
 ) -> dict[str, Gate]:
     """Windows and freezes; who goes back waits for none."""
     if it.rollout.kind is Kind.ROLLBACK:
         return {}
-    document = await conn.execute(select(channels.c.policy).where(channels.c.id == it.channel_id))
-    policy = read_channel_policy(document.scalar_one())
     places = [(one.name, one.cluster, one.labels) for one in rows]
     return (await calendar(conn, now)).gates(policy, it.channel_id, places, now)
 
@@ -89,15 +118,21 @@ async def _targets(conn: AsyncConnection, id_: int) -> list[Row[tuple[object, ..
         select(
             targets.c.name,
             targets.c.service,
+            targets.c.channel_id,
+            targets.c.image,
             targets.c.repository,
+            targets.c.tag,
             targets.c.digest,
             targets.c.generation,
             targets.c.gone_at,
+            targets.c.held,
+            targets.c.seen_at,
             clusters.c.name.label("cluster"),
             clusters.c.project,
             clusters.c.labels,
             clusters.c.agent_id,
             agents.c.online,
+            agents.c.enrolled_at,
             agents.c.revoked_at,
         )
         .select_from(rollout_targets)
@@ -110,37 +145,27 @@ async def _targets(conn: AsyncConnection, id_: int) -> list[Row[tuple[object, ..
 
 
 def _is_there(one: Row[tuple[object, ...]]) -> bool:
-    return bool(one.online and one.revoked_at is None and one.gone_at is None)
+    """Its agent has to have told of it, too: what one before it has told may not be so any more."""
+    return bool(one.online and one.revoked_at is None and one.gone_at is None and one.seen_at >= one.enrolled_at)
 
 
-async def _taken(conn: AsyncConnection, id_: int) -> frozenset[str]:
+def _followed(one: Row[tuple[object, ...]]) -> str:
+    return f"{one.repository}:{one.tag}" if one.tag else str(one.image)
+
+
+async def _cut_off(conn: AsyncConnection, it: Loaded) -> dict[str, int]:
+    """Targets with an assignment of this rollout under way whose agent was revoked, and its generation."""
+    if not any(one.in_flight for one in it.rollout.targets.values()):
+        return {}
     statement = (
-        select(targets.c.name)
+        select(targets.c.name, assignments.c.generation)
         .join(assignments, assignments.c.target_id == targets.c.id)
-        .where(assignments.c.open, assignments.c.rollout_id != id_)
+        .join(agents, agents.c.id == assignments.c.agent_id)
+        .where(assignments.c.open, assignments.c.rollout_id == int(it.rollout.id), agents.c.revoked_at.is_not(None))
     )
-    return frozenset((await conn.execute(statement)).scalars())
+    return {one.name: one.generation for one in await conn.execute(statement)}
 
 
-async def _quarantined(conn: AsyncConnection, it: Loaded) -> frozenset[str]:
-    """Of the digests that this rollout knows, those in quarantine."""
-    known = {it.rollout.digest, *(one.before for one in it.rollout.targets.values() if one.before)}
-    found = (await conn.execute(select(quarantine.c.digest).where(quarantine.c.released_at.is_(None)))).scalars()
-    return frozenset(found) & known
-
-
-async def _superseded_by(conn: AsyncConnection, it: Loaded) -> str:
-    """The first later rollout of the whole channel that has begun, or that goes out in its place."""
-    began: ColumnElement[bool] = rollouts.c.begun_at.is_not(None)
-    if it.rollout.state in NOT_BEGUN and it.whole:
-        began = or_(began, rollouts.c.state == State.SCHEDULED)
-        if it.rollout.state is State.AWAITING_APPROVAL:
-            began = or_(began, rollouts.c.state == State.AWAITING_APPROVAL)
-    statement = (
-        select(rollouts.c.id)
-        .where(rollouts.c.channel_id == it.channel_id, rollouts.c.id > int(it.rollout.id), rollouts.c.whole, began)
-        .order_by(rollouts.c.id)
-        .limit(1)
-    )
-    found = (await conn.execute(statement)).scalar()
-    return "" if found is None else str(found)
+def _known(it: Loaded) -> frozenset[str]:
+    """The digests that this rollout has to do with."""
+    return frozenset({it.rollout.digest, *(one.before for one in it.rollout.targets.values() if one.before)})

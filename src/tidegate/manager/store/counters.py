@@ -12,12 +12,21 @@ async def advance(conn: AsyncConnection, name: str, by: int = 1) -> int:
     return int((await conn.execute(statement.returning(counters.c.value))).scalar_one())
 
 
-async def current(conn: AsyncConnection, name: str, *, hold: bool = False) -> int:
-    """The number now; with `hold` it stays that until the transaction ends."""
+async def current(conn: AsyncConnection, name: str, *, hold: bool = False, to_change: bool = False) -> int:
+    """The number now; with `hold` it stays that until the transaction ends, or until it is changed there.
+
+    Several may hold it together, but for who holds it `to_change`: of two that come to that while both have it, each
+    would wait for the other.
+    """
     statement = select(counters.c.value).where(counters.c.name == name)
-    return int((await conn.execute(statement.with_for_update(read=True) if hold else statement)).scalar_one())
+    if hold:
+        statement = statement.with_for_update(read=not to_change, key_share=to_change)
+    return int((await conn.execute(statement)).scalar_one())
 
 
 async def change_world(conn: AsyncConnection) -> None:
-    """Quarantine, windows, freezes or policies have changed: what is decided without that does not count."""
+    """Quarantine, windows, freezes or policies have changed, or a rollout has turned round.
+
+    What is decided without that does not count.
+    """
     await advance(conn, "world")

@@ -2,15 +2,23 @@
 
 import asyncio
 import contextlib
+import copy
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -33,7 +41,7 @@ _FULL = "is full: make room on its disk"
 _SQLITE_SIGNS = {
     "full": _FULL,
     "No space": _FULL,
-    "unable to open": "cannot be opened: the folder of its file is gone, or the manager may not enter it",
+    "unable to open": "cannot be opened: its file or the folder of it is gone, or is not the manager's",
     "readonly": "cannot be written: make its file, and the disk that it is on, writable for the manager",
 }
 _FAULTS = (OperationalError, InterfaceError, InternalError)
@@ -49,7 +57,8 @@ Turn = contextlib.AbstractAsyncContextManager[None, None]
 class Database:
     """One database, and the transactions on it.
 
-    `cannot_write`: why the last one that was to be written was not, until one is. `bus` tells what was committed,
+    `cannot_write`: why the last one that was to be written was not, until one is, and until there is room for one
+    where a file had none. `bus` tells what was committed,
     `turn` is taken by who writes to SQLite; both are others' where another process of this manager has it, too.
     `fault_listeners` are called each time that the database cannot do what is asked.
     """
@@ -60,7 +69,6 @@ class Database:
         self.turn = turn or asyncio.Lock()
         self.is_postgres = engine.dialect.name == "postgresql"
         self._writing = engine.execution_options(**{_WRITES: True})
-        self._reading = engine.execution_options(**_ONE_MOMENT) if self.is_postgres else engine
         self.cannot_write: StoreUnavailableError | None = None
         self.fault_listeners: list[Callable[[], None]] = []
         self._locked = 0
@@ -90,8 +98,11 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A view of one moment. Raises `StoreUnavailableError`."""
         with _faults():
-            async with self._reading.begin() as conn:
-                yield conn
+            async with self.engine.connect() as conn:
+                if self.is_postgres:  # as options of an engine they are set where nobody would close it, if cut off
+                    await conn.execution_options(**_ONE_MOMENT)
+                async with conn.begin():
+                    yield conn
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -99,22 +110,25 @@ class Database:
 
         Raises `StoreUnavailableError`. With SQLite one is at work at a time.
         """
-        with self._noting_faults(), _faults():
-            async with contextlib.AsyncExitStack() as stack:
-                if not self.is_postgres:
-                    await self._take_turn(stack)
-                conn = await self._begin(stack)
-                told(conn)  # of a transaction before, which was rolled back
-                yield conn
-                messages = told(conn)
-                if self.is_postgres:
-                    await self.bus.notify(conn, messages)
+        async with self._noting_faults():
+            with _faults():
+                async with contextlib.AsyncExitStack() as stack:
+                    if not self.is_postgres:
+                        await self._take_turn(stack)
+                    conn = await self._begin(stack)
+                    told(conn)  # of a transaction before, which was rolled back
+                    yield conn
+                    messages = told(conn)
+                    if self.is_postgres:
+                        await self.bus.notify(conn, messages)
         self.bus.deliver(messages)
 
     async def try_to_write(self) -> None:
-        """See whether anything can be written. Raises `StoreUnavailableError`."""
+        """See whether what people and agents do can be written. Raises `StoreUnavailableError`."""
         async with self.write() as conn:
             await conn.execute(text("UPDATE counters SET value = value WHERE name = 'world'"))
+        if self.cannot_write is not None:
+            raise copy.copy(self.cannot_write)
 
     def tell_fault(self) -> None:
         """Have everybody know of a fault: of another process of this manager, where nobody here has seen it."""
@@ -125,14 +139,20 @@ class Database:
         if context.is_disconnect or isinstance(context.sqlalchemy_exception, _FAULTS):
             self.tell_fault()
 
-    @contextlib.contextmanager
-    def _noting_faults(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _noting_faults(self) -> AsyncIterator[None]:
         try:
             yield
         except StoreUnavailableError as error:
             self.cannot_write = error if error.for_all else self.cannot_write
             raise
-        self.cannot_write = None
+        known = self.cannot_write
+        if known is not None and (not known.is_full or await self._has_room()) and self.cannot_write is known:
+            self.cannot_write = None
+
+    async def _has_room(self) -> bool:
+        """Whether more than a small write has room: where a disk is full, one still may within what the log has."""
+        return self.is_postgres or await asyncio.to_thread(sqlite.has_room, Path(self.engine.url.database or ""))
 
     async def _take_turn(self, stack: contextlib.AsyncExitStack) -> None:
         """Wait for the others. If one of them finds the database locked meanwhile, we have waited for that, too."""
@@ -172,7 +192,9 @@ def _address(url: str) -> URL:
 def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = create_async_engine(url, pool_size=_POOL, pool_timeout=_POOL_WAIT_S, async_creator=_opener(url))
+        opener = sqlite.Opener(url.database or "", timeout=_BUSY_MS / 1000)
+        engine = create_async_engine(url, pool_size=_POOL, pool_timeout=_POOL_WAIT_S, async_creator=opener)
+        event.listen(engine.sync_engine, "checkout", _check_file)
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -186,16 +208,18 @@ def _engine(url: URL) -> AsyncEngine:
     )
 
 
-def _opener(url: URL) -> Callable[..., Awaitable[sqlite.Connection]]:
-    return lambda: sqlite.connect(url.database or "", timeout=_BUSY_MS / 1000)
-
-
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     """What is committed is on disk; what is read is not held up by what is written."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _check_file(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A connection to a file that is not there any more is not used; the pool makes another one in its place."""
+    if connection.driver_connection.is_astray:
+        raise DisconnectionError
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -236,6 +260,7 @@ def _unavailable(error: DBAPIError) -> StoreUnavailableError:
         f"the database {what} ({said}); nothing was changed",
         retry_after_s=_FULL_RETRY_S if full else 5,
         for_all=_is_away(error, said),
+        is_full=full,
     )
 
 

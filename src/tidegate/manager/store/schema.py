@@ -35,7 +35,7 @@ def numbered(name: str, *columns: SchemaItem) -> Table:
 
 
 # one row a name. `world` counts changes of what gates and stops rollouts (quarantine, windows, freezes, policies);
-# `feed` and `audit` are locked by who appends, so that numbers are seen in their order.
+# `feed`, `audit` and `keys` are locked by who appends, so that numbers are seen in their order.
 counters = Table(
     "counters", metadata, Column("name", String, primary_key=True), Column("value", Number, nullable=False)
 )
@@ -59,6 +59,8 @@ agents = Table(
     text("address"),
     # the public half of the manager's key that it goes by, once it has what is on its way to it
     text("manager_key"),
+    # what the Watchtower that updates in its place counts; NULL: there is none, or it does not answer
+    document("updater", nullable=True),
     # the agent's own log of events: which one, and how far it was taken in
     text("stream"),
     Column("applied", Number, nullable=False, default=0, server_default="0"),
@@ -75,6 +77,15 @@ outbox = Table(
     Column("seq", Number, primary_key=True, autoincrement=False),
     text("document", default=None),
     text("signature", default=None),
+)
+
+# what the manager has signed with; the last is the newest
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    text("public_key", default=None),
+    moment("since"),
 )
 
 enrolments = numbered(
@@ -149,10 +160,11 @@ targets = numbered(
 # what ran on a target, the newest last
 runs = numbered(
     "runs",
-    to("targets", "target_id"),
+    to("targets", "target_id", index=False),
     text("digest", default=None),
     moment("since"),
     Column("rollout_id", Number, nullable=True),
+    Index(None, "target_id", "since"),
 )
 
 releases = numbered(
@@ -199,6 +211,10 @@ rollouts = numbered(
     # it is one of all targets of the channel, so that a later one of that sort takes its place
     _flag("whole"),
     document("policy"),
+    # how many people the channel's policy has come to ask for before it began, if more than its own; `asked_at`: since
+    # when it waits for approval, if not since it was made
+    _count("asks"),
+    moment("asked_at", nullable=True),
     document("counts"),
     # when it is decided again; None: nothing of it is left to decide
     moment("wake_at", nullable=True, index=True),
@@ -254,8 +270,10 @@ assignments = Table(
     # it is, or may be, under way: one at most of a target
     _flag("open"),
     text("outcome"),
-    moment("told_at", nullable=True),
+    moment("told_at", nullable=True, index=True),
     Column("duration_s", Float, nullable=True),
+    # what the container wrote last that failed
+    text("output"),
     UniqueConstraint("target_id", "generation"),
 )
 Index(
@@ -333,6 +351,25 @@ tokens = numbered(
     moment("expires_at", nullable=True),
     moment("revoked_at", nullable=True),
     moment("used_at", nullable=True),
+    # whose sign-ins by OpenID Connect it stands for: the issuer, a blank, and the provider's `sub`; empty: nobody's
+    text("account"),
+)
+Index(
+    "one_token_of_an_account",
+    tokens.c.account,
+    unique=True,
+    sqlite_where=sql("account <> '' AND revoked_at IS NULL"),
+    postgresql_where=sql("account <> '' AND revoked_at IS NULL"),
+)
+
+# people who have signed in with a token in a browser
+sessions = numbered(
+    "sessions",
+    text("hash", default=None, unique=True),
+    to("tokens", "token_id"),
+    moment("created_at"),
+    moment("expires_at", index=True),
+    text("address"),
 )
 
 idempotency = Table(

@@ -9,20 +9,48 @@ any two the interpreter goes to another thread if one computes, which may keep i
 
 import asyncio
 import contextlib
+import errno
+import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 MANY = 200
 """Rows."""
+_ROOM = 1024 * 1024
+"""Bytes."""
 
 
-async def connect(path: str, **options: Any) -> "Connection":
-    """Open a database. Raises `sqlite3.Error`."""
-    options |= {"check_same_thread": False, "isolation_level": None}
-    return Connection(sqlite3.connect(path, **options))
+def has_room(database: Path) -> bool:
+    """Whether its disk has room for more than most writes take; True where that cannot be seen."""
+    try:
+        with tempfile.TemporaryFile(dir=database.absolute().parent) as file:
+            os.posix_fallocate(file.fileno(), 0, _ROOM)
+    except OSError as error:
+        return error.errno not in {errno.ENOSPC, errno.EDQUOT}
+    return True
+
+
+class Opener:
+    """Opens one database, as often as is asked; its file is made at the first time, and at none after that.
+
+    One in place of a file that was taken away would be empty, and in the way of the one that is put back.
+    """
+
+    def __init__(self, path: str, **options: Any) -> None:
+        self._path = Path(path).absolute()
+        self._options = options | {"check_same_thread": False, "isolation_level": None, "uri": True}
+        self._mode = "rwc"
+
+    async def __call__(self) -> "Connection":
+        """A connection. Raises `sqlite3.Error`."""
+        made = sqlite3.connect(f"{self._path.as_uri()}?mode={self._mode}", **self._options)
+        self._mode = "rw"
+        return Connection(made, self._path)
 
 
 class Connection:
@@ -31,10 +59,16 @@ class Connection:
     One task uses it at a time. Transactions are begun by `BEGIN`.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._path, self._file = path, _identity(path)
         self._conn = connection
         self._connection: sqlite3.Connection | None = connection
         self._writes = False
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether its file is not there any more, or another one is: what it wrote would be nowhere."""
+        return self._file is None or _identity(self._path) != self._file
 
     def cursor(self) -> "Cursor":
         """A cursor on it."""
@@ -83,6 +117,14 @@ class Connection:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([doing])
             raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Cursor:

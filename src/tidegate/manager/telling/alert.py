@@ -12,11 +12,13 @@ class Rule(StrEnum):
     UPDATE_FAILED = "update_failed"
     ROLLED_BACK = "rolled_back"
     ROLLOUT_FAILED = "rollout_failed"
+    ROLLOUT_EXPIRED = "rollout_expired"
     ROLLOUT_PAUSED = "rollout_paused"
     TARGET_OFFLINE = "target_offline"
     DRIFT = "drift"
     APPROVAL_WAITING = "approval_waiting"
     CHANNEL_UNREACHABLE = "channel_unreachable"
+    UPDATER_TROUBLE = "updater_trouble"
     ASSIGNMENT_REFUSED = "assignment_refused"
     DIGEST_QUARANTINED = "digest_quarantined"
 
@@ -34,6 +36,7 @@ ABOUT_EVENTS = frozenset(
         Rule.UPDATE_FAILED,
         Rule.ROLLED_BACK,
         Rule.ROLLOUT_FAILED,
+        Rule.ROLLOUT_EXPIRED,
         Rule.ASSIGNMENT_REFUSED,
         Rule.DIGEST_QUARANTINED,
     }
@@ -43,7 +46,7 @@ ABOUT_EVENTS = frozenset(
 ONLY_ACKNOWLEDGED = frozenset({Rule.ASSIGNMENT_REFUSED})
 """Never over by themselves."""
 
-FLAPPING = frozenset({Rule.TARGET_OFFLINE, Rule.DRIFT, Rule.CHANNEL_UNREACHABLE})
+FLAPPING = frozenset({Rule.TARGET_OFFLINE, Rule.DRIFT, Rule.CHANNEL_UNREACHABLE, Rule.UPDATER_TROUBLE})
 """What may come and go: over only after a time of calm, the longer the more often it has come."""
 
 

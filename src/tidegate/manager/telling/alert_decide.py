@@ -43,6 +43,8 @@ class Changes:
     calm: Mapping[int, datetime | None] = field(default_factory=dict)
     retell: Mapping[int, Finding] = field(default_factory=dict)
     """What an open alert says now; nobody is told of the change."""
+    replaces: Mapping[Key, int] = field(default_factory=dict)
+    """Of those that are opened, which alert each is told in the place of: that one's end is not told by itself."""
 
     def __bool__(self) -> bool:
         return bool(self.close or self.open or self.calm or self.retell)
@@ -59,18 +61,23 @@ def decide(
     fresh = _fresh(findings, alerts, done_with)
     there = {(one.rule, one.subject): one for one in alerts}
     so = {(one.rule, one.subject): one for one in _gathered(fresh, there, limits.one_by_one)}
-    close, calm, retell = [], dict[int, datetime | None](), dict[int, Finding]()
+    close, calm, retell, replaces = [], dict[int, datetime | None](), dict[int, Finding](), dict[Key, int]()
     for key, alert in there.items():
         finding = so.get(key)
         if finding is not None and _is_still(alert, finding) and not _is_done_with(alert):
             _stays(alert, finding, calm, retell)
+        elif (worse := _worse(key)) in so and worse not in there and not _is_done_with(alert):
+            close.append(Close(alert.id, _OVER_AND_WORSE, told=False))
+            replaces[worse] = alert.id
         elif (ended := _ends(alert, finding, limits, now)) is not None:
             close.append(ended)
         elif alert.calm_since is None and alert.rule in FLAPPING:
             calm[alert.id] = now
     over = {one.id for one in close}
     new = [one for key, one in so.items() if key not in there or there[key].id in over]
-    return Changes(close, new, calm, retell)
+    untold = {one.id for one in close if not one.told}
+    replaces |= {key: there[key].id for key in so if key in there and there[key].id in untold}
+    return Changes(close, new, calm, retell, replaces)
 
 
 def _fresh(findings: Iterable[Finding], alerts: Collection[OpenAlert], before: DoneWith) -> list[Finding]:
@@ -107,6 +114,12 @@ def _stays(alert: OpenAlert, finding: Finding, calm: dict[int, datetime | None],
         calm[alert.id] = None
     if (finding.severity, finding.text, finding.covers) != (alert.severity, alert.text, alert.covers):
         retell[alert.id] = finding
+
+
+def _worse(key: Key) -> Key:
+    """What comes after it where it gets worse instead of being over; itself, where nothing does."""
+    rule, subject = key
+    return _GETS_WORSE.get(rule, rule), subject
 
 
 def _is_still(alert: OpenAlert, finding: Finding) -> bool:
@@ -174,14 +187,18 @@ def _as_one(findings: Sequence[Finding]) -> Finding:
     return replace(worst, subject=MANY, text=text, cause="", covers=covers)
 
 
+_GETS_WORSE = {Rule.ROLLED_BACK: Rule.ROLLOUT_FAILED}
+_OVER_AND_WORSE = "not every target was put back"
 _OVER = {
-    Rule.UPDATE_FAILED: "it runs what it was last told to, and is healthy",
+    Rule.UPDATE_FAILED: "a later update of it went well, it runs that release all the same, or it is gone or revoked",
     Rule.ROLLED_BACK: "a later rollout of the channel has completed, or this one is forgotten",
     Rule.ROLLOUT_FAILED: "a later rollout of the channel has completed, or this one is forgotten",
+    Rule.ROLLOUT_EXPIRED: "a later rollout of the channel has completed, or this one is forgotten",
     Rule.ROLLOUT_PAUSED: "it is not paused any more",
     Rule.TARGET_OFFLINE: "it is online again, or was revoked",
     Rule.DRIFT: "it runs again what it should, that was changed, or its agent was revoked",
     Rule.APPROVAL_WAITING: "it does not wait any more",
     Rule.CHANNEL_UNREACHABLE: "its registry answers again, or no target follows it any more",
+    Rule.UPDATER_TROUBLE: "its agent tells of no trouble any more, or was revoked",
     Rule.DIGEST_QUARANTINED: "it was released",
 }

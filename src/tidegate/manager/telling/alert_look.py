@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, select
+from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tidegate.domain.rollout import State
+from tidegate.domain.rollout import NOT_APPROVED, NOT_OVER, State
 from tidegate.domain.rollout_apply import Outcome
+from tidegate.manager.rollouts.asked import agreed_to, asked_since, needed_of
 from tidegate.manager.store.schema import (
     agents,
     assignments,
@@ -26,12 +27,14 @@ from tidegate.manager.telling.alert_facts import (
     Drifted,
     Facts,
     Failure,
+    Hampered,
     Quarantined,
     Refused,
     Silent,
     Troubled,
     Unreachable,
 )
+from tidegate.protocol.events import UPDATER_TROUBLE
 
 T = TypeVar("T")
 REFUSED = "agent.refused"
@@ -48,11 +51,12 @@ async def look(
     """What may be worth an alert, and what the feed has told after one number, up to another."""
     return Facts(
         watching_since=watching_since,
-        failures=await _each(conn, Failure, _failures()),
+        failures=await _each(conn, Failure, failures()),
         rollouts=await _each(conn, Troubled, _rollouts(now)),
         silent=await _each(conn, Silent, _silent(now - limits.offline)),
         drifted=await _each(conn, Drifted, _drifted()),
         unreachable=await _each(conn, Unreachable, _unreachable(limits.channel_failures)),
+        hampered=await _each(conn, Hampered, _hampered()),
         refused=await _refused(conn, *feed),
         quarantined=await _each(conn, Quarantined, _quarantined()),
     )
@@ -63,8 +67,12 @@ async def _each(conn: AsyncConnection, fact: Callable[..., T], statement: Select
     return tuple(fact(**row) for row in (await conn.execute(statement)).mappings())
 
 
-def _failures() -> Select[tuple[str, str, str, str, int, str, datetime]]:
-    """Targets whose latest assignment that has ended went wrong, unless they run its digest all the same."""
+def failures() -> Select[tuple[str, str, str, str, int, str, str, str, datetime]]:
+    """Targets whose latest assignment that has ended went wrong, unless they run its digest all the same.
+
+    Who has refused a release of a channel that it has left was right to, and so was who is monitored only, but for a
+    way back.
+    """
     earlier = assignments.alias("earlier")
     latest = (
         select(func.max(earlier.c.generation))
@@ -72,19 +80,22 @@ def _failures() -> Select[tuple[str, str, str, str, int, str, datetime]]:
         .scalar_subquery()
     )
     this = and_(assignments.c.target_id == targets.c.id, assignments.c.generation == latest)
-    return (
+    return watched(
         select(
             targets.c.name.label("target"),
             assignments.c.id.label("assignment"),
             assignments.c.digest,
             func.coalesce(releases.c.version, "").label("version"),
             assignments.c.rollout_id.label("rollout"),
+            rollouts.c.state,
+            channels.c.name.label("channel"),
             func.coalesce(rollout_targets.c.reason, "").label("reason"),
             func.coalesce(assignments.c.told_at, assignments.c.issued_at).label("at"),
         )
         .select_from(targets)
         .join(assignments, this)
         .join(rollouts, rollouts.c.id == assignments.c.rollout_id)
+        .join(channels, channels.c.id == rollouts.c.channel_id)
         .outerjoin(
             rollout_targets,
             and_(
@@ -95,24 +106,27 @@ def _failures() -> Select[tuple[str, str, str, str, int, str, datetime]]:
         )
         .outerjoin(releases, _released(rollouts.c.channel_id, assignments.c.digest))
         .where(
-            targets.c.gone_at.is_(None),
             assignments.c.outcome.in_(_FAILED),
+            (assignments.c.outcome != Outcome.REFUSED)
+            | ((targets.c.channel_id == rollouts.c.channel_id) & (~targets.c.held | assignments.c.back)),
             (targets.c.digest != assignments.c.digest) | (targets.c.health.in_(("unhealthy", "starting"))),
         )
     )
 
 
-def _rollouts(now: datetime) -> Select[tuple[int, str, str, str, str, str, str, datetime | None]]:
+def _rollouts(now: datetime) -> Select[tuple[int, str, str, str, str, str, str, datetime | None, bool, int, int]]:
     """Those that wait for somebody, and those that went wrong and that none has made good since."""
     later = rollouts.alias("later")
     made_good = exists().where(
         later.c.channel_id == rollouts.c.channel_id, later.c.id > rollouts.c.id, later.c.state == State.COMPLETED
     )
-    wrong = and_(
-        rollouts.c.state.in_((State.ROLLED_BACK, State.FAILED)), rollouts.c.ended_at > now - _REMEMBERED, ~made_good
-    )
-    waiting = case((rollouts.c.state == State.AWAITING_APPROVAL, rollouts.c.created_at))
+    by_time = or_(*(rollouts.c.reason.startswith(one, autoescape=True) for one in (NOT_APPROVED, NOT_OVER)))
+    expired = and_(rollouts.c.state == State.CANCELLED, by_time)
+    bad = or_(rollouts.c.state.in_((State.ROLLED_BACK, State.FAILED)), expired)
+    wrong = and_(bad, rollouts.c.ended_at > now - _REMEMBERED, ~made_good)
+    waiting = case((rollouts.c.state == State.AWAITING_APPROVAL, asked_since()))
     since = func.coalesce(rollouts.c.ended_at, rollouts.c.back_since, waiting)
+    agreed = agreed_to(rollouts)
     return (
         select(
             rollouts.c.id,
@@ -123,10 +137,14 @@ def _rollouts(now: datetime) -> Select[tuple[int, str, str, str, str, str, str, 
             rollouts.c.reason,
             rollouts.c.requested_by,
             since.label("since"),
+            rollouts.c.whole,
+            agreed.label("agreed"),
+            needed_of(rollouts).label("needed"),
         )
         .join(channels, channels.c.id == rollouts.c.channel_id)
         .outerjoin(releases, _released(rollouts.c.channel_id, rollouts.c.digest))
         .where(rollouts.c.state.in_(_STANDING) | wrong)
+        .order_by(rollouts.c.id)
     )
 
 
@@ -158,6 +176,17 @@ def _unreachable(failures: int) -> Select[tuple[str, int, str]]:
     followed = watched(select(targets.c.id)).where(targets.c.channel_id == channels.c.id).exists()
     return select(channels.c.name.label("channel"), channels.c.failures, channels.c.trouble).where(
         channels.c.failures >= failures, followed
+    )
+
+
+def _hampered() -> Select[tuple[str, str]]:
+    """Agents whose targets tell of trouble with their updater, which is the same for all of one agent's."""
+    said = func.min(func.substr(targets.c.reason, len(UPDATER_TROUBLE) + 1))
+    statement: Select[Any] = select(agents.c.name.label("agent"), said.label("trouble"))
+    return (
+        watched(statement.select_from(targets))
+        .where(targets.c.reason.startswith(UPDATER_TROUBLE, autoescape=True))
+        .group_by(agents.c.name)
     )
 
 

@@ -101,7 +101,7 @@ async def write(conn: AsyncConnection, changes: Changes, sinks: Sequence[str], n
     for closing in changes.close:
         await _close(conn, closing, now)
     for finding in changes.open:
-        await _open(conn, finding, sinks, now)
+        await _open(conn, finding, sinks, now, replaces=changes.replaces.get((finding.rule, finding.subject)))
     for id_, since in changes.calm.items():
         await _set_data(conn, id_, calm_since=since.isoformat() if since else None)
     for id_, finding in changes.retell.items():
@@ -111,13 +111,15 @@ async def write(conn: AsyncConnection, changes: Changes, sinks: Sequence[str], n
             await _set_data(conn, id_, covers=sorted(finding.covers))
 
 
-async def _open(conn: AsyncConnection, finding: Finding, sinks: Sequence[str], now: datetime) -> None:
+async def _open(
+    conn: AsyncConnection, finding: Finding, sinks: Sequence[str], now: datetime, *, replaces: int | None
+) -> None:
     row = {
         "rule": finding.rule,
         "subject": finding.subject,
         "severity": finding.severity,
         "text": finding.text,
-        "data": _data(finding),
+        "data": _data(finding) | ({"replaces": replaces} if replaces is not None else {}),
         "opened_at": now,
     }
     id_ = (await conn.execute(insert(alerts).values(row).returning(alerts.c.id))).scalar_one()

@@ -4,16 +4,17 @@ A text says what, to what, since when, and what to do now. Times are absolute, s
 changes.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from tidegate.domain.rollout import State
+from tidegate.domain.rollout import NOT_APPROVED, NOT_OVER, State
 from tidegate.manager.people.audit import MANAGER
 from tidegate.manager.telling.alert import Finding, Rule, Severity, Thresholds
 from tidegate.manager.telling.alert_facts import (
     Drifted,
     Facts,
     Failure,
+    Hampered,
     Quarantined,
     Refused,
     Silent,
@@ -30,10 +31,10 @@ def findings(
     facts: Facts, limits: Thresholds, now: datetime, told: Collection[tuple[Rule, str]] = frozenset()
 ) -> list[Finding]:
     """Everything that is worth an alert now. `told` is what alerts that are open tell of: rules and subjects."""
-    since = facts.watching_since
+    since, held = facts.watching_since, {one.digest: one.id for one in facts.quarantined}
     return [
-        *(_failed(one) for one in facts.failures),
-        *(found for one in facts.rollouts for found in _rollout(one, limits, now)),
+        *(_failed(one, held) for one in facts.failures),
+        *_newest(found for one in facts.rollouts for found in _rollout(one, held, limits, now)),
         *(
             found
             for one in facts.silent
@@ -41,21 +42,44 @@ def findings(
         ),
         *(_drifted(one) for one in facts.drifted if now >= one.since + limits.drift),
         *(_unreachable(one, now) for one in facts.unreachable if one.failures >= limits.channel_failures),
+        *(_hampered(one, now) for one in facts.hampered),
         *(_refused(one) for one in facts.refused),
         *(_quarantined(one) for one in facts.quarantined),
     ]
 
 
-def _failed(it: Failure) -> Finding:
+def _newest(found: Iterable[Finding]) -> Iterable[Finding]:
+    """Of what is found of one subject, the last: that of the newest rollout."""
+    return {(one.rule, one.subject): one for one in found}.values()
+
+
+def _failed(it: Failure, held: Mapping[str, int]) -> Finding:
     text = (
         f"{it.target}: the update to {_release(it.version, it.digest)} failed at {_when(it.at)}{_why(it.reason)}. "
-        f"`tidegate targets show {it.target}` tells what runs there now; mend what the reason names, then "
-        f"`tidegate rollout retry {it.rollout}`, or acknowledge this."
+        f"`tidegate targets show {it.target}` tells what runs there now; mend what the reason names, "
+        f"{_once_more(it, held)}, or acknowledge this."
     )
     return Finding(Rule.UPDATE_FAILED, it.target, Severity.WARNING, text, it.at, it.assignment)
 
 
-def _rollout(it: Troubled, limits: Thresholds, now: datetime) -> Iterator[Finding]:
+def _once_more(it: Failure, held: Mapping[str, int]) -> str:
+    """How it is tried again: a rollout that is over, or goes back, as it does by default, cannot be."""
+    if it.state in {State.RUNNING, State.PAUSED}:
+        return f"then `tidegate rollout retry {it.rollout}` while that one goes on"
+    return (
+        f"and push another release. Rollout {it.rollout} is {it.state.replace('_', ' ')} and tries nothing again; "
+        f"{_anew(it, held)}"
+    )
+
+
+def _anew(it: Failure | Troubled, held: Mapping[str, int]) -> str:
+    """How a release is sent out once more; `held` has the entries of quarantine by their digests."""
+    start = f"`tidegate rollout start {it.channel} {it.version or _digest(it.digest)}` sends this release out anew"
+    entry = held.get(it.digest)
+    return start if entry is None else f"first `tidegate quarantine release {entry}` (an admin), then {start}"
+
+
+def _rollout(it: Troubled, held: Mapping[str, int], limits: Thresholds, now: datetime) -> Iterator[Finding]:
     what = f"rollout {it.id} of {_release(it.version, it.digest)} on {it.channel}"
     since = it.since or now
     match it.state:
@@ -67,15 +91,19 @@ def _rollout(it: Troubled, limits: Thresholds, now: datetime) -> Iterator[Findin
             yield _went_back(it, what, since)
         case State.FAILED:
             yield _not_put_back(it, what, since)
+        case State.CANCELLED if it.reason.startswith((NOT_APPROVED, NOT_OVER)):
+            yield _expired(it, what, since, held)
 
 
 def _waits(it: Troubled, what: str, since: datetime) -> Finding:
+    """It is the channel that waits: where one release follows another, that is no news."""
     text = (
-        f"{what} waits for approval since {_when(since)}. `tidegate rollout show {it.id}` tells what changes; somebody "
-        f"other than {it.requested_by} approves it with `tidegate rollout approve {it.id}`, or turns it down with "
-        f"`tidegate rollout reject {it.id}`."
+        f"{what} waits for approval ({it.agreed} of {it.needed}); its channel waits for one since {_when(since)}. "
+        f"`tidegate rollout show {it.id}` tells what changes; somebody other than {it.requested_by} approves it with "
+        f"`tidegate rollout approve {it.id}`, or turns it down with `tidegate rollout reject {it.id}`."
     )
-    return Finding(Rule.APPROVAL_WAITING, f"rollout {it.id}", Severity.INFO, text, since)
+    subject = f"channel {it.channel}" if it.whole else f"rollout {it.id}"
+    return Finding(Rule.APPROVAL_WAITING, subject, Severity.INFO, text, since)
 
 
 def _paused(it: Troubled, what: str, now: datetime) -> Finding:
@@ -103,12 +131,21 @@ def _not_put_back(it: Troubled, what: str, since: datetime) -> Finding:
     return Finding(Rule.ROLLOUT_FAILED, f"rollout {it.id}", Severity.CRITICAL, text, since, str(it.id))
 
 
+def _expired(it: Troubled, what: str, since: datetime, held: Mapping[str, int]) -> Finding:
+    text = (
+        f"{what} has expired at {_when(since)}{_why(it.reason)}. What it has updated stays so, and this release goes "
+        f"nowhere else by itself. `tidegate rollout show {it.id}` tells who has it; "
+        f"{_anew(it, held)}."
+    )
+    return Finding(Rule.ROLLOUT_EXPIRED, f"rollout {it.id}", Severity.WARNING, text, since, str(it.id))
+
+
 def _offline(it: Silent) -> tuple[Rule, str]:
     return Rule.TARGET_OFFLINE, f"agent {it.agent}"
 
 
 def _silent(it: Silent, watching_since: datetime | None, limits: Thresholds, now: datetime) -> Iterator[Finding]:
-    """Whoever could not be heard because the manager did not run has its time from when it does.
+    """Whoever could not be heard because the manager, or its database, did not run has its time from when it does.
 
     Not who was missed before (`watching_since` is None): that one is not back because the manager is.
     """
@@ -119,7 +156,8 @@ def _silent(it: Silent, watching_since: datetime | None, limits: Thresholds, now
     text = (
         f"agent {it.agent} was not heard since {_when(last)}, and {ends} cannot be updated or watched meanwhile; what "
         f"runs there goes on. On its host: is the machine up, does the agent run (`docker compose ps`), and what does "
-        f"it say of the manager (`docker compose logs tidegate`)?"
+        f"it say of the manager (`docker compose logs` of the agent's service: `tidegate`; in the autonomy cluster "
+        f"`watchtower`, or `agent` beside Watchtower)?"
     )
     yield Finding(*_offline(it), Severity.WARNING, text, last)
 
@@ -127,10 +165,17 @@ def _silent(it: Silent, watching_since: datetime | None, limits: Thresholds, now
 def _drifted(it: Drifted) -> Finding:
     text = (
         f"{it.target} runs {_digest(it.runs)} since {_when(it.since)}, and not {_digest(it.wanted)}, which was put "
-        f"there. Somebody has changed it by hand. If that is to stay, pin the channel or roll that release out; "
-        f"if not: `tidegate rollback {it.target} --to {_digest(it.wanted)}`."
+        f"there. Somebody has changed it by hand. {_to_stay(it)}`tidegate rollback {it.target} --to "
+        f"{_digest(it.wanted)}` puts it back."
     )
     return Finding(Rule.DRIFT, it.target, Severity.WARNING, text, it.since)
+
+
+def _to_stay(it: Drifted) -> str:
+    """How to say that what was put there is to run: by all of its digest, which may be of no release."""
+    if not it.runs:
+        return ""
+    return f"If that is to stay, `tidegate rollback {it.target} --to {it.runs}` says so, and moves nothing; if not, "
 
 
 def _unreachable(it: Unreachable, now: datetime) -> Finding:
@@ -139,6 +184,15 @@ def _unreachable(it: Unreachable, now: datetime) -> Finding:
         f"and it is tried again by itself. Check the registry, the name of the image and the credentials."
     )
     return Finding(Rule.CHANNEL_UNREACHABLE, f"channel {it.channel}", Severity.WARNING, text, now)
+
+
+def _hampered(it: Hampered, now: datetime) -> Finding:
+    text = (
+        f"what updates the targets of agent {it.agent} is in trouble{_why(it.trouble)}. What runs there goes on; what "
+        f"is assigned there may fail meanwhile. On its host: does Watchtower run (`docker compose ps`), and what does "
+        f"it say (`docker compose logs watchtower`)?"
+    )
+    return Finding(Rule.UPDATER_TROUBLE, f"agent {it.agent}", Severity.WARNING, text, now)
 
 
 def _refused(it: Refused) -> Finding:

@@ -14,7 +14,7 @@ from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.store.topics import FEED
 from tidegate.manager.telling import alert_rows
-from tidegate.manager.telling.alert import Thresholds
+from tidegate.manager.telling.alert import Severity, Thresholds
 from tidegate.manager.telling.alert_decide import Changes, decide, told_of
 from tidegate.manager.telling.alert_facts import Facts
 from tidegate.manager.telling.alert_look import look
@@ -55,14 +55,20 @@ class Alerter:
                 await within(self._wake, _EVERY_S)
 
     async def look(self) -> None:
-        """Bring the alerts up to date."""
-        for _ in range(_TRIES):
-            if await self._look_once():
-                return
+        """Bring the alerts up to date. Raises `StoreUnavailableError`."""
+        try:
+            for _ in range(_TRIES):
+                if await self._look_once():
+                    return
+        except StoreUnavailableError:
+            self._since = self._clock()  # whoever was heard meanwhile could not be noted, either
+            raise
 
     async def _look_once(self) -> bool:
         """Whether it is done; False: somebody else has changed alerts meanwhile."""
         now = self._clock()
+        if self._db.cannot_write is not None:
+            self._since = now
         async with self._db.read() as conn:
             edition, seen = await alert_rows.positions(conn)
             last = await current(conn, "feed")
@@ -91,5 +97,6 @@ class Alerter:
         except IntegrityError:  # one was opened from elsewhere
             return False
         for one in changes.open:
-            _log.warning("alert", rule=one.rule, about=one.subject, severity=one.severity, text=one.text)
+            say = _log.error if one.severity is Severity.CRITICAL else _log.warning
+            say("alert", rule=one.rule, about=one.subject, severity=one.severity, text=one.text)
         return True

@@ -1,7 +1,7 @@
 """What is to be told to whom, in the database: each alert's opening and its end, once for each sink."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,8 @@ _NAMESPACE = uuid.UUID("6f1b4a53-7c0e-4d0e-9b43-5d2a6f0c9d11")
 class Delivery:
     """One message that is to be sent, and the alert that it tells of. `attempts` counts this one.
 
-    `key` is the same each time it is sent, so that who has it already can drop it.
+    `key` is the same each time it is sent, so that who has it already can drop it. `replaces` is the alert in whose
+    place this one is told: that one's end is not told by itself.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Delivery:
     opened_at: datetime
     closed_at: datetime | None
     close_reason: str
+    replaces: int | None = None
 
     @property
     def key(self) -> str:
@@ -80,12 +82,16 @@ async def _read(conn: AsyncConnection, ids: Sequence[int]) -> list[Delivery]:
     told = (deliveries.c.id, deliveries.c.alert_id, deliveries.c.sink, deliveries.c.what, deliveries.c.attempts)
     of = (alerts.c.rule, alerts.c.subject, alerts.c.severity, alerts.c.text, alerts.c.opened_at, alerts.c.closed_at)
     rows = await conn.execute(
-        select(*told, *of, alerts.c.close_reason)
+        select(*told, *of, alerts.c.close_reason, alerts.c.data)
         .join(alerts, alerts.c.id == deliveries.c.alert_id)
         .where(deliveries.c.id.in_(ids))
         .order_by(deliveries.c.id)
     )
-    return [Delivery(**row) for row in rows.mappings()]
+    return [_delivery(**row) for row in rows.mappings()]
+
+
+def _delivery(*, data: Mapping[str, Any], **row: Any) -> Delivery:
+    return Delivery(**row, replaces=data.get("replaces"))
 
 
 def _is_due(now: datetime) -> Any:

@@ -1,7 +1,7 @@
 """What the database has to say for metrics, in a few queries that count."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.rollout import State
-from tidegate.domain.rollout_apply import Outcome
+from tidegate.manager.rollouts.asked import asked_since
 from tidegate.manager.store.schema import (
     agents,
     alerts,
@@ -25,25 +25,13 @@ from tidegate.manager.store.schema import (
 )
 from tidegate.manager.telling.alert import Rule, Severity
 from tidegate.manager.telling.alert_look import watched
+from tidegate.manager.telling.metric_outcomes import Counted
 
-BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
-"""The same as those of the agent's transactions."""
 MOST_CHANNELS = 30
 MOST_VERSIONS = 8
 OTHER = "other"
 _LONGEST_LABEL = 100
 _SHORT_DIGEST = 19
-_ENDED = (Outcome.HEALTHY, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.REFUSED, Outcome.WITHDRAWN)
-
-Counted = Mapping[tuple[str, ...], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """How long assignments took that told so: how many in each of `BUCKETS_S` and above, and the sum."""
-
-    buckets: Sequence[int]
-    sum_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +62,28 @@ async def standing(conn: AsyncConnection, now: datetime) -> Standing:
 
 
 async def _counted(conn: AsyncConnection, statement: Select[Any]) -> dict[tuple[str, ...], float]:
-    """Rows whose last column is a number; those before it are labels."""
-    return {tuple(str(part)[:_LONGEST_LABEL] for part in row[:-1]): row[-1] for row in await conn.execute(statement)}
+    """Rows whose last column is a number; those before it are labels, of which some may be alike once they are cut."""
+    found: dict[tuple[str, ...], float] = defaultdict(float)
+    for *labels, count in await conn.execute(statement):
+        found[tuple(str(part)[:_LONGEST_LABEL] for part in labels)] += count
+    return found
 
 
 def _by_state() -> Select[tuple[str, int]]:
     return select(rollouts.c.state, func.count()).group_by(rollouts.c.state)
 
 
-def _by_version() -> Select[tuple[str, str, int]]:
+def _by_version() -> Select[Any]:
     digest = func.substr(targets.c.digest, 1, _SHORT_DIGEST)
     version = func.coalesce(func.nullif(releases.c.version, ""), func.nullif(digest, ""), "unknown")
     of = and_(releases.c.channel_id == targets.c.channel_id, releases.c.digest == targets.c.digest)
-    return (
+    statement = (
         select(channels.c.name, version, func.count())
         .select_from(targets)
         .join(channels, channels.c.id == targets.c.channel_id)
         .outerjoin(releases, of)
-        .where(targets.c.gone_at.is_(None))
-        .group_by(channels.c.name, version)
     )
+    return watched(statement).group_by(channels.c.name, version)
 
 
 def bounded(counts: Counted) -> Counted:
@@ -147,7 +137,7 @@ async def _queues(conn: AsyncConnection, now: datetime) -> tuple[Counted, Counte
         "deliveries": (deliveries.c.next_at, and_(deliveries.c.done_at.is_(None), deliveries.c.next_at <= now)),
         "polls": (channels.c.poll_at, channels.c.poll_at <= now),
         "decisions": (rollouts.c.wake_at, rollouts.c.wake_at <= now),
-        "approvals": (rollouts.c.created_at, rollouts.c.state == State.AWAITING_APPROVAL),
+        "approvals": (asked_since(), rollouts.c.state == State.AWAITING_APPROVAL),
     }
     lengths: dict[tuple[str, ...], float] = {}
     oldest: dict[tuple[str, ...], float] = {}
@@ -157,23 +147,3 @@ async def _queues(conn: AsyncConnection, now: datetime) -> tuple[Counted, Counte
         oldest[name,] = max(0.0, (now - first).total_seconds()) if first is not None else 0.0
     lengths["outbox",] = (await conn.execute(select(func.count()).select_from(outbox))).scalar_one()
     return lengths, oldest
-
-
-async def outcomes(conn: AsyncConnection) -> tuple[Counted, Durations]:
-    """How assignments have ended since there are any, and how long they took."""
-    bucket = case(
-        *((assignments.c.duration_s <= bound, index) for index, bound in enumerate(BUCKETS_S)), else_=len(BUCKETS_S)
-    )
-    told = assignments.c.duration_s
-    rows = await conn.execute(
-        select(assignments.c.outcome, bucket, func.count(), func.count(told), func.coalesce(func.sum(told), 0.0))
-        .where(assignments.c.outcome.in_(_ENDED))
-        .group_by(assignments.c.outcome, bucket)
-    )
-    counts: dict[tuple[str, ...], float] = {(str(one),): 0 for one in _ENDED}
-    buckets, total = [0] * (len(BUCKETS_S) + 1), 0.0
-    for outcome, index, count, timed, seconds in rows:
-        counts[outcome,] += count
-        buckets[index] += timed
-        total += seconds
-    return counts, Durations(buckets, total)

@@ -18,7 +18,8 @@ from tidegate import __version__
 from tidegate.manager.store.database import Database
 from tidegate.manager.store.errors import StoreUnavailableError
 from tidegate.manager.telling.delivery import Deliverer
-from tidegate.manager.telling.metric_facts import BUCKETS_S, Counted, Durations, Standing, outcomes, standing
+from tidegate.manager.telling.metric_facts import Standing, standing
+from tidegate.manager.telling.metric_outcomes import BUCKETS_S, Counted, Durations, outcomes
 from tidegate.manager.telling.streams import Hub
 
 _FRESH_S = 10.0
@@ -81,8 +82,8 @@ class Metrics:
                     self._outcomes = await outcomes(conn)
                 self._outcomes_at = monotonic()
         except StoreUnavailableError as error:  # what is old must not look as if it were so now
-            self._standing = None
-            self._standing_at = float("-inf")
+            self._standing = self._outcomes = None
+            self._standing_at = self._outcomes_at = float("-inf")
             _log.warning("metrics of what is in the database cannot be had", reason=str(error))
 
     def collect(self) -> Iterable[Metric]:

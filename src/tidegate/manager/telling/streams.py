@@ -57,8 +57,8 @@ class Stream:
 
     def put(self, number: int, text: str) -> None:
         """Have it sent; who does not fetch what waits is let go, and resumes by id."""
-        if number <= self.after:
-            return  # it was caught up with already
+        if number <= self.after or self.ended:
+            return  # it was caught up with already, or is not to be told any more
         if len(self._waiting) >= self._room:
             self.end("it reads too slowly")
             return
@@ -222,7 +222,13 @@ class Hub:
                 number = page[-1].number
                 yield "".join(sse.event_text(one) for one in page if stream.wants(one)) or sse.beat_text(number)
         while not stream.ended:
-            yield await stream.fetch(self._limits.beat_s) or sse.beat_text(max(self._position or 0, number))
+            told = await stream.fetch(self._limits.beat_s)
+            if told:
+                yield told
+            elif (
+                not stream.ended
+            ):  # a beat moves the reader's id, which may be all that tells it of an earlier database
+                yield sse.beat_text(max(self._position or 0, number))
 
     def _joined(self, stream: Stream, number: int) -> bool:
         """Whether the reader has all that was handed out, so that it gets what is handed out from now on."""

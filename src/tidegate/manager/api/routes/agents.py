@@ -10,8 +10,8 @@ from sqlalchemy import Row, Select, func, select
 from tidegate.manager.agents.enrolment import LASTS, can_be_used, make_enrolment, withdraw_enrolment
 from tidegate.manager.agents.revocation import revoke
 from tidegate.manager.api.access import needs
-from tidegate.manager.api.change import ChangeHere, PartsHere
-from tidegate.manager.api.models import Body, Id, Labels, Why
+from tidegate.manager.api.change import Change, ChangeHere, PartsHere
+from tidegate.manager.api.models import Body, Id, Labels, UpdaterOut, Why
 from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.presence import heard_since, is_online
 from tidegate.manager.api.problems import conflict, invalid, not_found
@@ -43,6 +43,10 @@ class AgentOut(BaseModel):
     labels: dict[str, str] = Field(description="The labels that its enrolment gave it.")
     clusters: int = Field(description="How many clusters it looks after.")
     targets: int = Field(description="How many targets those have.")
+    updater: UpdaterOut | None = Field(
+        description="What the Watchtower that updates there counts, as the agent told last; null: the agent updates by "
+        "itself, or Watchtower does not answer."
+    )
     enrolled_at: datetime = Field(description="When it enrolled.")
     revoked_at: datetime | None = Field(description="When it was cut off; null: it was not.")
 
@@ -51,7 +55,11 @@ class EnrolmentIn(Body):
     """A one-time token as it is wanted."""
 
     name: str = Field(default="", max_length=63, description=f"The only name that it is good for: {_NAME_TAKES}.")
-    labels: Labels = Field(default={}, description="Labels that the agent gets.")
+    labels: Labels = Field(
+        default={},
+        description="Labels that the agent gets. In the place of a revoked one it keeps that one's others, and so do "
+        "its clusters.",
+    )
     expires_in: Annotated[int, Field(strict=True, ge=1, le=_MONTH_S)] = Field(
         default=int(LASTS.total_seconds()), description="How many seconds it may be used."
     )
@@ -81,7 +89,8 @@ class EnrolmentOut(BaseModel):
     agent: str | None = Field(description="The id of the agent that came with it.")
 
 
-def _agents(parts: Parts) -> Select[Any]:
+def agent_rows(parts: Parts) -> Select[Any]:
+    """Rows of agents, with whether each is `there`, and how many clusters and targets it has."""
     ours = select(func.count()).where(clusters.c.agent_id == agents.c.id)
     theirs = select(func.count()).select_from(
         targets.join(clusters, clusters.c.id == targets.c.cluster_id),
@@ -113,7 +122,7 @@ async def list_agents(
     revoked: Annotated[bool | None, Query(description="Only those that were cut off, or only the others.")] = None,
 ) -> Page[AgentOut]:
     """List the agents."""
-    statement = _agents(parts)
+    statement = agent_rows(parts)
     if revoked is not None:
         statement = statement.where(agents.c.revoked_at.is_not(None) if revoked else agents.c.revoked_at.is_(None))
     async with parts.db.read() as conn:
@@ -139,7 +148,11 @@ async def list_enrolments(
 @router.post("/agents/enrolments", status_code=201, dependencies=_AGENTS)
 async def create_enrolment(change: ChangeHere, given: EnrolmentIn | None = None) -> NewEnrolment:
     """Make a token with which one agent can join, once."""
-    given = given or EnrolmentIn()
+    return await enrol(change, given or EnrolmentIn())
+
+
+async def enrol(change: Change, given: EnrolmentIn) -> NewEnrolment:
+    """A token as it is wanted; of a request that is repeated the answer has none. Raises `Problem`."""
     if given.name and not is_agent_name(given.name):
         raise invalid("body.name", f"no agent can be called that; it takes {_NAME_TAKES}")
     lasts = timedelta(seconds=given.expires_in)
@@ -154,18 +167,23 @@ async def create_enrolment(change: ChangeHere, given: EnrolmentIn | None = None)
 @router.delete("/agents/enrolments/{id}", status_code=204, dependencies=_AGENTS)
 async def withdraw(id: Id, change: ChangeHere) -> None:  # noqa: A002 - it is what it is
     """Withdraw a one-time token: it lets nobody in any more."""
-    if await withdraw_enrolment(change.conn, id, change.actor, change.now):
+    await take_back(change, id)
+
+
+async def take_back(change: Change, id_: int) -> None:
+    """Have a one-time token let nobody in any more. Raises `Problem`."""
+    if await withdraw_enrolment(change.conn, id_, change.actor, change.now):
         return
-    row = await held_row(change.conn, enrolments, id, "enrolment")
+    row = await held_row(change.conn, enrolments, id_, "enrolment")
     if row.used_at is not None:
-        raise conflict("used", f"Enrolment {id} was used already; revoke the agent that came with it.")
+        raise conflict("used", f"Enrolment {id_} was used already; revoke the agent that came with it.")
 
 
 @router.get("/agents/{name}", dependencies=_READ)
 async def get_agent(name: AgentName, parts: PartsHere) -> AgentOut:
     """Show one agent."""
     async with parts.db.read() as conn:
-        row = (await conn.execute(_agents(parts).where(agents.c.name == name))).one_or_none()
+        row = (await conn.execute(agent_rows(parts).where(agents.c.name == name))).one_or_none()
     if row is None:
         raise not_found(f"agent {name!r}")
     return _out(row)
@@ -174,10 +192,13 @@ async def get_agent(name: AgentName, parts: PartsHere) -> AgentOut:
 @router.post("/agents/{name}/revoke", dependencies=_AGENTS)
 async def revoke_agent(name: AgentName, parts: PartsHere, change: ChangeHere, given: Why | None = None) -> AgentOut:
     """Cut an agent off, at once and for good; it can join again only with a new token and a new key."""
-    statement = _agents(parts).where(agents.c.name == name)
-    before = (await change.conn.execute(statement)).one_or_none()
-    if before is None:
+    await cut_off(change, name, given.reason if given is not None else "")
+    return _out((await change.conn.execute(agent_rows(parts).where(agents.c.name == name))).one())
+
+
+async def cut_off(change: Change, name: str, reason: str) -> None:
+    """Cut off the agent of this name; one that is cut off already stays so. Raises `Problem`."""
+    id_ = (await change.conn.execute(select(agents.c.id).where(agents.c.name == name))).scalar_one_or_none()
+    if id_ is None:
         raise not_found(f"agent {name!r}")
-    if await revoke(change.conn, before.id, change.actor, change.now) and given is not None and given.reason:
-        await change.note("agent.revoke-reason", f"agent {name}", after={"reason": given.reason})
-    return _out((await change.conn.execute(statement)).one())
+    await revoke(change.conn, id_, change.actor, change.now, reason=reason)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, select, update
 
 from tidegate.manager.api.access import needs
-from tidegate.manager.api.change import ChangeHere, PartsHere
+from tidegate.manager.api.change import Change, ChangeHere, PartsHere
 from tidegate.manager.api.models import Id
 from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.router import router as make_router
@@ -66,11 +66,18 @@ async def get_alert(id: Id, parts: PartsHere) -> AlertOut:  # noqa: A002 - it is
 @router.post("/alerts/{id}/acknowledge", dependencies=[needs(Permission.OPERATE)])
 async def acknowledge_alert(id: Id, change: ChangeHere) -> AlertOut:  # noqa: A002 - it is what it is
     """Say that you look at it. The first who says so stays; one that is over stays as it is."""
-    row = await held_row(change.conn, alerts, id, "alert")
+    return _out(await acknowledge(change, id))
+
+
+async def acknowledge(change: Change, id_: int) -> Row[Any]:
+    """Have an alert be acknowledged; as it is then. Raises `Problem`."""
+    row = await held_row(change.conn, alerts, id_, "alert")
     if row.acknowledged_at is None and row.closed_at is None:
         values = {"acknowledged_at": change.now, "acknowledged_by": change.who.user}
         row = (
-            await change.conn.execute(update(alerts).where(alerts.c.id == id).values(values).returning(alerts))
+            await change.conn.execute(update(alerts).where(alerts.c.id == id_).values(values).returning(alerts))
         ).one()
-        await change.note("alert.acknowledge", f"alert {id}", after={"rule": row.rule, "subject": row.subject})
-    return _out(row)
+        about = {"rule": row.rule, "subject": row.subject}
+        before, after = about | {"acknowledged_by": ""}, about | {"acknowledged_by": row.acknowledged_by}
+        await change.note("alert.acknowledge", f"alert {id_}", before=before, after=after)
+    return row

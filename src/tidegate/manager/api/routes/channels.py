@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,14 +13,18 @@ from tidegate.domain.channel_policy import read_channel_policy
 from tidegate.domain.reference import InvalidReferenceError, parse_reference
 from tidegate.domain.rollout_policy import Mode
 from tidegate.manager.api.access import needs
-from tidegate.manager.api.change import ChangeHere, PartsHere
+from tidegate.manager.api.change import Change, ChangeHere, PartsHere
+from tidegate.manager.api.etag import EditionHere, set_etag
 from tidegate.manager.api.models import Id
 from tidegate.manager.api.paging import Page, PagingHere
-from tidegate.manager.api.problems import not_found
+from tidegate.manager.api.problems import conflict, not_found
 from tidegate.manager.api.router import router as make_router
+from tidegate.manager.api.rows import held_row
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.releases.channels import poll_soon
-from tidegate.manager.store.schema import channels, releases, targets
+from tidegate.manager.releases.removal import ChannelInUseError, remove_channel
+from tidegate.manager.releases.views import newest_of
+from tidegate.manager.store.schema import channels, targets
 
 router = make_router("channels")
 _READ = [needs(Permission.READ)]
@@ -52,50 +56,73 @@ class ChannelOut(BaseModel):
     trouble: str = Field(description="What its registry said when it was asked last; empty: all was well.")
 
 
+ChannelName = Annotated[
+    str | None, Query(max_length=500, description="Only this one; `nginx:1` is `docker.io/library/nginx:1`.")
+]
+
+
 @router.get("/channels", dependencies=_READ)
 async def list_channels(
     parts: PartsHere,
     paging: PagingHere,
-    name: Annotated[
-        str | None, Query(max_length=500, description="Only this one; `nginx:1` is `docker.io/library/nginx:1`.")
-    ] = None,
+    name: ChannelName = None,
 ) -> Page[ChannelOut]:
     """List the channels."""
     statement = select(channels)
     if name is not None:
-        statement = statement.where(channels.c.name == _in_full(name))
+        statement = statement.where(channels.c.name == in_full(name))
     async with parts.db.read() as conn:
         rows, after = await paging.rows(conn, statement, channels.c.id)
-        return Page(items=await _out(conn, rows), next=after)
+        return Page(items=await shown(conn, rows), next=after)
 
 
 @router.get("/channels/{id}", dependencies=_READ)
-async def get_channel(id: Id, parts: PartsHere) -> ChannelOut:  # noqa: A002 - it is what it is
+async def get_channel(id: Id, parts: PartsHere, response: Response) -> ChannelOut:  # noqa: A002 - it is what it is
     """Show one channel."""
     async with parts.db.read() as conn:
-        return await _one(conn, id)
+        return await _one(conn, id, response)
 
 
 @router.post("/channels/{id}/poll", dependencies=[needs(Permission.OPERATE)])
 async def poll_channel(id: Id, change: ChangeHere) -> ChannelOut:  # noqa: A002 - it is what it is
     """Have the channel's registry asked now, in place of when it would be."""
-    asked = await poll_soon(change.conn, [id], change.now)
-    if not asked:
-        raise not_found(f"channel {id}")
-    await change.note("channel.poll", f"channel {id}", after={"name": asked[0]})
+    await poll_now(change, id)
     return await _one(change.conn, id)
 
 
-async def _one(conn: AsyncConnection, id_: int) -> ChannelOut:
+async def poll_now(change: Change, id_: int) -> None:
+    """Have a registry asked, and write down who wanted that. Raises `Problem`."""
+    was = await held_row(change.conn, channels, id_, "channel")
+    await poll_soon(change.conn, [id_], change.now)
+    before, after = ({"name": was.name, "poll_at": at and at.isoformat()} for at in (was.poll_at, change.now))
+    await change.note("channel.poll", f"channel {id_}", before=before, after=after)
+
+
+@router.delete("/channels/{id}", status_code=204, dependencies=[needs(Permission.POLICIES)])
+async def delete_channel(id: Id, edition: EditionHere, change: ChangeHere) -> None:  # noqa: A002 - it is what it is
+    """Take a channel away that no target follows and that has no rollout open, with its releases and rollouts."""
+    was = await held_row(change.conn, channels, id, "channel", edition)
+    try:
+        went = await remove_channel(change.conn, id)
+    except ChannelInUseError as error:
+        raise conflict("in-use", f"Channel {was.name} stays: {error}.") from None
+    before = {"name": was.name, "policy": was.policy, **went}
+    await change.note("channel.delete", f"channel {id}", before=before)
+
+
+async def _one(conn: AsyncConnection, id_: int, response: Response | None = None) -> ChannelOut:
     rows = (await conn.execute(select(channels).where(channels.c.id == id_))).all()
     if not rows:
         raise not_found(f"channel {id_}")
-    return (await _out(conn, rows))[0]
+    if response is not None:
+        set_etag(response, rows[0].edition)
+    return (await shown(conn, rows))[0]
 
 
-async def _out(conn: AsyncConnection, rows: Collection[Row[Any]]) -> list[ChannelOut]:
+async def shown(conn: AsyncConnection, rows: Collection[Row[Any]]) -> list[ChannelOut]:
+    """Rows of channels as they are sent."""
     ids = [row.id for row in rows]
-    newest = await _newest(conn, ids)
+    newest = {id_: _newest(row) for id_, row in (await newest_of(conn, ids)).items()}
     following = (
         select(targets.c.channel_id, func.count())
         .where(targets.c.channel_id.in_(ids), targets.c.gone_at.is_(None))
@@ -111,19 +138,12 @@ def _channel(row: Row[Any], newest: Newest | None, following: int) -> ChannelOut
     return ChannelOut(**known, mode=read_channel_policy(row.policy).mode, newest=newest, targets=following)
 
 
-async def _newest(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Newest]:
-    """The same release of each channel as `domain.channel.newest` finds."""
-    order = (releases.c.named_at.desc(), releases.c.seen_at.desc(), releases.c.digest.desc())
-    place = func.row_number().over(partition_by=releases.c.channel_id, order_by=order).label("place")
-    columns = (releases.c.id, releases.c.channel_id, releases.c.digest, releases.c.version, releases.c.seen_at)
-    ranked = select(*columns, place).where(releases.c.channel_id.in_(ids)).subquery()
-    rows = await conn.execute(select(ranked).where(ranked.c.place == 1))
-    return {
-        row.channel_id: Newest(id=row.id, digest=row.digest, version=row.version, seen_at=row.seen_at) for row in rows
-    }
+def _newest(row: Row[Any]) -> Newest:
+    return Newest(id=row.id, digest=row.digest, version=row.version, seen_at=row.seen_at)
 
 
-def _in_full(name: str) -> str:
+def in_full(name: str) -> str:
+    """A channel's name of what people write."""
     try:
         found = parse_reference(name)
     except InvalidReferenceError:

@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, Select, func, select, update
 
 from tidegate.manager.api.access import needs
-from tidegate.manager.api.change import ChangeHere, PartsHere
-from tidegate.manager.api.etag import EditionHere, set_etag
+from tidegate.manager.api.change import Change, ChangeHere, PartsHere
+from tidegate.manager.api.etag import Edition, EditionHere, set_etag
 from tidegate.manager.api.label_filter import has_labels
-from tidegate.manager.api.models import Body, Labels
+from tidegate.manager.api.models import Body, Labels, UpdaterOut
 from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.presence import heard_since, is_online
 from tidegate.manager.api.problems import not_found
@@ -35,6 +35,10 @@ class ClusterOut(BaseModel):
     online: bool = Field(description="Whether the agent was heard lately.")
     labels: dict[str, str] = Field(description="Its labels, by which windows, freezes and waves name it.")
     targets: int = Field(description="How many targets it has.")
+    updater: UpdaterOut | None = Field(
+        description="What the Watchtower that updates there counts, as the agent told last; null: the agent updates by "
+        "itself, or Watchtower does not answer."
+    )
     created_at: datetime = Field(description="When it was first heard of.")
     version: int = Field(description="Counts its changes; the number in its ETag.")
 
@@ -48,12 +52,12 @@ class LabelsIn(Body):
 def _clusters(parts: Parts) -> Select[Any]:
     count = select(func.count()).where(targets.c.cluster_id == clusters.c.id, targets.c.gone_at.is_(None))
     online = is_online(heard_since(parts)).label("online")
-    columns = (agents.c.name.label("agent"), online, count.scalar_subquery().label("targets"))
+    columns = (agents.c.name.label("agent"), agents.c.updater, online, count.scalar_subquery().label("targets"))
     return select(clusters, *columns).join(agents, agents.c.id == clusters.c.agent_id)
 
 
 def _out(row: Row[Any]) -> ClusterOut:
-    same = ("name", "project", "agent", "labels", "targets", "created_at")
+    same = ("name", "project", "agent", "labels", "targets", "updater", "created_at")
     known = {name: getattr(row, name) for name in same}
     return ClusterOut(**known, online=bool(row.online), version=row.edition)
 
@@ -99,6 +103,14 @@ async def label_cluster(
     response: Response,
 ) -> ClusterOut:
     """Change a cluster's labels, and with them which windows, freezes and waves it is in."""
+    id_ = await set_labels(change, name, given, edition)
+    row = (await change.conn.execute(_clusters(parts).where(clusters.c.id == id_))).one()
+    set_etag(response, row.edition)
+    return _out(row)
+
+
+async def set_labels(change: Change, name: str, given: LabelsIn, edition: Edition) -> int:
+    """Give a cluster these labels, whose id is returned, and have what goes by them decided anew. Raises `Problem`."""
     await rules_changed(change.conn, change.now)
     wanted = select(clusters).where(clusters.c.name == name).with_for_update()
     before = (await change.conn.execute(wanted)).one_or_none()
@@ -109,6 +121,4 @@ async def label_cluster(
     await change.conn.execute(update(clusters).where(clusters.c.id == before.id).values(values))
     about = {"before": {"labels": before.labels}, "after": {"labels": given.labels}}
     await change.note("cluster.update", f"cluster {name}", **about)
-    row = (await change.conn.execute(_clusters(parts).where(clusters.c.id == before.id))).one()
-    set_etag(response, row.edition)
-    return _out(row)
+    return int(before.id)

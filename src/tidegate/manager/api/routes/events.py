@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Header, Query
 from starlette.responses import Response
 
-from tidegate.domain.values import split_list
+from tidegate.domain.values import near_miss, split_list
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import PartsHere
 from tidegate.manager.api.event_stream import EventStream
@@ -14,6 +14,7 @@ from tidegate.manager.api.problems import TOO_MANY, Problem, invalid
 from tidegate.manager.api.router import router as make_router
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.people.tokens import Who
+from tidegate.manager.telling.kinds import KINDS
 from tidegate.manager.telling.parts import hub as make_hub
 from tidegate.manager.telling.streams import TooManyStreamsError
 
@@ -70,4 +71,9 @@ def _kinds(text: str) -> tuple[str, ...]:
     found = tuple(split_list(text))
     if len(found) > _MOST_KINDS:
         raise invalid("query.kinds", f"it has {len(found)} kinds; it takes at most {_MOST_KINDS}, separated by commas")
+    for one in found:
+        if not any(kind.startswith(one) for kind in KINDS):
+            there = sorted(KINDS)
+            message = f"no event is of a kind that begins with {one[:100]!r}.{near_miss(one, there)}"
+            raise invalid("query.kinds", f"{message} There are {', '.join(there)}", accepted=there)
     return found

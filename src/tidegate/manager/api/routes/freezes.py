@@ -1,8 +1,9 @@
 """Freezes: when no update begins."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Query, Response
 from pydantic import Field, model_validator
 
 from tidegate.manager.api.access import needs
@@ -11,7 +12,7 @@ from tidegate.manager.api.etag import EditionHere
 from tidegate.manager.api.models import Id, Line, Moment
 from tidegate.manager.api.paging import Page, PagingHere
 from tidegate.manager.api.router import router as make_router
-from tidegate.manager.api.rules import RuleIn, RuleOut, Rules
+from tidegate.manager.api.rules import OnlyHere, RuleIn, RuleOut, Rules
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.store.schema import freezes
 
@@ -42,25 +43,32 @@ class FreezeOut(RuleOut):
     reason: str = Field(description="Why; empty where nobody has said.")
 
 
-_FREEZES = Rules("freeze", freezes, FreezeIn, FreezeOut)
+FREEZES = Rules("freeze", freezes, FreezeIn, FreezeOut)
 
 
 @router.get("/freezes", dependencies=_READ)
-async def list_freezes(parts: PartsHere, paging: PagingHere) -> Page[FreezeOut]:
+async def list_freezes(
+    parts: PartsHere,
+    paging: PagingHere,
+    only: OnlyHere,
+    *,
+    over: Annotated[bool | None, Query(description="Only those that are over, or only the others.")] = None,
+) -> Page[FreezeOut]:
     """List the freezes, also those that are over."""
-    return await _FREEZES.every(parts, paging)
+    ended = freezes.c.ends_at <= parts.clock()
+    return await FREEZES.every(parts, paging, only, *([] if over is None else [ended if over else ~ended]))
 
 
 @router.post("/freezes", status_code=201, dependencies=_OPERATE)
 async def create_freeze(given: FreezeIn, change: ChangeHere, response: Response) -> FreezeOut:
     """Make a freeze. An update that has begun is finished or rolled back, never cut."""
-    return await _FREEZES.create(change, given, response)
+    return await FREEZES.create(change, given, response)
 
 
 @router.get("/freezes/{id}", dependencies=_READ)
 async def get_freeze(id: Id, parts: PartsHere, response: Response) -> FreezeOut:  # noqa: A002 - it is what it is
     """Show one freeze."""
-    return await _FREEZES.one(parts, id, response)
+    return await FREEZES.one(parts, id, response)
 
 
 @router.put("/freezes/{id}", dependencies=_OPERATE)
@@ -72,10 +80,10 @@ async def replace_freeze(
     response: Response,
 ) -> FreezeOut:
     """Change a freeze."""
-    return await _FREEZES.replace(change, id, edition, given, response)
+    return await FREEZES.replace(change, id, edition, given, response)
 
 
 @router.delete("/freezes/{id}", status_code=204, dependencies=_OPERATE)
 async def delete_freeze(id: Id, edition: EditionHere, change: ChangeHere) -> None:  # noqa: A002 - it is what it is
     """Take a freeze away; what it held back may begin."""
-    await _FREEZES.delete(change, id, edition)
+    await FREEZES.delete(change, id, edition)

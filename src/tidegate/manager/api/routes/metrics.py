@@ -20,12 +20,11 @@ _SAYS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get(
-    "/metrics",
-    response_class=Response,
-    responses=_SAYS,
-    dependencies=[needs(Permission.READ, opened_by=lambda settings: settings.metrics_public)],
-)
+_ACCESS = needs(Permission.READ, opened_by=lambda settings: settings.metrics_public)
+
+
+@router.head("/metrics", response_class=Response, dependencies=[_ACCESS], include_in_schema=False)
+@router.get("/metrics", response_class=Response, responses=_SAYS, dependencies=[_ACCESS])
 async def read_metrics(parts: PartsHere) -> Response:
     """Read the metrics; with a token, unless TIDEGATE_METRICS_PUBLIC says that none is asked for."""
     return Response(await parts.one(metrics).exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

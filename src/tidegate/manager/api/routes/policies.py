@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import Body, Response
+from fastapi import Body, Query, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from tidegate.cron import ever_occurs
-from tidegate.domain.channel_policy import ChannelPolicyError, read_channel_policy, write_channel_policy
+from tidegate.domain.channel_policy import ChannelPolicy, ChannelPolicyError, read_channel_policy, write_channel_policy
+from tidegate.domain.rollout_policy import Mode
 from tidegate.domain.windows import parse_window
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import ChangeHere, PartsHere
@@ -17,6 +18,7 @@ from tidegate.manager.api.paging import Page, PagingHere, page
 from tidegate.manager.api.policy_model import POLICY_SCHEMA, PolicyOut
 from tidegate.manager.api.problems import INVALID, Fault, Problem, invalid
 from tidegate.manager.api.router import router as make_router
+from tidegate.manager.api.routes.channels import ChannelName, in_full
 from tidegate.manager.api.routes.windows import NEVER
 from tidegate.manager.api.rows import held_row, read_row, write_row
 from tidegate.manager.people.roles import Permission
@@ -44,10 +46,21 @@ def _out(row: Row[Any]) -> ChannelPolicyOut:
 
 
 @router.get("/policies", dependencies=_READ)
-async def list_policies(parts: PartsHere, paging: PagingHere) -> Page[ChannelPolicyOut]:
+async def list_policies(
+    parts: PartsHere,
+    paging: PagingHere,
+    name: ChannelName = None,
+    mode: Annotated[Mode | None, Query(description="Only those that do this with new releases.")] = None,
+) -> Page[ChannelPolicyOut]:
     """List every channel's policy."""
+    statement = select(channels)
+    if name is not None:
+        statement = statement.where(channels.c.name == in_full(name))
+    if mode is not None:
+        said = func.coalesce(channels.c.policy["mode"].as_string(), ChannelPolicy().mode.value)
+        statement = statement.where(said == mode.value)
     async with parts.db.read() as conn:
-        return page(await paging.rows(conn, select(channels), channels.c.id), _out)
+        return page(await paging.rows(conn, statement, channels.c.id), _out)
 
 
 @router.get("/policies/{id}", dependencies=_READ)
@@ -67,7 +80,11 @@ async def replace_policy(
     change: ChangeHere,
     response: Response,
 ) -> PolicyOut:
-    """Change a channel's policy. What is left out has its default. Rollouts keep the policy they were begun with."""
+    """Change a channel's policy. What is left out has its default. Rollouts keep the policy they were made with.
+
+    Until one has begun, the policy of now counts where it is stricter: as many people have to approve it as that asks
+    for, and one that nobody has asked for is cancelled where releases have come to go out by hand only.
+    """
     await rules_changed(change.conn, change.now, channel=id)
     before = await held_row(change.conn, channels, id, "channel", edition)
     policy = _read(given)
@@ -83,7 +100,9 @@ def _read(given: dict[str, Any]) -> dict[str, Any]:
         policy = read_channel_policy(given)
     except ChannelPolicyError as error:
         faults = [Fault(f"body.{name}", why) for name, why in error.faults.items()]
-        raise Problem(INVALID, "invalid", f"The policy cannot be used: {error}.", errors=faults) from error
+        raise Problem(
+            INVALID, "invalid", f"The policy cannot be used: {str(error).rstrip('.')}.", errors=faults
+        ) from error
     for text in policy.windows:
         window = parse_window(text)
         if not ever_occurs(window.cron, window.zone):

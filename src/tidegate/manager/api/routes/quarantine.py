@@ -43,7 +43,8 @@ class QuarantineOut(BaseModel):
     release_reason: str = Field(description="Why it was released.")
 
 
-def _entries() -> Select[Any]:
+def entries() -> Select[Any]:
+    """Rows of quarantine, with their channels' names."""
     return select(quarantine, channels.c.name.label("channel_name")).outerjoin(
         channels, channels.c.id == quarantine.c.channel_id
     )
@@ -64,7 +65,7 @@ async def list_quarantine(
 ) -> Page[QuarantineOut]:
     """List what is in quarantine."""
     column = quarantine.c.released_at
-    statement = _entries().where(column.is_not(None) if released else column.is_(None))
+    statement = entries().where(column.is_not(None) if released else column.is_(None))
     async with parts.db.read() as conn:
         return page(await paging.rows(conn, statement, quarantine.c.id), _out)
 
@@ -72,15 +73,21 @@ async def list_quarantine(
 @router.post("/quarantine", status_code=201, dependencies=[needs(Permission.QUARANTINE)])
 async def put_in_quarantine(given: QuarantineIn, change: ChangeHere, response: Response) -> QuarantineOut:
     """Put a digest into quarantine; rollouts of it that are under way stop."""
+    id_ = await put_in(change, given)
+    response.headers["Location"] = f"/api/v1/quarantine/{id_}"
+    return _out((await change.conn.execute(entries().where(quarantine.c.id == id_))).one())
+
+
+async def put_in(change: Change, given: QuarantineIn) -> int:
+    """Put a digest into quarantine; the entry's number. Raises `Problem`."""
     conn = change.conn
     await rules_changed(conn, change.now)
     await _check(change, given)
     about = {"digest": given.digest, "channel_id": given.channel, "reason": given.reason}
     values = {**about, "by": change.who.user, "at": change.now}
-    id_ = (await conn.execute(insert(quarantine).values(values).returning(quarantine.c.id))).scalar_one()
+    id_ = int((await conn.execute(insert(quarantine).values(values).returning(quarantine.c.id))).scalar_one())
     await change.note("quarantine.add", f"quarantine {id_}", after={"digest": given.digest, "reason": given.reason})
-    response.headers["Location"] = f"/api/v1/quarantine/{id_}"
-    return _out((await conn.execute(_entries().where(quarantine.c.id == id_))).one())
+    return id_
 
 
 async def _check(change: Change, given: QuarantineIn) -> None:
@@ -98,7 +105,7 @@ async def _check(change: Change, given: QuarantineIn) -> None:
 async def get_quarantine(id: Id, parts: PartsHere) -> QuarantineOut:  # noqa: A002 - it is what it is
     """Show one entry, also one that was released."""
     async with parts.db.read() as conn:
-        row = (await conn.execute(_entries().where(quarantine.c.id == id))).one_or_none()
+        row = (await conn.execute(entries().where(quarantine.c.id == id))).one_or_none()
     if row is None:
         raise not_found(f"quarantine {id}")
     return _out(row)
@@ -111,15 +118,20 @@ async def release_from_quarantine(
     given: Why | None = None,
 ) -> QuarantineOut:
     """Release a digest: it may be offered again."""
-    conn, why = change.conn, given.reason if given is not None else ""
+    await let_out(change, id, given.reason if given is not None else "")
+    return _out((await change.conn.execute(entries().where(quarantine.c.id == id))).one())
+
+
+async def let_out(change: Change, id_: int, why: str) -> None:
+    """Have a digest be in quarantine no more. Raises `Problem`."""
+    conn = change.conn
     await rules_changed(conn, change.now)
-    row = (await conn.execute(select(quarantine).where(quarantine.c.id == id).with_for_update())).one_or_none()
+    row = (await conn.execute(select(quarantine).where(quarantine.c.id == id_).with_for_update())).one_or_none()
     if row is None:
-        raise not_found(f"quarantine {id}")
+        raise not_found(f"quarantine {id_}")
     if row.released_at is not None:
         raise conflict("released", f"{row.digest} was released by {row.released_by} already.")
     values = {"released_at": change.now, "released_by": change.who.user, "release_reason": why}
-    await conn.execute(update(quarantine).where(quarantine.c.id == id).values(values))
+    await conn.execute(update(quarantine).where(quarantine.c.id == id_).values(values))
     about = {"digest": row.digest, "reason": row.reason}
-    await change.note("quarantine.release", f"quarantine {id}", before=about, after=about | {"released": why or True})
-    return _out((await conn.execute(_entries().where(quarantine.c.id == id))).one())
+    await change.note("quarantine.release", f"quarantine {id_}", before=about, after=about | {"released": why or True})

@@ -1,23 +1,25 @@
-"""Going back: of a target, a cluster or a whole channel."""
+"""Going back: of a target, a cluster, a whole channel, or what a rollout has updated."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from sqlalchemy import select
 
-from tidegate.domain.rollout_apply import VerbRefusedError
+from tidegate.domain.rollout_apply import Verb, VerbRefusedError
 from tidegate.domain.values import near_miss
 from tidegate.manager.api.access import needs
 from tidegate.manager.api.change import Change, ChangeHere, PartsHere
+from tidegate.manager.api.etag import EditionIfGiven, set_etag
 from tidegate.manager.api.problems import conflict, not_found
 from tidegate.manager.api.router import router as make_router
 from tidegate.manager.api.routes.rollout_model import GoBack, GoesTo, LeftBehind, Rollout, WentBack
-from tidegate.manager.api.routes.rollouts import decided
+from tidegate.manager.api.routes.rollouts import RolloutId, decided
 from tidegate.manager.parts import Parts
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.rollouts import rollback
 from tidegate.manager.rollouts.create import CreateRefusedError
+from tidegate.manager.rollouts.verbs import Order, StaleError
 from tidegate.manager.store.schema import channels, clusters, targets
 
 router: APIRouter = make_router("rollouts")
@@ -74,6 +76,42 @@ async def roll_back_target(
     if row is None:
         raise not_found(f"target {name!r}")
     return await _of(change, parts, rollback.of_target, row.id, body)
+
+
+@router.post("/rollouts/{id}/rollback", name="rollback_rollout", dependencies=[needs(Permission.OPERATE)])
+async def roll_back_rollout(  # noqa: PLR0917 - what the request is made of
+    id: RolloutId,  # noqa: A002
+    change: ChangeHere,
+    parts: PartsHere,
+    response: Response,
+    edition: EditionIfGiven,
+    body: GoBack | None = None,
+) -> Rollout | WentBack:
+    """Put back everything that it has updated; with `to`, have all its targets go to that release.
+
+    Without `to`, one that is under way is turned round and is the answer. Of one that has ended, what still runs its
+    release goes back to what ran before, and nobody catches up with it any more: that is answered as for a channel, and
+    so is what is done with `to`.
+    """
+    wish = body or GoBack()
+
+    async def work() -> rollback.Back:
+        order = Order(Verb.ROLL_BACK, change.actor, wish.reason, edition.number)
+        try:
+            back = await rollback.rollout_back(change.conn, id, wish.to, order, change.now)
+        except VerbRefusedError as error:
+            raise conflict("no-meaning-now", f"{error}.") from error
+        except StaleError:
+            raise edition.stale(f"rollout {id}") from None
+        if back is None:
+            raise not_found(f"rollout {id}")
+        return back
+
+    went = await _go(change, parts, work, wish)
+    if wish.to is not None or [one.id for one in went.items] != [id]:
+        return went
+    set_etag(response, went.items[0].edition)
+    return went.items[0]
 
 
 async def _of(change: Change, parts: Parts, which: rollback.Which, id_: int, body: GoBack | None) -> WentBack:

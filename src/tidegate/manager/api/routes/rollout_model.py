@@ -3,14 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from tidegate.domain.channel_policy import read_channel_policy
+from tidegate.domain.channel_policy import read_channel_policy, write_channel_policy
 from tidegate.domain.rollout import Kind, Progress, State
-from tidegate.manager.api.models import NO_NUL, TARGET_NAME, Digest
+from tidegate.manager.api.models import NO_NUL, TARGET_NAME, Digest, Moment, Strict, Truth
+from tidegate.manager.api.policy_model import PolicyOut
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=TARGET_NAME)]
 Reason = Annotated[str, StringConstraints(max_length=500, pattern=NO_NUL)]
+Policy = Annotated[dict[str, Any], WithJsonSchema({"$ref": f"#/components/schemas/{PolicyOut.__name__}"})]
+"""As it was written, so a wave that names no share has none."""
 
 
 class ChannelShort(BaseModel):
@@ -58,11 +61,14 @@ class Rollout(BaseModel):
     passed_at: datetime | None = Field(description="When the open wave passed; it soaks since.")
     wake_at: datetime | None = Field(description="When it is looked at again if nothing happens before.")
     approvals: list[ApprovalMade] = Field(description="Who has approved it.")
-    approvals_needed: int = Field(description="How many have to, other than who asked for it.")
+    approvals_needed: int = Field(
+        description="How many have to, other than who asked for it: as its policy says, or, if those are more, as the "
+        "channel's policy has come to say before it began."
+    )
     counts: dict[Progress, int] = Field(description="How many of its targets are where.")
     waves_detail: list[Wave] | None = Field(description="The same by waves; null in lists.")
     whole: bool = Field(description="Whether it is for every target of the channel.")
-    policy: dict[str, Any] | None = Field(description="The rules that it goes by; null in lists.")
+    policy: Policy | None = Field(description="The rules that it goes by, complete; null in lists.")
     edition: int = Field(description="Counts its changes; the number in its ETag.")
 
 
@@ -86,14 +92,16 @@ class NewRollout(BaseModel):
     """A rollout that is wanted: of a release that is known by its number, or of a digest."""
 
     model_config = ConfigDict(extra="forbid")
-    channel: int = Field(description="The number of the channel.", ge=1)
-    release: int | None = Field(default=None, description="The number of the release. This, or `digest`.", ge=1)
+    channel: Strict = Field(description="The number of the channel.")
+    release: Strict | None = Field(default=None, description="The number of the release. This, or `digest`.")
     digest: Digest | None = Field(default=None, description="The release's digest. This, or `release`.")
     targets: list[Name] | None = Field(default=None, description="Only these, by name.", min_length=1, max_length=1000)
     clusters: list[Name] | None = Field(
         default=None, description="Only those of these clusters, by name.", min_length=1, max_length=1000
     )
-    not_before: AwareDatetime | None = Field(default=None, description="Not before this time.")
+    not_before: Moment | None = Field(
+        default=None, description="Not before this time, which is to come before the rollout expires."
+    )
     reason: Reason = Field(default="", description="Why; people are shown it.")
 
 
@@ -110,7 +118,7 @@ class GoBack(BaseModel):
     model_config = ConfigDict(extra="forbid")
     to: Digest | None = Field(default=None, description="The release; without it, what ran before on each target.")
     reason: Reason = Field(default="", description="Why; people are shown it.")
-    dry_run: bool = Field(default=False, description="Say what would go where, and do nothing.")
+    dry_run: Truth = Field(default=False, description="Say what would go where, and do nothing.")
 
 
 class GoesTo(BaseModel):
@@ -167,11 +175,11 @@ def shown(
         passed_at=row.passed_at,
         wake_at=row.wake_at,
         approvals=[ApprovalMade(**one) for one in approvals],
-        approvals_needed=policy.rollout.approvals if row.kind == Kind.UPDATE else 0,
+        approvals_needed=max(policy.rollout.approvals, row.asks) if row.kind == Kind.UPDATE else 0,
         counts=row.counts,
         waves_detail=None if waves is None else [Wave(**one) for one in waves],
         whole=row.whole,
-        policy=dict(row.policy) if whole else None,
+        policy=write_channel_policy(policy) if whole else None,
         edition=row.edition,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -63,10 +64,12 @@ async def list_rollouts(
 @router.post("/rollouts", status_code=201, dependencies=[needs(Permission.OPERATE)])
 async def start_rollout(body: NewRollout, change: ChangeHere, parts: PartsHere, response: Response) -> Rollout:
     """Have a release go out. Where the channel's policy asks for approval, it waits for that."""
+    digest, named = await _digest(change.conn, body), await _named(change.conn, body)
     wish = Wish(
         body.channel,
-        await _digest(change.conn, body),
-        targets=await _targets(change.conn, body),
+        digest,
+        targets=await _targets(change.conn, body, named),
+        named=named,
         not_before=body.not_before,
         reason=body.reason,
     )
@@ -129,7 +132,10 @@ async def one(conn: AsyncConnection, id_: int, now: datetime, response: Response
 
 async def decided(change: Change, parts: Parts, id_: int, response: Response | None = None) -> Rollout:
     """A rollout after what follows from a change of it was decided."""
-    await parts.one(steps).take_within(change.conn, id_)
+    taking = parts.one(steps)
+    channel = await taking.take_within(change.conn, id_)
+    if channel is not None:
+        change.afterwards(partial(taking.wake_others, id_, channel))
     return await one(change.conn, id_, change.now, response)
 
 
@@ -147,20 +153,22 @@ async def _digest(conn: AsyncConnection, body: NewRollout) -> str:
     return digest
 
 
-async def _targets(conn: AsyncConnection, body: NewRollout) -> set[int] | None:
-    """The targets that are meant; None: all of the channel."""
+async def _named(conn: AsyncConnection, body: NewRollout) -> set[int]:
+    """The targets that are named one by one."""
+    if body.targets is None:
+        return set()
+    known = await views.ids_of_targets(conn, body.targets)
+    _all_known("targets", body.targets, known)
+    return set(known.values())
+
+
+async def _targets(conn: AsyncConnection, body: NewRollout, named: set[int]) -> set[int] | None:
+    """The targets that are meant, beside these; None: all of the channel."""
     if body.targets is None and body.clusters is None:
         return None
-    chosen = set[int]()
-    if body.targets is not None:
-        known = await views.ids_of_targets(conn, body.targets)
-        _all_known("targets", body.targets, known)
-        chosen |= set(known.values())
-    if body.clusters is not None:
-        of = await views.targets_of_clusters(conn, body.clusters, body.channel)
-        _all_known("clusters", body.clusters, of)
-        chosen |= {id_ for ids in of.values() for id_ in ids}
-    return chosen
+    of = await views.targets_of_clusters(conn, body.clusters or [], body.channel)
+    _all_known("clusters", body.clusters or [], of)
+    return named.union(*of.values())
 
 
 def _all_known(field: str, names: list[str], known: Any) -> None:
@@ -209,4 +217,3 @@ _verb(Verb.RESUME, Permission.OPERATE, "Go on; failures so far do not count any 
 _verb(Verb.ABORT, Permission.OPERATE, "End it, and leave what it has updated as it is.")
 _verb(Verb.RETRY, Permission.OPERATE, "Try again what has failed, was skipped or was offline.")
 _verb(Verb.ADVANCE, Permission.OPERATE, "Open the next wave now, without waiting for the soak.")
-_verb(Verb.ROLL_BACK, Permission.OPERATE, "Put back everything that it has updated.")

@@ -17,6 +17,7 @@ from tidegate.manager.api.router import router as make_router
 from tidegate.manager.parts import Parts
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.store.schema import agents, channels, clusters, releases, runs, targets
+from tidegate.protocol.events import Running
 
 router = make_router("targets")
 _READ = [needs(Permission.READ)]
@@ -103,12 +104,20 @@ async def list_targets(
         int | None, Query(ge=1, le=LARGEST_ID, description="Only those that follow the channel with this number.")
     ] = None,
     digest: Annotated[str | None, Query(max_length=200, description="Only those that run this.")] = None,
-    state: Annotated[str | None, Query(max_length=50, description="Only those in this state.")] = None,
+    state: Annotated[Running | None, Query(description="Only those in this state.")] = None,
+    agent: Annotated[str | None, Query(max_length=300, description="Only this agent's.")] = None,
+    drift: Annotated[
+        bool | None, Query(description="Only those that run something else than wanted, or only the others.")
+    ] = None,
+    held: Annotated[
+        bool | None, Query(description="Only those that their agents leave alone, or only the others.")
+    ] = None,
 ) -> Page[TargetOut]:
     """List the targets."""
     statement = _targets(parts)
-    filters = ((clusters.c.name, cluster), (targets.c.channel_id, channel), (targets.c.digest, digest))
-    for column, wanted in (*filters, (targets.c.state, state)):
+    of = ((clusters.c.name, cluster), (targets.c.channel_id, channel), (agents.c.name, agent))
+    are = ((targets.c.digest, digest), (targets.c.state, state), (targets.c.held, held))
+    for column, wanted in (*of, *are, (targets.c.drift_since.is_not(None), drift)):
         if wanted is not None:
             statement = statement.where(column == wanted)
     async with parts.db.read() as conn:

@@ -13,7 +13,7 @@ from tidegate.manager.api.etag import EditionHere
 from tidegate.manager.api.models import Id
 from tidegate.manager.api.paging import Page, PagingHere
 from tidegate.manager.api.router import router as make_router
-from tidegate.manager.api.rules import RuleIn, RuleOut, Rules
+from tidegate.manager.api.rules import OnlyHere, RuleIn, RuleOut, Rules
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.store.schema import windows
 
@@ -47,25 +47,25 @@ class WindowOut(RuleOut):
     window: str = Field(description="`CRON DURATION ZONE`.")
 
 
-_WINDOWS = Rules("window", windows, WindowIn, WindowOut)
+WINDOWS = Rules("window", windows, WindowIn, WindowOut)
 
 
 @router.get("/windows", dependencies=_READ)
-async def list_windows(parts: PartsHere, paging: PagingHere) -> Page[WindowOut]:
+async def list_windows(parts: PartsHere, paging: PagingHere, only: OnlyHere) -> Page[WindowOut]:
     """List the windows. Without any, updates may begin at any time that is not frozen."""
-    return await _WINDOWS.every(parts, paging)
+    return await WINDOWS.every(parts, paging, only)
 
 
 @router.post("/windows", status_code=201, dependencies=_OPERATE)
 async def create_window(given: WindowIn, change: ChangeHere, response: Response) -> WindowOut:
     """Make a window; from now on updates of what it is for begin only while it is open."""
-    return await _WINDOWS.create(change, given, response)
+    return await WINDOWS.create(change, given, response)
 
 
 @router.get("/windows/{id}", dependencies=_READ)
 async def get_window(id: Id, parts: PartsHere, response: Response) -> WindowOut:  # noqa: A002 - it is what it is
     """Show one window."""
-    return await _WINDOWS.one(parts, id, response)
+    return await WINDOWS.one(parts, id, response)
 
 
 @router.put("/windows/{id}", dependencies=_OPERATE)
@@ -77,10 +77,10 @@ async def replace_window(
     response: Response,
 ) -> WindowOut:
     """Change a window."""
-    return await _WINDOWS.replace(change, id, edition, given, response)
+    return await WINDOWS.replace(change, id, edition, given, response)
 
 
 @router.delete("/windows/{id}", status_code=204, dependencies=_OPERATE)
 async def delete_window(id: Id, edition: EditionHere, change: ChangeHere) -> None:  # noqa: A002 - it is what it is
     """Take a window away."""
-    await _WINDOWS.delete(change, id, edition)
+    await WINDOWS.delete(change, id, edition)

@@ -5,7 +5,7 @@ import logging
 from urllib.parse import urlsplit
 
 from tidegate.manager.telling.delivery_rows import CLOSED, Delivery
-from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline
+from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline, in_place_of
 
 
 class AppriseError(Exception):
@@ -35,7 +35,7 @@ class AppriseSink:
         over = f"Over: {it.close_reason}. " if it.what == CLOSED else ""
         sent = await self._service.async_notify(
             title=f"[tidegate] {headline(it)}",
-            body=over + it.text,
+            body=f"{over}{it.text}{in_place_of(it)}",
             notify_type=self._kinds[it.what],
             timeout=TIMEOUT_S * 2,
         )

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from tidegate.manager.telling.delivery_rows import CLOSED, Delivery
-from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline
+from tidegate.manager.telling.sinks.sink import TIMEOUT_S, DeliveryError, headline, in_place_of
 from tidegate.os_words import os_words
 
 _WORDS = 300
@@ -100,7 +100,7 @@ class Mail:
         opened = f"Alert {it.alert_id}, opened {it.opened_at:%Y-%m-%d %H:%M} UTC"
         over = f"Over at {it.closed_at:%Y-%m-%d %H:%M} UTC: {it.close_reason}.\n\n" if it.what == CLOSED else ""
         where = f"\n{self._manager}" if self._manager else ""
-        return f"{over}{it.text}\n\n-- \n{opened}.{where}\n"
+        return f"{over}{it.text}\n\n-- \n{opened}.{in_place_of(it)}{where}\n"
 
     def _hand_in(self, message: EmailMessage) -> None:
         server = self._server

@@ -40,6 +40,11 @@ def headline(it: Delivery) -> str:
     return f"{'over' if it.what == CLOSED else it.severity}: {it.rule} {it.subject}"
 
 
+def in_place_of(it: Delivery) -> str:
+    """A sentence on the alert that is over by this one, without being told as such; empty where there is none."""
+    return f" It takes the place of alert {it.replaces}." if it.replaces is not None and it.what != CLOSED else ""
+
+
 def trusting(authorities: Path | None) -> ssl.SSLContext:
     """TLS that verifies, with the system's authorities and these."""
     context = ssl.create_default_context()

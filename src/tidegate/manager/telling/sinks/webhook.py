@@ -98,6 +98,7 @@ def document(it: Delivery, manager: str | None) -> dict[str, Any]:
             "opened_at": _moment(it.opened_at),
             "closed_at": _moment(it.closed_at) if it.closed_at and it.what == CLOSED else None,
             "close_reason": it.close_reason if it.what == CLOSED else None,
+            "replaces": it.replaces,
         },
     }
 

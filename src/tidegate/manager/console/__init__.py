@@ -1,0 +1,1 @@
+"""The console: pages for people, made here and complete without a script."""
