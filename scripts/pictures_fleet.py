@@ -97,6 +97,9 @@ class Painter:
         number = 10 * cluster + [known for known, _ in SERVICES].index(service)
         (letter,) = self._chance.choices("abc", [1, 3, 12])
         held = self._chance.random() < 0.02  # noqa: PLR2004
+        health = "unhealthy" if self._chance.random() < 0.006 else "healthy"  # noqa: PLR2004
+        names = [f"vtuber-{service}-{index}" for index in ((1, 2) if service == "orchestrator" else (1,))]
+        member = {"state": "running", "health": health, "digest": digest(letter)}
         values = {
             "id": number,
             "name": name,
@@ -107,9 +110,10 @@ class Painter:
             "digest": digest(letter),
             "seen_at": self._now,
             "digest_since": self._now - timedelta(days=3),
-            "health": "unhealthy" if self._chance.random() < 0.006 else "healthy",  # noqa: PLR2004
+            "health": health,
             "state": "running",
-            "containers": 1,
+            "containers": len(names),
+            "members": [{"name": name, **member} for name in names],
             "platform": "linux/amd64",
             "strategy": "start-first",
             "held": held,

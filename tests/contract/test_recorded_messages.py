@@ -13,7 +13,17 @@ import pytest
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol import messages, requests
-from tidegate.protocol.events import Health, Inventory, InventoryTarget, LastScan, Refusal, Report, Running, Sighting
+from tidegate.protocol.events import (
+    Health,
+    Inventory,
+    InventoryTarget,
+    LastScan,
+    Member,
+    Refusal,
+    Report,
+    Running,
+    Sighting,
+)
 from tidegate.protocol.problems import Code
 from tidegate.protocol.signed import Document, Pin, Withdraw, read_document, write_document
 from tidegate.protocol.version import OLDEST, PROTOCOL
@@ -122,3 +132,19 @@ def test_the_events_of_this_protocol_are_all_of_its_kinds() -> None:
     sent = messages.read_events_request(recorded(1, "events-request"))
     assert [type(one) for one in sent.events] == [Inventory, Sighting, Report, Report, Refusal]
     assert sent.skipped
+
+
+def test_an_inventory_names_containers_and_where_it_names_none_it_says_nothing_of_them() -> None:
+    """The field came later, too."""
+    sent = recorded(1, "events-request-members")
+    request = messages.read_events_request(sent)
+    (naming,) = request.events
+    assert isinstance(naming, Inventory)
+    assert naming.targets[0].members == (
+        Member("autonomy-orchestrator-1", "running", Health.HEALTHY, f"sha256:{'a' * 64}"),
+        Member("autonomy-orchestrator-2", "exited", Health.NONE),
+    )
+    assert messages.write_events_request(request) == sent
+    (plain, *_) = messages.read_events_request(recorded(1, "events-request")).events
+    assert isinstance(plain, Inventory)
+    assert plain.targets[0].members == ()

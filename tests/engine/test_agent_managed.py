@@ -56,6 +56,8 @@ async def test_it_enrols_tells_what_runs_and_what_is_new_and_updates_nothing_by_
     known = fleet.inventory()
     assert (known["digest"], known["state"], known["containers"], known["tag"]) == (old.digest, "running", 1, "latest")
     assert (known["platform"][:6], known["strategy"], known["held"]) == ("linux/", "start-first", False)
+    name = fleet.compose.container("web")["Name"].lstrip("/")
+    assert known["members"] == [{"name": name, "state": "running", "health": "healthy", "digest": old.digest}]
     kinds = [event["kind"] for event in fleet.agent.events]
     assert kinds.index("inventory") < kinds.index("sighting")  # else the manager cannot know that it is followed
     digests = {event["digest"] for event in fleet.agent.events if event["kind"] == "sighting"}

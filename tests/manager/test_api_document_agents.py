@@ -26,6 +26,7 @@ from tidegate.protocol.events import (
     Inventory,
     InventoryTarget,
     LastScan,
+    Member,
     Refusal,
     Report,
     Running,
@@ -40,7 +41,8 @@ from tidegate.protocol.signed import Document, Pin, UnknownDocument, Withdraw, r
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DIGEST = f"sha256:{'1' * 64}"
-TARGET = InventoryTarget("shop/web", "app:1", "r/app", "1", DIGEST, Running.RUNNING, Health.HEALTHY)
+MEMBER = Member("shop-web-1", "running", Health.HEALTHY, DIGEST)
+TARGET = InventoryTarget("shop/web", "app:1", "r/app", "1", DIGEST, Running.RUNNING, Health.HEALTHY, members=(MEMBER,))
 EVENTS: dict[str, Event] = {
     "AgentInventory": Inventory(NOON, (TARGET,), LastScan(3, 1, 0, 7)),
     "AgentSighting": Sighting(NOON, "r/app", "1", DIGEST),
@@ -82,6 +84,11 @@ def read_target(value: Any) -> None:
     read_event(Fields({"kind": "inventory", "at": "2026-11-25T12:00:00Z", "targets": [value]}))
 
 
+def read_member(value: Any) -> None:
+    """One container, as it is read within a target."""
+    read_target({**write_event(EVENTS["AgentInventory"])["targets"][0], "members": [value]})
+
+
 def read_updater(value: Any) -> None:
     """The counts of one, as they are read within an inventory."""
     read_event(Fields({"kind": "inventory", "at": "2026-11-25T12:00:00Z", "targets": [], "updater": value}))
@@ -92,6 +99,7 @@ SAID: dict[str, tuple[dict[str, Any], Callable[[Any], object]]] = {
 }
 SAID |= {
     "AgentInventoryTarget": (write_event(EVENTS["AgentInventory"])["targets"][0], read_target),
+    "AgentMember": (write_event(EVENTS["AgentInventory"])["targets"][0]["members"][0], read_member),
     "AgentUpdaterCounts": (write_event(EVENTS["AgentInventory"])["updater"], read_updater),
 }
 SAID |= {

@@ -22,7 +22,7 @@ from tests.support.simulated_record import Record
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol import messages
-from tidegate.protocol.events import Event, Health, Inventory, InventoryTarget, Report, Running
+from tidegate.protocol.events import Event, Health, Inventory, InventoryTarget, Member, Report, Running
 from tidegate.protocol.fields import MessageError
 from tidegate.protocol.keys import load_key, make_key, public_text
 from tidegate.protocol.messages import EVENTS_PATH, MOST_EVENTS, POLL_PATH, Item
@@ -181,6 +181,7 @@ class SimulatedAgent:
                 health=Health.HEALTHY,
                 platform="linux/amd64",
                 strategy="start-first",
+                members=(Member(f"{target.replace('/', '-')}-1", "running", Health.HEALTHY, digest),),
             )
             for target, digest in self.runs.items()
         )

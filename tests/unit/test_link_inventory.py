@@ -15,7 +15,8 @@ from tidegate.domain.policy import PolicyDefaults
 from tidegate.domain.selection import Candidate, Filters, select
 from tidegate.engine.errors import NotFoundError
 from tidegate.engine.model import Health, Image
-from tidegate.protocol.events import UPDATER_TROUBLE, InventoryTarget, LastScan
+from tidegate.protocol.events import MOST_MEMBERS, UPDATER_TROUBLE, InventoryTarget, LastScan, Member
+from tidegate.protocol.events import Health as Told
 
 IMAGES = {
     "old": Image("old", (), (f"web@{OLD}",), "", "", "", 1, {}),
@@ -65,6 +66,39 @@ async def test_a_target_is_told_with_what_its_containers_have_in_common() -> Non
     assert (one.target, one.image, one.repository, one.tag) == ("shop/web", "web:1", "docker.io/library/web", "1")
     assert (one.digest, one.containers, one.state, one.health) == (OLD, 3, "running", "unhealthy")
     assert (one.platform, one.strategy, one.held) == ("linux/arm64", "swap", False)
+
+
+async def test_its_containers_are_told_one_by_one() -> None:
+    (one,) = await told(
+        place("web-10", state="exited"),
+        place("web-9", "both"),
+        place("gone"),
+        place("web-11", "built"),
+        healths={"web-9": Health.STARTING},
+    )
+    assert one.members == (
+        Member("web-9", "running", Told.STARTING, OTHER),
+        Member("web-10", "exited", Told.NONE, OLD),
+        Member("web-11", "running", Told.NONE),
+    )
+
+
+async def test_a_container_is_told_by_the_digest_that_its_target_is_told_by() -> None:
+    (one,) = await told(place("a", "both"), assigned=NEW)
+    assert [each.digest for each in one.members] == [NEW]
+
+
+async def test_of_a_target_with_many_containers_and_of_many_targets_only_the_number_is_told() -> None:
+    (one,) = await told(*(place(f"web-{number}") for number in range(MOST_MEMBERS + 1)))
+    assert (one.containers, one.members) == (MOST_MEMBERS + 1, ())
+    services = [
+        place(f"{service}-{number}", labels={"com.docker.compose.service": f"s{service}"})
+        for service in range(21)
+        for number in range(MOST_MEMBERS)
+    ]
+    few = await told(*services[: 20 * MOST_MEMBERS])
+    assert {len(each.members) for each in few} == {MOST_MEMBERS}
+    assert {len(each.members) for each in await told(*services)} == {0}
 
 
 async def test_of_several_names_the_one_it_was_assigned_by_is_told() -> None:

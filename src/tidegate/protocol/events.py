@@ -11,6 +11,8 @@ from tidegate.domain.rollout_apply import MADE_OF_REFUSALS, Outcome
 from tidegate.protocol.fields import Fields, clipped, write_time
 
 MOST_TARGETS = 5000
+MOST_MEMBERS = 50
+"""Of a target, so many containers are told one by one; of more, only how many there are."""
 UPDATER_TROUBLE = "the updater is in trouble: "
 """How the reason of a target begins whose updater, such as Watchtower, is so; the manager opens an alert by it."""
 TOLD = tuple(one for one in Outcome if one not in MADE_OF_REFUSALS)
@@ -36,11 +38,22 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One container of a target. `state` is the engine's word, such as `exited`; `digest` what runs in it, if known."""
+
+    name: str
+    state: str
+    health: Health
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryTarget:
     """One service of one project. `image` is as people write it, `repository` in full, `digest` what runs, if known.
 
     `held`: the agent does not touch it by itself, `reason` says why in words; behind `UPDATER_TROUBLE` it says what is
-    wrong with the program that updates it. `platform` is such as `linux/amd64`.
+    wrong with the program that updates it. `platform` is such as `linux/amd64`. `members` are its containers by name;
+    where they are many, or the agent is of an earlier version, there are none of them.
     """
 
     target: str
@@ -55,6 +68,7 @@ class InventoryTarget:
     strategy: str | None = None
     held: bool = False
     reason: str = ""
+    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +207,22 @@ def _read_target(fields: Fields) -> InventoryTarget:
         strategy=fields.text_or_none("strategy"),
         held=fields.yes("held", default=False),
         reason=fields.text("reason", ""),
+        members=fields.each("members", _read_member, most=MOST_MEMBERS, default=()),
+    )
+
+
+def _read_member(fields: Fields) -> Member:
+    return Member(
+        name=fields.text("name"),
+        state=fields.text("state"),
+        health=fields.one_of("health", Health, tuple(Health)),
+        digest=fields.digest_or_none("digest"),
     )
 
 
 def _write_target(one: InventoryTarget) -> dict[str, Any]:
+    """Where no container is told by name, nothing is said of it: as managers before this version know it."""
+    members = {"members": [asdict(each) for each in one.members]} if one.members else {}
     return {
         "target": one.target,
         "image": one.image,
@@ -210,6 +236,7 @@ def _write_target(one: InventoryTarget) -> dict[str, Any]:
         "strategy": one.strategy,
         "held": one.held,
         "reason": clipped(one.reason),
+        **members,
     }
 
 

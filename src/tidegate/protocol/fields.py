@@ -1,6 +1,6 @@
 """Reading JSON objects: strict about the type of what is known, silent about what is not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -92,9 +92,11 @@ class Fields:
                 raise
         raise MessageError(self.where(name), "it is no RFC 3339 time with a zone, such as 2026-11-25T12:00:00Z")
 
-    def each(self, name: str, read: Callable[["Fields"], T], *, most: int) -> tuple[T, ...]:
-        """A list of objects, each read by `read`; a missing one is an error, an empty one is not."""
-        found = self._found(name, None, "a list", lambda value: isinstance(value, list))
+    def each(
+        self, name: str, read: Callable[["Fields"], T], *, most: int, default: Sequence[object] | None = None
+    ) -> tuple[T, ...]:
+        """A list of objects, each read by `read`; an empty one is no error."""
+        found = self._found(name, default, "a list", lambda value: isinstance(value, list))
         if len(found) > most:
             raise MessageError(self.where(name), f"it has {len(found)} entries; at most {most} are accepted")
         return tuple(read(Fields(value, f"{self.where(name)}[{index}]")) for index, value in enumerate(found))

@@ -34,6 +34,17 @@ async def test_an_inventory_makes_clusters_targets_and_channels(db: Database, ag
     assert found["blog@berlin1/web"].channel_id == web.channel_id
 
 
+async def test_containers_are_known_by_name_and_a_change_of_one_is_seen(db: Database, agent: BareAgent) -> None:
+    well = {"name": "shop-web-1", "state": "running", "health": "healthy", "digest": OLD}
+    await agent.events(1, inventory(target("shop/web", members=[well])))
+    assert await rows(db, "targets", "members") == [[well]]
+    sick = well | {"health": "unhealthy", "digest": None}
+    await agent.events(2, inventory(target("shop/web", members=[sick])))
+    assert await rows(db, "targets", "members") == [[sick]]
+    await agent.events(3, inventory(target("shop/web")))
+    assert await rows(db, "targets", "members") == [[]]
+
+
 async def test_a_new_channel_is_asked_of_at_once_and_chosen_for(db: Database, agent: BareAgent) -> None:
     heard: list[str] = []
     with db.bus.listening("releases", heard.extend), db.bus.listening("polls", lambda _: heard.append("polls")):

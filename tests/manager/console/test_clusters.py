@@ -72,6 +72,24 @@ async def test_it_shows_what_runs_what_was_done_and_what_ran_before(visitors: Vi
     assert why(shown) == []
 
 
+async def test_its_containers_are_named_with_what_sets_one_apart(visitors: Visitors, fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    sick = {"name": "shop-web-2", "state": "running", "health": "unhealthy", "digest": OLD}
+    gone = {"name": "<i>shop-web-3</i>", "state": "exited", "health": "none", "digest": NEW}
+    well = {"name": "shop-web-1", "state": "running", "health": "healthy", "digest": OLD}
+    await change(fleet, schema.targets, containers=3, digest=OLD, members=[well, sick, gone])
+    shown = await visitors.viewer.get(PAGE)
+    [listed] = shown.page.all("ul", aria_label="Containers of web")
+    assert [one.text for one in listed.all("li")] == [
+        "shop-web-1 healthy",
+        "shop-web-2 unhealthy",
+        f"<i>shop-web-3</i> exited runs {NEW.removeprefix('sha256:')[:12]}",
+    ]
+    await change(fleet, schema.targets, containers=1, members=[well])
+    [alone] = (await visitors.viewer.get(PAGE)).page.all("ul", aria_label="Containers of web")
+    assert [one.text for one in alone.all("li")] == ["shop-web-1"]
+
+
 async def test_what_a_failed_container_wrote_is_shown_as_text(visitors: Visitors, fleet: ManagerFleet) -> None:
     await fleet.settle(1)
     await fleet.release()

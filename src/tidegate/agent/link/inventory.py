@@ -1,6 +1,7 @@
 """What the manager is told of the agent's targets."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tidegate.agent.detect import digests_of
 from tidegate.agent.guard import TRANSACTION
@@ -13,9 +14,19 @@ from tidegate.domain.reference import InvalidReferenceError, parse_reference
 from tidegate.engine.errors import EngineError, EngineUnavailableError, NotFoundError
 from tidegate.engine.model import Container
 from tidegate.engine.model import Health as Checked
-from tidegate.protocol.events import UPDATER_TROUBLE, Health, InventoryTarget, LastScan, Running
+from tidegate.protocol.events import (
+    MOST_MEMBERS,
+    UPDATER_TROUBLE,
+    Health,
+    InventoryTarget,
+    LastScan,
+    Member,
+    Running,
+)
 
 _UP = frozenset({"running", "restarting", "paused"})
+_MOST_NAMED = 1000
+"""Containers that are told one by one; where there are more in all, an inventory would grow too large by them."""
 
 
 class Stock:
@@ -39,7 +50,10 @@ class Stock:
             targets.setdefault(place.target, []).append(place)
         found = [await self._target(name, places, survey) for name, places in sorted(targets.items())]
         self._platforms = {id_: known for id_, known in self._platforms.items() if id_ in survey.images}
-        return tuple(one for one in found if one is not None)
+        inventory = [one for one in found if one is not None]
+        if sum(len(one.members) for one in inventory) > _MOST_NAMED:
+            inventory = [replace(one, members=()) for one in inventory]
+        return tuple(inventory)
 
     def updater(self) -> LastScan | None:
         """What Watchtower, where it is the updater and answers, counts."""
@@ -52,7 +66,7 @@ class Stock:
             reference = parse_reference(first.followed)
         except InvalidReferenceError:
             return None
-        containers = [one for place in places if (one := await self._container(place)) is not None]
+        containers = {place.id: one for place in places if (one := await self._container(place)) is not None}
         digest = self._digest(name, places, survey)
         return InventoryTarget(
             target=name,
@@ -61,12 +75,13 @@ class Stock:
             tag=None if reference.pinned else reference.version,
             digest=digest,
             state=_state(places),
-            health=_health(containers),
+            health=_health(containers.values()),
             containers=len(places),
             platform=await self._platform(first.image_id),
             strategy=self._strategies.get(first.id) or None,
             held=_held(places),
             reason=_reason(places, digest) or self._reason(places),
+            members=_members(places, containers, survey, digest) if len(places) <= MOST_MEMBERS else (),
         )
 
     def _reason(self, places: Sequence[Place]) -> str:
@@ -145,6 +160,20 @@ def _health(containers: Iterable[Container]) -> Health:
         if checked in seen:
             return health
     return Health.NONE
+
+
+def _members(
+    places: Sequence[Place], containers: Mapping[str, Container], survey: Survey, common: str | None
+) -> tuple[Member, ...]:
+    """Those that are there, by name; of digests the one that the target is told with, where it is one of theirs."""
+    found = []
+    for place in places:
+        if place.id in containers:
+            image = survey.images.get(place.image_id)
+            known = digests_of(image, place.followed) if image else []
+            digest = common if common in known else next(iter(known), None)
+            found.append(Member(place.name, place.state, _health([containers[place.id]]), digest))
+    return tuple(sorted(found, key=lambda one: (len(one.name), one.name)))
 
 
 def _held(places: Iterable[Place]) -> bool:

@@ -1,7 +1,7 @@
 """What agents have beside them: clusters, targets, the channels that these follow, and what ran when."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from tidegate.manager.telling.feed import Said
 from tidegate.protocol.events import InventoryTarget
 
 _SAID = ("image", "repository", "tag", "digest", "state", "health", "containers", "platform", "strategy")
-_MORE = ("held", "reason", "channel_id")
+_MORE = ("held", "reason", "channel_id", "members")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,7 @@ def _target(
     channel_id = channels.get(channel_name(it) or "")
     values = {key: getattr(it, key) or "" for key in _SAID} | {"held": it.held, "reason": it.reason}
     values |= {"state": str(it.state), "health": str(it.health), "containers": it.containers, "channel_id": channel_id}
+    values["members"] = [asdict(one) for one in it.members]
     row = known.get(name)
     if row is None:
         return _Target(name, values | {"service": service}, cluster_ids[cluster])

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from tidegate.domain.masking import MOST_OUTPUT
-from tidegate.protocol.events import MOST_TARGETS, TOLD, Health, Running
+from tidegate.protocol.events import MOST_MEMBERS, MOST_TARGETS, TOLD, Health, Running
 
 Schema = dict[str, Any]
 _Kind = str | Schema
@@ -54,6 +54,16 @@ _TARGET = ("string", "The target as the agent knows it, `PROJECT/SERVICE`.")
 _GENERATION = (_COUNT, "Counts what the target was assigned; the highest holds.")
 _REPOSITORY = ("string", "The repository in full, `REGISTRY/NAME`.")
 
+_MEMBER = {
+    "description": "One container of a target.",
+    **members(
+        ("name", "state", "health"),
+        name=("string", "Its name."),
+        state=("string", "The engine's word for its state, such as `running` or `exited`."),
+        health=(_words(Health), "What its health check says; `none`: there is no check, or it does not run."),
+        digest=(_or_null("string"), f"What runs in it, {_DIGEST}; null: that is not known."),
+    ),
+}
 _INVENTORY_TARGET = {
     "description": "One service of one project.",
     **members(
@@ -70,6 +80,10 @@ _INVENTORY_TARGET = {
         strategy=(_or_null("string"), "How new containers take over; null: that is not known yet."),
         held=("boolean", "Whether the agent does not touch it by itself."),
         reason=("string", "Why it is held, or what else there is to say, in words."),
+        members=(
+            {"type": "array", "maxItems": MOST_MEMBERS, "items": {"$ref": "#/components/schemas/AgentMember"}},
+            "Its containers by name; none where they are many.",
+        ),
     ),
 }
 _UPDATER_COUNTS = {
@@ -212,6 +226,7 @@ AGENT_SCHEMAS: dict[str, Schema] = {
     ),
     **_EVENTS,
     "AgentInventoryTarget": _INVENTORY_TARGET,
+    "AgentMember": _MEMBER,
     "AgentUpdaterCounts": _UPDATER_COUNTS,
     "SignedDocument": _one_of("What the manager signs for an agent, by its kind.", _DOCUMENTS),
     **_DOCUMENTS,

@@ -144,6 +144,8 @@ targets = numbered(
     text("state"),
     text("health"),
     _count("containers"),
+    # its containers: `name`, `state`, `health` and `digest` of each; none where its agent does not tell
+    document("members", default=list),
     text("platform"),
     text("strategy"),
     _flag("held"),

@@ -24,6 +24,15 @@ _READ = [needs(Permission.READ)]
 _RUNS_SHOWN = 50
 
 
+class MemberOut(BaseModel):
+    """One container of a target."""
+
+    name: str = Field(description="Its name.")
+    state: str = Field(description="The engine's word for its state, such as `running` or `exited`.")
+    health: str = Field(description="`healthy`, `unhealthy`, `starting` or `none`.")
+    digest: str | None = Field(description="What runs in it; null: that is not known.")
+
+
 class TargetOut(BaseModel):
     """One service of one cluster, as its agent told of it last."""
 
@@ -40,6 +49,9 @@ class TargetOut(BaseModel):
     state: str = Field(description="`running`, `stopped` or `mixed`.")
     health: str = Field(description="`healthy`, `unhealthy`, `starting` or `none`.")
     containers: int = Field(description="How many containers it has.")
+    members: list[MemberOut] = Field(
+        description="Its containers by name; empty: they are many, or its agent is of an earlier version."
+    )
     platform: str = Field(description="Such as `linux/amd64`.")
     strategy: str = Field(description="How new containers take over; empty: that is not known yet.")
     held: bool = Field(description="Whether its agent leaves it alone.")
