@@ -67,7 +67,7 @@ class Screen:
         frame = self.written.rpartition("\x1b[H")[2]
         return [_CODES.sub("", line).rstrip() for line in frame.split("\n")]
 
-    def shows(self, text: str, *, limit_s: float = 20) -> None:
+    def shows(self, text: str, *, limit_s: float = 60) -> None:
         """Wait until this is to be seen."""
         try:
             wait_for(lambda: any(text in line for line in self.lines), text, limit_s=limit_s)

@@ -55,7 +55,7 @@ async def test_an_outdated_container_that_appears_is_updated_at_once_and_no_othe
         new = await pushed_to(fake, "moving", "2")
         compose.write(services(a=one(still), b=one(moving)))
         await asyncio.to_thread(compose.up)
-        await until(lambda: here.outcomes() == ["committed"], "the container that appeared is updated", limit_s=60)
+        await until(lambda: here.outcomes() == ["committed"], "the container that appeared is updated", limit_s=120)
         assert image_of(compose, "b") == new.image_id
         assert heads(fake, "still") == 1
     docker("image", "rm", "--force", moving.image_id, new.image_id, still.image_id, check=False)
@@ -72,7 +72,7 @@ async def test_a_container_that_the_agent_once_made_is_looked_at_when_a_person_s
         await asyncio.to_thread(compose.run, "stop", "-t", "1")
         newest = push("3")
         await asyncio.to_thread(compose.run, "start")
-        await until(lambda: here.outcomes() == ["committed"] * 2, "it is looked at again", limit_s=60)
+        await until(lambda: here.outcomes() == ["committed"] * 2, "it is looked at again", limit_s=120)
     assert image_of(compose, "web") == newest.image_id
 
 

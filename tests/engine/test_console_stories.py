@@ -16,7 +16,7 @@ from tests.support.images import Pushed
 from tests.support.two_clusters import RULES, Fleet
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_day_at_the_console(
@@ -119,7 +119,7 @@ def _frozen(fleet: Fleet, push: Push, chromium: Browser) -> None:
         expect(bob.locator(".badge").first).to_have_text("completed")
     assert fleet.images() == (release.image_id, release.image_id)
     both = (fleet.canary, fleet.other)
-    wait_for(lambda: [len(one.ids("web")) for one in both] == [1, 1], "nothing is being removed", limit_s=60)
+    wait_for(lambda: [len(one.ids("web")) for one in both] == [1, 1], "nothing is being removed", limit_s=120)
 
 
 def _freezes(olga: Page) -> None:

@@ -19,8 +19,8 @@ from tests.support.waiting import wait_for
 from groundwork import agent_image
 
 MANAGER, AGENT = "tidegate/manager:deployed", "tidegate/agent:deployed"
-LIMIT_S = 90
-pytestmark = pytest.mark.timeout(400)
+LIMIT_S = 180
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

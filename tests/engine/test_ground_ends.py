@@ -135,7 +135,7 @@ def test_nothing_is_left_of_a_ground_whose_runner_is_ended_by_a_signal(
     assert ground.leftovers()
     ground.process.send_signal(how)
     assert ground.process.wait(timeout=150) != 0
-    wait_for(lambda: not ground.leftovers(), "everything is gone", limit_s=30)
+    wait_for(lambda: not ground.leftovers(), "everything is gone", limit_s=90)
 
 
 def test_the_exit_status_of_the_command_is_passed_on() -> None:
@@ -198,7 +198,7 @@ def testing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     command = [sys.executable, str(ROOT / "scripts" / "test.py"), "--engine=bookworm", "--workers=1"]
     quiet = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), str(tmp_path / "test_slow.py")]
     process = subprocess.Popen([*command, *quiet], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: _read(began), "the test has begun", limit_s=90)
+    wait_for(lambda: _read(began), "the test has begun", limit_s=180)
     yield process, Path(_read(began))
     process.kill()
     process.wait()
@@ -211,4 +211,4 @@ def test_nothing_is_left_of_the_tests_and_their_grounds_when_they_are_told_to_en
     process, folder = testing
     process.send_signal(how)
     assert process.wait(timeout=60) != 0
-    wait_for(lambda: not folder.exists(), "the ground of its worker is gone", limit_s=60)
+    wait_for(lambda: not folder.exists(), "the ground of its worker is gone", limit_s=120)

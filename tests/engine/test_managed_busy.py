@@ -12,10 +12,10 @@ from tests.support.features import image_of
 from tests.support.site import NEVER, Site, site_of
 from tests.support.waiting import wait_for
 
-LIMIT_S = 60
+LIMIT_S = 120
 RULES = {"mode": "automatic", "waves": [], "soak": "500ms", "healthy_for": "500ms", "healthy_deadline": "20s"}
 BUSY = {"tidegate.hook.pre-update": '[ "$$VERSION" != 1 ] || exit 75'}
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.support.images import Pushed
 from tests.support.two_clusters import LIMIT_S, RULES, Fleet
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_release_waits_goes_out_in_waves_over_a_killed_manager_stops_at_the_canary_and_goes_back(

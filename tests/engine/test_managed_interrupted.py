@@ -16,10 +16,10 @@ from tests.support.waiting import wait_for
 
 from tidegate.agent.interrupted import MOST
 
-LIMIT_S = 60
+LIMIT_S = 120
 RULES = {"mode": "automatic", "waves": [], "soak": "500ms", "healthy_for": "500ms", "healthy_deadline": "20s"}
 AMID = "in:step:start"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 import demo_programs as programs
 
-LIMIT_S = 120
+LIMIT_S = 180
 CLUSTERS = 4
 BAKE_S, DEADLINE_S = 10, 25
 RULES: dict[str, Any] = {

@@ -95,7 +95,7 @@ class Deployed:
 
     def comes_back(self) -> None:
         """Wait until it can do its work."""
-        wait_for(lambda: self.asked("/readyz") == 200, "the manager is ready", limit_s=60)
+        wait_for(lambda: self.asked("/readyz") == 200, "the manager is ready", limit_s=120)
 
 
 @pytest.fixture

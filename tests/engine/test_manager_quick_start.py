@@ -23,8 +23,8 @@ from groundwork import agent_image
 
 PAGE = "manager-quick-start.md"
 MANAGER, AGENT = "ghcr.io/tidegate/manager:latest", "ghcr.io/tidegate/agent:latest"
-LIMIT_S = 90
-pytestmark = pytest.mark.timeout(400)
+LIMIT_S = 180
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tidegate.domain.webhook import is_signed
 BY_HAND, AGAIN, BACK = (block.text for block in blocks("sh") if block.page == "pipeline.md")
 FILES = ("docker-compose.yml", "docker-compose.edge.yml")
 LOGIN_AND_BUILD = "scripts/pipeline/login >/dev/null && scripts/pipeline/build"
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

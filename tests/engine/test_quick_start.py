@@ -33,7 +33,7 @@ COPY pip.whl /
 RUN python3 -m zipfile -e /pip.whl /usr/lib/python3/dist-packages
 ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=http://{gateway}:{port}/ PIP_TRUSTED_HOST={gateway}
 """
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -121,8 +121,8 @@ class Reader:
 
     def updated_to(self, version: str) -> None:
         """The shop has the release, and the agent has told so."""
-        wait_for(lambda: served_version(WEB) == version, f"version {version} serves", limit_s=60)
-        wait_for(lambda: self.outcomes()[-1:] == ["committed"], f"the update to {version} ends", limit_s=60)
+        wait_for(lambda: served_version(WEB) == version, f"version {version} serves", limit_s=120)
+        wait_for(lambda: self.outcomes()[-1:] == ["committed"], f"the update to {version} ends", limit_s=120)
 
     def outcomes(self) -> list[str]:
         """How each update ended, the oldest first."""
@@ -157,7 +157,7 @@ def test_the_quick_start_is_played_from_the_build_to_the_removal(reader: Reader,
     (row,) = reader.agent("status")
     assert (row["service"], row["running_digest"]) == ("web", second.digest)
     broken = reader.finds(lambda: push("3", env={"SICK": "1"}))
-    wait_for(lambda: reader.outcomes() == ["committed", "rolled-back"], "the broken one is put back", limit_s=60)
+    wait_for(lambda: reader.outcomes() == ["committed", "rolled-back"], "the broken one is put back", limit_s=120)
     assert [one["digest"] for one in reader.agent("quarantine list")] == [broken.digest]
     reader.finds(lambda: push("4"))
     reader.updated_to("4")
@@ -183,7 +183,7 @@ def _operations(reader: Reader, shop: Compose) -> None:
     reader.does("docker compose exec tidegate tidegate agent quarantine release all")
     files = ["-f", "docker-compose.yml", "-f", "docker-compose.override.yml", "-f", "health.yml"]
     reader.runs(["docker", "compose", *files, "up", "-d", "--wait"])  # returns when it is healthy
-    wait_for(lambda: reader.outcomes().count("committed") == 4, "what is not held any more is rolled in", limit_s=60)
+    wait_for(lambda: reader.outcomes().count("committed") == 4, "what is not held any more is rolled in", limit_s=120)
     reader.does("docker compose stop tidegate")
     assert served_version(WEB) == "4"
     reader.does("docker compose down --volumes")

@@ -69,9 +69,9 @@ async def test_one_that_is_signed_soon_after_its_push_is_rolled_in_by_itself(sta
     stage.start()
     new = stage.push("2")
     async with stage.agent() as here, at_work(here, busy_retry_s=0.5):
-        await until(lambda: here.outcomes() == ["unverified"], "it has asked once", limit_s=60)
+        await until(lambda: here.outcomes() == ["unverified"], "it has asked once", limit_s=120)
         await in_thread(acme.sign, new)
-        await until(lambda: here.outcomes() == ["unverified", "committed"], "the update is committed", limit_s=60)
+        await until(lambda: here.outcomes() == ["unverified", "committed"], "the update is committed", limit_s=120)
     assert stage.runs(new)
 
 

@@ -44,7 +44,7 @@ async def watched(agent: AgentHere) -> Watched:
         await agent.look()
         assert agent.last()["outcome"] == "committed", agent.last()
         # events come on their own connection: the last one of the update is the rename
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not any(event.action == "rename" for event in seen.events):
                 await asyncio.sleep(0.02)
     return seen

@@ -67,7 +67,7 @@ async def test_the_agent_waits_for_a_killed_engine_and_ends_the_update(
     async with agent_here(tmp_path / "state") as agent:
         kill_at(agent, step, daemon.kill)
         async with at_work(agent):
-            await until(lambda: not _up(daemon), "the engine is killed", limit_s=60)
+            await until(lambda: not _up(daemon), "the engine is killed", limit_s=120)
             await in_thread(daemon.start)
             await until_committed(agent)
     assert_at_rest(compose, tmp_path / "state", before, new)
@@ -83,10 +83,10 @@ async def test_the_agent_waits_for_an_engine_that_was_killed_on_the_way_back_and
         kill_at(agent, step, daemon.kill, back=True)
         ends_at(agent, "bake", before.containers["web"][0]["Name"].lstrip("/"))
         async with at_work(agent):
-            await until(lambda: not _up(daemon), "the engine is killed", limit_s=90)
+            await until(lambda: not _up(daemon), "the engine is killed", limit_s=180)
             await in_thread(daemon.start)
-            await until(lambda: agent.outcomes()[-1:] == ["rolled-back"], "it is rolled back", limit_s=90)
-            await until(lambda: not idle_private_networks(), "no private network is left", limit_s=60)
+            await until(lambda: agent.outcomes()[-1:] == ["rolled-back"], "it is rolled back", limit_s=180)
+            await until(lambda: not idle_private_networks(), "no private network is left", limit_s=120)
     assert_at_rest(compose, tmp_path / "state", before, old, blamed=[new.digest])
 
 

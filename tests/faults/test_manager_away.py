@@ -107,7 +107,7 @@ async def test_what_is_put_back_without_the_manager_is_told_once_when_it_is_back
         lost = Lost(fleet.manager, here, step, back=True)
         ends_at(here, "bake", before.containers["web"][0]["Name"].lstrip("/"))
         await fleet.assign(new)
-        await fleet.until(lambda: here.outcomes() == ["rolled-back"], "it is put back", limit_s=90)
+        await fleet.until(lambda: here.outcomes() == ["rolled-back"], "it is put back", limit_s=180)
         assert "failed" not in fleet.told()
         await lost.again()
         await fleet.until(lambda: "failed" in fleet.told())

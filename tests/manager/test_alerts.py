@@ -479,7 +479,7 @@ async def test_it_is_woken_by_what_the_feed_tells(db: Database, fleet: Fleet, al
         await fleet.add_rollout("paused")
         async with db.write() as conn:
             await tell(conn, "rollout.state", "rollout 1", NOON)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await opened.wait()
     task.cancel()
     await asyncio.wait([task])

@@ -73,11 +73,11 @@ class Reader:
             self.numbers.append(json.loads(fields["data"])["id"])
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10), self._change:
+        async with asyncio.timeout(40), self._change:
             await self._change.wait_for(lambda: len(self.numbers) >= count)
 
     async def more_texts(self, count: int) -> None:
-        async with asyncio.timeout(10), self._change:
+        async with asyncio.timeout(40), self._change:
             wanted = self.texts + count
             await self._change.wait_for(lambda: self.texts >= wanted)
 
@@ -165,7 +165,7 @@ async def test_streams_end_when_the_manager_stops(db: Database) -> None:
         with hub.opened(token, ()) as stream:
             task = asyncio.create_task(Reader(hub, stream, None).read())
             stopping.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await task
         assert hub.dropped == {"the manager is stopping": 1}
 
@@ -178,7 +178,7 @@ async def test_streams_end_when_their_token_does(db: Database, change: dict[str,
             task = asyncio.create_task(Reader(hub, stream, None).read())
             async with db.write() as conn:
                 await conn.execute(update(schema.tokens).where(schema.tokens.c.id == token).values(change))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await task
         await say(db, "rollout.state")
         await stays.until(1)
@@ -195,7 +195,7 @@ async def test_after_a_database_was_put_back_streams_end_and_later_ones_are_told
             async with db.write() as conn:
                 await conn.execute(delete(schema.feed))
                 await conn.execute(update(schema.counters).values(value=0))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await task
         async with reading(hub, token, 0) as reader:
             await say(db, "target.seen")
@@ -216,7 +216,7 @@ async def test_after_an_earlier_database_was_put_back_nothing_moves_the_readers_
             async with db.write() as conn:
                 await conn.execute(delete(schema.feed).where(schema.feed.c.number > 5))
                 await conn.execute(update(schema.counters).where(schema.counters.c.name == "feed").values(value=5))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await task
     assert (reader.id, stream.ended) == (10, "the database is an earlier one")
 

@@ -101,7 +101,7 @@ async def test_what_is_revoked_at_another_replica_is_refused(
         async with replica(url, tmp_path, follows=True) as here, replica(url, tmp_path) as there:
             text, heard = await made(there.db), list[str]()
             with here.db.bus.listening(topics.TOKENS, heard.extend):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(40):
                     while "2" not in heard:  # until it follows
                         await say(there.db, 2)
                         await asyncio.sleep(0.05)

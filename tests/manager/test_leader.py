@@ -13,7 +13,7 @@ from tidegate.manager import leader
 from tidegate.manager.leader import Leader
 from tidegate.manager.store.database import Database
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 
 class Work:

@@ -89,7 +89,7 @@ async def test_it_ends_soon_though_requests_are_under_way(tmp_path: Path) -> Non
                 async with session.get(f"{url}/healthz") as got:
                     assert got.status == 200
         it.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):  # much less where nothing else runs
+        async with asyncio.timeout(40):  # much less where nothing else runs
             assert await it.wait() == 0
             assert b"HTTP/1.1 503" in await reader.read()
         idle.close()
@@ -104,7 +104,7 @@ async def test_the_worker_ends_with_the_server_however_that_ends(tmp_path: Path)
             await it.wait()
             ended = asyncio.Event()
             asyncio.get_running_loop().add_reader(gone, ended.set)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await ended.wait()
             asyncio.get_running_loop().remove_reader(gone)
 
@@ -116,7 +116,7 @@ async def test_a_signal_to_both_processes_ends_them_in_order(tmp_path: Path, num
         worker = await worker_of(it)
         os.kill(worker, number)
         it.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert it.stderr is not None
             said = await it.stderr.read()
             assert await it.wait() == 0
@@ -127,7 +127,7 @@ async def test_a_signal_to_both_processes_ends_them_in_order(tmp_path: Path, num
 
 async def worker_of(server: asyncio.subprocess.Process) -> int:
     """Its process, once it is at work: signals are ignored from then on."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for one in Path(f"/proc/{server.pid}/task").glob("*/children"):
                 for pid in one.read_text().split():

@@ -105,7 +105,7 @@ async def running(stub: Stub, **more: object) -> AsyncIterator[tuple[SimulatedAg
 
 
 async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not met():
             await asyncio.sleep(0.005)
 

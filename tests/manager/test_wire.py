@@ -28,7 +28,7 @@ def manager(sqlite_template: Path, tmp_path: Path) -> Iterator[Manager]:
 
 @asynccontextmanager
 async def connected(manager: Manager) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(manager.url.rpartition(":")[2]))
         try:
             yield reader, writer

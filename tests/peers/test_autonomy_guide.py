@@ -15,7 +15,7 @@ from tests.support.images import Pushed
 from tests.support.managed import NAME, Fleet
 from tests.support.registry import Registry
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_the_guide_is_played_with_watchtower_too(compose: Compose, registry: Registry, tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ async def _played(host: guide.Host, fleet: Fleet) -> None:
     host.release("1")
     await in_thread(lambda: host.says("export AGENT="))
     await in_thread(lambda: host.goes_on_to("docker compose exec AGENT tidegate agent plan"))
-    await fleet.until(lambda: fleet.inventory("orchestrator").get("health") == "healthy", limit_s=120)
+    await fleet.until(lambda: fleet.inventory("orchestrator").get("health") == "healthy", limit_s=240)
     assert "healthy" in await in_thread(lambda: host.goes_on_to("docker compose exec AGENT tidegate agent status"))
     await in_thread(lambda: host.goes_on_to("docker compose logs"))
     second = host.release("2")
     await in_thread(lambda: host.goes_on_to("docker compose restart AGENT"))
     await fleet.assign(second, service="orchestrator")
-    await fleet.until(lambda: fleet.told("orchestrator") == ["begun", "healthy"], limit_s=120)
+    await fleet.until(lambda: fleet.told("orchestrator") == ["begun", "healthy"], limit_s=240)
     assert image_of(host.compose, "orchestrator") == second.image_id
     assert await in_thread(lambda: _found_by_watchtower(host)) == 1
     third = await _held(host, fleet)
@@ -77,7 +77,7 @@ async def _held(host: guide.Host, fleet: Fleet) -> Pushed:
     assert [running(host.compose, one) for one in ("agent", "watchtower")] == [False, True]
     assert (await in_thread(lambda: _found_by_watchtower(host)), image_of(host.compose, "orchestrator")) == (1, before)
     await in_thread(lambda: host.says("docker compose start agent"))
-    await fleet.until(lambda: fleet.told("orchestrator", 2) == ["begun", "healthy"], limit_s=120)
+    await fleet.until(lambda: fleet.told("orchestrator", 2) == ["begun", "healthy"], limit_s=240)
     assert image_of(host.compose, "orchestrator") == release.image_id
     return release
 

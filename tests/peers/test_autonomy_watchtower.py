@@ -97,10 +97,10 @@ async def test_the_example_is_updated_by_watchtower_when_the_manager_says_so(
         (folder / ".env").write_text(lines, encoding="utf-8")
         words = shlex.split(LINE)
         await _ran([*words[:2], "-p", compose.project, *words[2:]], folder)
-        await fleet.until(lambda: fleet.inventory("orchestrator").get("health") == "healthy", limit_s=120)
+        await fleet.until(lambda: fleet.inventory("orchestrator").get("health") == "healthy", limit_s=240)
         second = build(here, ORCHESTRATOR, version="2", healthcheck=True)
         await fleet.assign(second, service="orchestrator")
-        await fleet.until(lambda: fleet.told("orchestrator") == ["begun", "healthy"], limit_s=120)
+        await fleet.until(lambda: fleet.told("orchestrator") == ["begun", "healthy"], limit_s=240)
         assert image_of(compose, "orchestrator") == second.image_id
         assert "Found new" in await _ran(["docker", "logs", "watchtower_orchestrator"], folder)
         (settings,) = [one for one in compose.container("orchestrator")["Mounts"] if one["Destination"] == "/settings"]

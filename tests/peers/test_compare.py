@@ -17,7 +17,7 @@ from tests.support.registry import Registry
 from groundwork import watchtower
 from groundwork.paths import GroundError
 
-pytestmark = pytest.mark.timeout(300)  # the agent's image is built for them
+pytestmark = pytest.mark.timeout(600)  # the agent's image is built for them
 Scenario = Callable[[Outside, Updater], Outcome]
 
 

@@ -268,7 +268,7 @@ async def test_one_of_several_that_a_person_stops_sends_all_of_them_back_without
         journal = here.parts.state.journal.peek()[0]
         second = [row for row in journal.records if row["kind"] == "made"][1]["candidate"]
         docker("stop", "--time", "1", second)
-        await fleet.until(lambda: fleet.told() == ["begun", "inconclusive"], limit_s=120)
+        await fleet.until(lambda: fleet.told() == ["begun", "inconclusive"], limit_s=240)
         assert (here.outcomes()[-1], here.parts.state.quarantine.list()) == ("gave-way", [])
     assert _images(cluster) == {old.image_id}
     assert sorted(one["State"]["Running"] for one in cluster.compose.containers("web")) == [False, True]

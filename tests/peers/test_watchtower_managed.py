@@ -25,9 +25,9 @@ from tests.support.watchtower_cluster import free_port
 
 from tidegate.agent.watchtower.client import image_key
 
-LIMIT_S = 90
+LIMIT_S = 180
 RULES = {"mode": "automatic", "waves": [], "soak": "500ms", "healthy_for": "500ms", "healthy_deadline": "30s"}
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Daemon:
     def start(self) -> None:
         """Start it and wait until it answers."""
         _launch(self._argv, self._env, self.folder / "dockerd.log")
-        wait_for(lambda: engine.answers(self.host), "the engine answers again", limit_s=60)
+        wait_for(lambda: engine.answers(self.host), "the engine answers again", limit_s=120)
 
     def pause(self) -> None:
         """Make it hang: connections are accepted and never answered."""
@@ -76,7 +76,7 @@ def small_engine(folder: Path, size_mib: int) -> Iterator[str]:
     network = ["--bridge=small0", "--iptables=false", "--ip-forward=false"]
     with mounted(data, size_mib), _bridge("small0", "10.126.0.1/24"):
         _launch([start["argv"][0], *paths, *network], start["env"], folder / "dockerd.log")
-        wait_for(lambda: engine.answers(host), "the small engine answers", limit_s=60)
+        wait_for(lambda: engine.answers(host), "the small engine answers", limit_s=120)
         try:
             yield host
         finally:

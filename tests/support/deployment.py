@@ -229,7 +229,7 @@ class Deployment:
                     return False
                 return True
 
-            wait_for(free, "the lock is let go", limit_s=60)
+            wait_for(free, "the lock is let go", limit_s=120)
 
     def manager(self) -> str:
         """Have the application answer as a manager's health check does, and return its address."""

@@ -59,12 +59,12 @@ async def at_work(here: AgentHere, **how: Any) -> AsyncIterator[Agent]:
             await task
 
 
-async def until_committed(here: AgentHere, *, limit_s: float = 60) -> None:
+async def until_committed(here: AgentHere, *, limit_s: float = 120) -> None:
     """Wait until the newest update of a running agent is committed. AssertionError after the limit."""
     await until(lambda: here.outcomes()[-1:] == ["committed"], "the update is committed", limit_s=limit_s)
 
 
-async def until(true: Callable[[], object], what: str, *, limit_s: float = 20) -> None:
+async def until(true: Callable[[], object], what: str, *, limit_s: float = 60) -> None:
     """Wait beside a running agent. AssertionError with `what` after the limit."""
     deadline = time.monotonic() + limit_s
     while not await asyncio.to_thread(true):

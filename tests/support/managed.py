@@ -68,7 +68,7 @@ class Fleet:
         target = f"{self.compose.project}/{service}"
         return next((one for one in (snapshots[-1] if snapshots else []) if one["target"] == target), {})
 
-    async def until(self, true: Callable[[], object], what: str = "the manager is told", limit_s: float = 60) -> None:
+    async def until(self, true: Callable[[], object], what: str = "the manager is told", limit_s: float = 120) -> None:
         """Wait beside the agent."""
         await until(lambda: bool(self.manager.agents) and true(), what, limit_s=limit_s)
 

@@ -21,7 +21,7 @@ from tests.support.waiting import wait_for
 
 import demo_programs as programs
 
-LIMIT_S = 60
+LIMIT_S = 120
 RULES = {
     "mode": "approval",
     "waves": [{"labels": {"ring": "canary"}}],

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def wait_for(get: Callable[[], T], what: str, *, limit_s: float = 20, every_s: float = 0.05) -> T:
+def wait_for(get: Callable[[], T], what: str, *, limit_s: float = 60, every_s: float = 0.05) -> T:
     """Return the first true value of `get()`; AssertionError with `what` and the last one after the limit."""
     deadline = time.monotonic() + limit_s
     while not (value := get()):

@@ -140,7 +140,7 @@ async def test_an_agent_that_is_told_to_stop_does_not_wait_for_the_next_try() ->
 
     bench.puller = Puller(bench, bench.patience, LoggedPulls(bench.said.append), sleep=pause)
     pulling = asyncio.create_task(bench.begin())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await pausing.wait()
     pulling.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -247,7 +247,7 @@ async def test_a_cancelled_question_ends_the_helper(config: Path, helper: Path, 
     helper.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid; exec sleep 60")
     config.write_text('{"credsStore": "test"}')
     question = asyncio.create_task(ConfiguredCredentials(config_file=config).credential("r"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not runs(tmp_path / "pid"):
             await asyncio.sleep(0.01)
     question.cancel()

@@ -160,7 +160,7 @@ async def test_of_agents_that_come_with_one_name_to_two_replicas_one_is_let_in(
         if db.is_postgres:  # neither gets to its end before both have looked
             await advance(conn, "audit", 0)
         coming = [asyncio.create_task(let(group)) for let, group in zip(letting, groups, strict=True)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while db.is_postgres and await waiting(conn) < len(coming):
                 await asyncio.sleep(0.01)
     answers = await asyncio.gather(*coming)

@@ -35,7 +35,7 @@ async def woken(db: Database) -> bool:
 
 async def is_woken(db: Database) -> None:
     """Wait until it is."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not await woken(db):
             await asyncio.sleep(0.01)
 
@@ -46,7 +46,7 @@ async def test_a_report_is_kept_and_wakes_its_rollout(db: Database, agent: BareA
     with db.bus.listening("rollouts", heard.extend):
         await agent.events(1, report(assigned, "failed", reason="no health", blame=True, duration_s=2.5))
         await is_woken(db)
-        async with asyncio.timeout(10):  # the notice is on its way when the database has it already
+        async with asyncio.timeout(40):  # the notice is on its way when the database has it already
             while not heard:
                 await asyncio.sleep(0.01)
     [it] = await rows(db, "reports")
@@ -157,7 +157,7 @@ async def test_a_wake_up_that_was_lost_is_made_up_for(manager: RealManager, db: 
     await agent.events(2, report(it, "begun"))
     await is_woken(db)
     await alter(db, "rollouts", wake_at=None)  # as by who decided it meanwhile, without the report
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while None in await rows(db, "rollouts", "wake_at"):
             await asyncio.sleep(0.05)
 

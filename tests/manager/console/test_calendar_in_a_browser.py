@@ -19,7 +19,7 @@ from tidegate.manager.store.database import Database
 
 CALENDAR = ("/calendar", "/calendar?weeks=8", "/calendar/windows/new", "/calendar/freezes/new")
 CHARTS = ("/charts", "/charts?days=7")
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

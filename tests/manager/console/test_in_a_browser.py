@@ -28,7 +28,7 @@ LISTS = (
     *("/alerts", "/agents", "/agents/berlin/revoke", "/agents/enrol", "/tokens", "/tokens/new", "/tokens/1/revoke"),
     *("/audit", "/audit?subject=agent+berlin", "/audit/check", "/quarantine", "/quarantine/add"),
 )
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

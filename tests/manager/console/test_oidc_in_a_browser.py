@@ -12,7 +12,7 @@ from tests.support.manager import Manager
 from tests.support.openid_provider import PASSWORD
 from tests.support.signing_in import manager_with_provider
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

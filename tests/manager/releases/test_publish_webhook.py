@@ -59,7 +59,7 @@ async def test_the_manager_asks_the_registry_and_has_the_release_with_its_fixed_
     ended = await tell(image, manager_url)
     assert (ended.code, ended.json["webhook"]["asked"]) == (0, [f"{name}:{CHANNEL}"])
     wanted = select(schema.releases.c.digest, schema.releases.c.fixed_tag).where(schema.releases.c.read_at.is_not(None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (rows := await read(db, wanted)):
             await asyncio.sleep(0.05)  # another process's feed cannot be listened to in SQLite
     assert rows == [(digest, f"autonomy-{NEW}")]

@@ -219,7 +219,7 @@ async def test_what_is_due_is_read_as_it_is_told(db: Database, client: RegistryC
     await asyncio.sleep(0)  # it listens
     with db.bus.listening("feed", lambda _: heard.put_nowait(None)):
         await told(db, fake.address, pushed.digest)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await heard.get()  # seen
             await heard.get()  # read
     running.cancel()

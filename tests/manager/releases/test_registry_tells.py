@@ -60,7 +60,7 @@ async def follow(db: Database, registry: Registry) -> None:
 
 async def until(get: Callable[[], Awaitable[T]]) -> T:
     """The first true value; another process's database tells nobody here of what comes into it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (value := await get()):
             await asyncio.sleep(0.05)
         return value

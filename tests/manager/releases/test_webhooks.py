@@ -248,7 +248,7 @@ async def test_after_a_webhook_the_release_is_there_and_read(
             await sender.follow(f"{name}:live")
             body = json.dumps({"image": f"{name}:live"}).encode()
             assert (await sender.send("generic", body, shown(Kind.GENERIC, body))).status == 202
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (rows := await read_releases(db)):
                     await asyncio.sleep(0.05)  # another process's feed cannot be listened to in SQLite
     assert rows == [(pushed.digest, {"team": "tide"})]

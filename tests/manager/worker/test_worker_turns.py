@@ -42,7 +42,7 @@ async def both(longest_s: float = 60.0) -> AsyncIterator[Both]:
             assert kind == YOURS
             it.borrower.yours(number)
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as tasks:
         tasks.create_task(lend())
         tasks.create_task(borrow())
         try:
@@ -147,7 +147,7 @@ async def test_who_is_left_behind_says_nothing_to_who_is_gone_and_waits_for_nobo
         await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await waiting
     there.close()
 
