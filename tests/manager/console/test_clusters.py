@@ -85,9 +85,9 @@ async def test_its_containers_are_named_with_what_sets_one_apart(visitors: Visit
         "shop-web-2 unhealthy",
         f"<i>shop-web-3</i> exited runs {NEW.removeprefix('sha256:')[:12]}",
     ]
-    await change(fleet, schema.targets, containers=1, members=[well])
-    [alone] = (await visitors.viewer.get(PAGE)).page.all("ul", aria_label="Containers of web")
-    assert [one.text for one in alone.all("li")] == ["shop-web-1"]
+    await change(fleet, schema.targets, containers=2, members=[well, well | {"name": "shop-web-2"}])
+    [alike] = (await visitors.viewer.get(PAGE)).page.all("ul", aria_label="Containers of web")
+    assert [one.text for one in alike.all("li")] == ["shop-web-1", "shop-web-2"]
 
 
 async def test_what_a_failed_container_wrote_is_shown_as_text(visitors: Visitors, fleet: ManagerFleet) -> None:
