@@ -21,6 +21,8 @@ SCRIPT := $(sort $(wildcard tests/engine/test_deployment_script*.py))
 AUTONOMY := $(SCRIPT) $(addprefix tests/engine/test_,orchestrator_guide.py pipeline.py zero_downtime.py)
 # What is played from beginning to end, as a reader would: pages, quick start, demo.
 PLAYED := $(addprefix tests/engine/test_,demo.py docs.py quick_start.py)
+# What takes minutes and is of one thing each: the agent's own update, what moves with a container, images that are kept, the ground.
+AT_LENGTH := $(addprefix tests/engine/test_,self_update.py swap_neighbours.py swap_volumes.py riders.py injected.py agent_retention.py ground.py ground_ends.py bench.py) tests/faults/test_release_cut_short.py
 # What may go otherwise on a newer engine: how containers are made, joined, started, watched and replaced. `make test-engines` has all.
 OTHERWISE := announce agent_events candidate_falls cut_announced cut_connections injected private probe_and_hooks prove_health recreate riders self_update start_refused strategy_chosen swap_cut swap_ingress swap_neighbours swap_volumes update update_places update_refused
 AGAIN := tests/contract/test_engine.py tests/contract/test_engine_pulls.py $(OTHERWISE:%=tests/engine/test_%.py) tests/peers/test_autonomy_watchtower.py
@@ -57,7 +59,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint $(PARTS)  ## lint and every test but the long ones and those of test-others, on one engine
-	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) $(AUTONOMY) $(PLAYED) tests/people tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
+	$(TESTS) --engine=$(ENGINE) $(foreach path,$(MANAGER) $(AUTONOMY) $(PLAYED) $(AT_LENGTH) tests/people tests/peers,--ignore=$(path)) $(PYTEST_ARGS)
 
 test-unit: $(READY)  ## the tests that need neither engine nor registry, on this Python
 	$(BIN)/pytest tests/unit -n auto $(PYTEST_ARGS)
@@ -89,8 +91,8 @@ test-peers: $(PARTS) $(PEERS)  ## beside the real Watchtower, which Go builds; o
 test-played: $(PARTS)  ## the pages, the quick start and the demo, played from beginning to end on one engine
 	$(TESTS) --engine=$(ENGINE) $(PLAYED) $(PYTEST_ARGS)
 
-test-others: $(PARTS) $(PEERS)  ## these four at once, and what people do meanwhile: what make test leaves out, on one engine
-	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(AUTONOMY) $(PLAYED) tests/people tests/peers $(PYTEST_ARGS)
+test-others: $(PARTS) $(PEERS)  ## these four at once, what people do meanwhile, and more that takes long: what make test leaves out, on one engine
+	$(TESTS) --engine=$(ENGINE) $(MANAGER) $(AUTONOMY) $(PLAYED) $(AT_LENGTH) tests/people tests/peers $(PYTEST_ARGS)
 
 test-people: $(PARTS)  ## of these, a person's commands at each step of each strategy, on one engine; takes minutes
 	$(TESTS) --engine=$(ENGINE) -m long tests/people $(PYTEST_ARGS)

@@ -29,7 +29,20 @@ MANAGER = (
 SCRIPT = tuple(sorted(f"tests/engine/{path.name}" for path in (ROOT / "tests/engine").glob("test_deployment_script*")))
 AUTONOMY = (*SCRIPT, *(f"tests/engine/test_{name}.py" for name in ("orchestrator_guide", "pipeline", "zero_downtime")))
 PLAYED = tuple(f"tests/engine/test_{name}.py" for name in ("demo", "docs", "quick_start"))
-WITHOUT = " ".join(f"--ignore={path}" for path in (*MANAGER, *AUTONOMY, *PLAYED, "tests/people", "tests/peers"))
+AT_LENGTH = (
+    "tests/engine/test_self_update.py",
+    "tests/engine/test_swap_neighbours.py",
+    "tests/engine/test_swap_volumes.py",
+    "tests/engine/test_riders.py",
+    "tests/engine/test_injected.py",
+    "tests/engine/test_agent_retention.py",
+    "tests/engine/test_ground.py",
+    "tests/engine/test_ground_ends.py",
+    "tests/engine/test_bench.py",
+    "tests/faults/test_release_cut_short.py",
+)
+OTHERS = (*MANAGER, *AUTONOMY, *PLAYED, *AT_LENGTH, "tests/people", "tests/peers")
+WITHOUT = " ".join(f"--ignore={path}" for path in OTHERS)
 OTHERWISE = (
     *("announce", "agent_events", "candidate_falls", "cut_announced", "cut_connections", "injected"),
     *("private", "probe_and_hooks", "prove_health", "recreate", "riders", "self_update", "start_refused"),
@@ -59,7 +72,7 @@ WHAT_IS_SAID = {
     "test-others": (
         *SETUP,
         "-m groundwork.watchtower",
-        f"{TESTS} --engine= {' '.join((*MANAGER, *AUTONOMY, *PLAYED))} tests/people tests/peers",
+        f"{TESTS} --engine= {' '.join(OTHERS)}",
     ),
     "test-engines": (*SETUP, *LINT, f"{TESTS} --engine=bookworm", f"{TESTS} {NEWER}"),
     "test-played": (*SETUP, f"{TESTS} --engine= {' '.join(PLAYED)}"),
