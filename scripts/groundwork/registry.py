@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -27,10 +29,12 @@ def program() -> str:
 
 
 def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port of 127.0.0.1 that nobody listens on, of those that the kernel gives to no outgoing connection."""
+    for port in secrets.SystemRandom().sample(range(20_000, 32_000), 500):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise GroundError("No port of 127.0.0.1 is free between 20000 and 32000: end what listens there.")
 
 
 def start(

@@ -34,13 +34,29 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complete, "PATIENCE_S", 30.0)
 
 
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where shells look for programs; there is a `tidegate` that is as patient."""
+    program = tmp_path_factory.mktemp("bin") / "tidegate"
+    lines = (
+        f"#!{sys.executable}",
+        "from tidegate.cli.fleet import complete",
+        "complete.PATIENCE_S = 30.0",
+        "from tidegate.__main__ import main",
+        "main()",
+    )
+    program.write_text("\n".join(lines))
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"
+
+
 class Shell:
     """An interactive shell with the program's completion."""
 
-    def __init__(self, command: Sequence[str], ready: Sequence[str], **more: str) -> None:
+    def __init__(self, command: Sequence[str], ready: Sequence[str], path: str, **more: str) -> None:
         self._main, terminal = pty.openpty()
         environ = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": path,
             "PS1": "ready> ",
             "TERM": "dumb",
             **more,
@@ -75,7 +91,7 @@ class Shell:
 
     def _until(self, wanted: str) -> str:
         written = ""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         os.set_blocking(self._main, False)
         while wanted not in drawn(written) and time.monotonic() < deadline:
             try:
@@ -100,17 +116,17 @@ def drawn(written: str) -> str:
 
 
 @pytest.fixture
-def bash(as_user: object, manager: object) -> Iterator[Shell]:
+def bash(as_user: object, manager: object, path: str) -> Iterator[Shell]:
     assert as_user
     assert manager
     quiet = "bind 'set enable-bracketed-paste off'"
-    one = Shell(["bash", "--norc", "--noprofile", "-i"], [quiet, 'eval "$(tidegate --show-completion)"'])
+    one = Shell(["bash", "--norc", "--noprofile", "-i"], [quiet, 'eval "$(tidegate --show-completion)"'], path)
     yield one
     one.close()
 
 
 @pytest.fixture
-def zsh(as_user: object, manager: object, tmp_path: Path) -> Iterator[Shell]:
+def zsh(as_user: object, manager: object, path: str, tmp_path: Path) -> Iterator[Shell]:
     """One that was started after `tidegate --install-completion`."""
     assert as_user
     assert manager
@@ -118,7 +134,7 @@ def zsh(as_user: object, manager: object, tmp_path: Path) -> Iterator[Shell]:
         cannot("zsh is not here")
     (tmp_path / ".zfunc").mkdir()
     installed = "fpath+=~/.zfunc; tidegate --show-completion > ~/.zfunc/_tidegate"
-    one = Shell(["zsh", "-f", "-i"], [installed, "autoload -Uz compinit; compinit -u"], HOME=str(tmp_path))
+    one = Shell(["zsh", "-f", "-i"], [installed, "autoload -Uz compinit; compinit -u"], path, HOME=str(tmp_path))
     yield one
     one.close()
 
@@ -165,11 +181,10 @@ def test_zsh_completes_names_at_the_first_tab(zsh: Shell, begun: str, whole: str
         ("tidegate rollout wat", "watch"),
     ],
 )
-def test_fish_completes_names(tmp_path: Path, begun: str, whole: str) -> None:
+def test_fish_completes_names(tmp_path: Path, path: str, begun: str, whole: str) -> None:
     if shutil.which("fish") is None:
         cannot("fish is not here")
     asked = f"tidegate --show-completion | source; complete --do-complete '{begun}'"
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = os.environ | {"PATH": path, "HOME": str(tmp_path)}
     told = subprocess.run(["fish", "--no-config", "-c", asked], env=environ, capture_output=True, text=True, check=True)
     assert whole in told.stdout.split()

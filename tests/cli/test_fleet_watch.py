@@ -34,7 +34,7 @@ def pace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`pace(look_s=..., ...)`: by default nothing but the stream makes it look."""
 
     def change(**seconds: float) -> None:
-        usual = {"look_s": NEVER, "look_beside_stream_s": NEVER, "stream_again_s": NEVER, "patience_s": 5.0}
+        usual = {"look_s": NEVER, "look_beside_stream_s": NEVER, "stream_again_s": NEVER, "patience_s": 60.0}
         monkeypatch.setattr(watch, "USUAL", Pace(**(usual | seconds)))
 
     change()

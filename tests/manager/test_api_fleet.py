@@ -38,13 +38,13 @@ async def test_the_status_counts_what_there_is(people: People, fleet: ManagerFle
     await people.operator.post("/quarantine", {"digest": NEWER})
     got = (await people.viewer.get("/status")).json
     rollouts = {state: count for state, count in got.pop("rollouts").items() if count}
+    assert got.pop("alerts_open") in {0, 1}  # of the quarantine, as soon as the manager looks
     assert (rollouts, got) == (
         {"running": 1},
         {
             "agents": {"online": 2, "offline": 1},
             "targets": 3,
             "approvals_waiting": 0,
-            "alerts_open": 0,
             "quarantined": 1,
         },
     )

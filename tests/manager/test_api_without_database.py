@@ -23,7 +23,7 @@ WINDOW = {"name": "nights", "window": "0 2 * * * 4h"}
 async def test_a_locked_database_is_an_answer_to_try_again(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BUSY_MS", 20)
+    monkeypatch.setattr(database, "_BUSY_MS", 500)
     with serving(url, tmp_path) as manager:
         async with asked(manager) as people:
             other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)

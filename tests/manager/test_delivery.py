@@ -20,6 +20,7 @@ from tests.support.web_server import WebServer
 
 from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
+from tidegate.manager.telling import delivery
 from tidegate.manager.telling.delivery import ATTEMPTS, Deliverer, delay_s
 from tidegate.manager.telling.delivery_rows import CLOSED, OPENED, announce
 from tidegate.manager.telling.sinks import mail
@@ -252,12 +253,15 @@ async def test_what_is_for_nobody_any_more_is_left_after_a_while(db: Database, r
     assert (await rows(db))[0].trouble == "the settings do not name it any more"
 
 
-async def test_it_is_sent_as_soon_as_it_is_written(db: Database, receiver: Receiver, time: Time) -> None:
+async def test_it_is_sent_as_soon_as_it_is_written(
+    db: Database, receiver: Receiver, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_LOOK_S", 3600.0)
     sink = webhook(receiver.url, time)
     task = asyncio.create_task(deliverer(db, time, sink).run())
     await asyncio.sleep(0)
     await alert(db, sink)
-    async with asyncio.timeout(4):  # which is less than the time between two looks
+    async with asyncio.timeout(40):
         while not receiver.taken:
             await asyncio.sleep(0.01)
     task.cancel()
@@ -341,14 +345,14 @@ async def test_a_server_that_does_not_answer_holds_up_nobody_who_writes(db: Data
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     async with mail_server() as silent:
         silent.stays_silent = True
-        sinks = [mail_sink(silent, None, security="none", timeout_s=3.0) for _ in range(4)]
+        sinks = [mail_sink(silent, None, security="none", timeout_s=10.0) for _ in range(4)]
         for number, sink in enumerate(sinks):
             sink.name = f"mail {number}"
         await alert(db, *sinks)
         sending = asyncio.create_task(deliverer(db, time, *sinks).send_due())
         while silent.talks < 2:
             await asyncio.sleep(0.01)
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(8):
             await asyncio.to_thread(int)
             async with db.write() as conn:
                 await conn.execute(update(schema.alerts).values(text="written meanwhile"))

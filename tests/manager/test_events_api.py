@@ -20,7 +20,7 @@ from tidegate.manager.store import schema
 from tidegate.manager.store.database import Database
 from tidegate.manager.telling.feed import tell_all
 
-LONG = aiohttp.ClientTimeout(total=30)
+LONG = aiohttp.ClientTimeout(total=120)
 
 
 async def say(db: Database, *kinds: str) -> None:

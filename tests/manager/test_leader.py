@@ -85,8 +85,10 @@ async def soon_one_of(*works: Work) -> None:
 async def test_who_loses_its_connection_stops_and_leads_again_later(dsn: str) -> None:
     async with replica(dsn) as work:
         await soon(work.begun)
+        ended = asyncio.create_task(soon(work.ended))  # before it begins again, which takes a moment only
+        await asyncio.sleep(0)
         await end_sessions(dsn)
-        await soon(work.ended)
+        await ended
         await soon(work.begun)
 
 

@@ -117,7 +117,8 @@ async def test_of_two_rollouts_that_turn_round_at_once_neither_waits_for_the_oth
     whole, some = await both_about_to_turn(fleet)
 
     async def slowly(*arguments: Any, **more: Any) -> bool:
-        await asyncio.sleep(MEANWHILE_S)
+        while len(set(writes.of)) < 2:  # both have decided by then
+            await asyncio.sleep(0.01)
         return await save(*arguments, **more)
 
     monkeypatch.setattr(step, "save", slowly)

@@ -43,7 +43,7 @@ async def process(tmp_path: Path, **more: str) -> AsyncIterator[tuple[asyncio.su
     )
     assert it.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (found := LISTENS.search(line := await it.stderr.readline())) is None:
                 assert line, "it has ended"
         yield it, f"http://127.0.0.1:{int(found[1])}"

@@ -100,14 +100,14 @@ def serving(
 
         thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60), "it does not start"
         loop, parts = started[0]
         try:
             scheme = "http" if settings.tls_cert is None else "https"
             yield Manager(f"{scheme}://127.0.0.1:{sock.getsockname()[1]}", parts, database_url)
         finally:
             asyncio.run_coroutine_threadsafe(_end(parts, sock), loop)
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 

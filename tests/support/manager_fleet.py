@@ -33,6 +33,7 @@ from tidegate.protocol.signed import Withdraw
 from tidegate.protocol.version import PROTOCOL
 
 T0 = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_NEVER = T0 + timedelta(days=3650)
 OLD, NEW, NEWER = (f"sha256:{digit * 64}" for digit in "123")
 ANN, BOB = Actor("ann", "192.0.2.1"), Actor("bob", "192.0.2.2")
 
@@ -69,7 +70,8 @@ class ManagerFleet:
         """Have so many hosts, all on one channel and running `digest`."""
         async with self.db.write() as conn:
             channel = {"name": "r/app:1", "repository": "r/app", "tag": "1", "policy": dict(policy or {})}
-            row = insert(schema.channels).values(channel | {"created_at": T0}).returning(schema.channels.c.id)
+            at = {"created_at": T0, "plan_at": _NEVER}  # a manager that runs beside the test plans nothing by itself
+            row = insert(schema.channels).values(channel | at).returning(schema.channels.c.id)
             self.channel = (await conn.execute(row)).scalar_one()
         for number in range(hosts):
             await self.join(f"host{number}", digest=digest)

@@ -50,7 +50,7 @@ async def heard(engine: Engine, count: int) -> list[str]:
 
     with hub.listening(listen):
         hub.start()
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), 40)
     await hub.close()
     return told
 
@@ -108,7 +108,7 @@ async def test_a_listener_that_comes_late_can_ask_what_was_heard_before() -> Non
     hub = EventHub(engine)  # type: ignore[arg-type]
     with hub.listening(third := Third()):
         hub.start()
-        await asyncio.wait_for(third.come.wait(), 5)
+        await asyncio.wait_for(third.come.wait(), 40)
     assert [one.id for one in hub.kept(event(2).time_ns)] == ["c2", "c3"]
     await hub.close()
 

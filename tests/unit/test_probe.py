@@ -101,9 +101,9 @@ async def test_a_server_that_listens_and_never_answers_is_sick() -> None:
         await done.wait()
 
     async with server(silent) as port:
-        result = await ask(port, timeout_s=0.1)
+        result = await ask(port, timeout_s=1)
         done.set()
-    assert result == ProbeResult(ok=False, conclusive=True, detail=f"127.0.0.1:{port} gave no answer within 100ms")
+    assert result == ProbeResult(ok=False, conclusive=True, detail=f"127.0.0.1:{port} gave no answer within 1s")
 
 
 async def test_a_refused_connection_is_sick(closed_port: int) -> None:

@@ -123,14 +123,17 @@ async def frozen_amid_a_transaction(db: Database, server: postgres.Server) -> No
 async def test_who_asks_a_silent_database_is_told_so_and_the_next_is_answered_when_it_speaks_again(
     db: Database, server: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await db.try_to_write()
     monkeypatch.setattr(connecting, "_SILENT_S", 0.2)
     monkeypatch.setattr(connecting, "_CONNECT_S", 0.5)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(StoreUnavailableError, match="closed the connection"):
             await frozen_amid_a_transaction(db, server)
         with pytest.raises(StoreUnavailableError, match="no connection within"):
             await db.try_to_write()
     server.thaw()
+    monkeypatch.setattr(connecting, "_SILENT_S", 60.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 60.0)
     await db.try_to_write()
 
 

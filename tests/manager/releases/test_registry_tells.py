@@ -155,7 +155,7 @@ async def test_of_a_push_one_notification_is_sent_and_of_layers_and_pulls_none(t
         with telling(tmp_path / "registry", str(server.make_url("")).rstrip("/")) as registry:
             for version in ("1", "2"):  # of the first's pull it would be told before the second
                 pushed = await push(registry, version)
-                header, document = await asyncio.wait_for(taken.get(), 20)
+                header, document = await asyncio.wait_for(taken.get(), 60)
                 told = [(one["action"], one["target"]["digest"]) for one in document["events"]]
                 assert (header, told) == (f"Bearer {SECRET}", [("push", pushed.digest)])
                 await asyncio.to_thread(_pull, registry, pushed.digest)
