@@ -27,7 +27,11 @@ async def fake() -> AsyncIterator[FakeRegistry]:
 
 
 async def pushed_to(fake: FakeRegistry, version: str) -> Pushed:
-    return await asyncio.to_thread(lambda: build(Registry(fake.address), "team/app:latest", version=version))
+    """A release there; what a test before has left of one at the same port is gone."""
+    pushed = await asyncio.to_thread(lambda: build(Registry(fake.address), "team/app:latest", version=version))
+    if version == "1":
+        docker("image", "rm", "--force", pushed.reference, check=False)
+    return pushed
 
 
 def index(fake: FakeRegistry, own: Pushed, other: bytes) -> None:

@@ -105,9 +105,6 @@ async def test_watchtowers_http_api_updates_the_named_images_only_and_counts(
 
 async def address(agent: Agent) -> str:
     """Where the agent's HTTP API listens."""
-    for _ in range(100):
-        api = agent._api
-        if api is not None and api.port:
-            return f"http://127.0.0.1:{api.port}"
-        await asyncio.sleep(0.05)
-    raise AssertionError("the HTTP API does not listen")
+    await until(lambda: agent._api is not None and agent._api.port, "the HTTP API listens")
+    assert agent._api is not None
+    return f"http://127.0.0.1:{agent._api.port}"

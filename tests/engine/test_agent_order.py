@@ -76,7 +76,7 @@ async def test_a_dependant_that_a_person_stopped_meanwhile_stays_stopped(
     async with agent_here(tmp_path / "state") as here:
         with ready_to_hold(), holding(compose.project, held):
             look = asyncio.ensure_future(here.look())
-            await asyncio.wait_for(held.reached.wait(), 30)
+            await asyncio.wait_for(held.reached.wait(), 120)
             await in_thread(compose.run, "stop", "web")
             held.let_go()
             await look

@@ -131,7 +131,7 @@ async def test_an_agent_that_ends_amid_a_rollback_by_hand_brings_it_to_rest(
             async with at_work(here):
                 words = ("agent", "rollback", f"{compose.project}/web")
                 asked = asyncio.ensure_future(in_thread(lambda: tidegate(state, *words, check=False)))
-                await asyncio.wait_for(held.reached.wait(), 30)
+                await asyncio.wait_for(held.reached.wait(), 120)
         assert (await asked).returncode == 1
         assert here.parts.state.journal.open_transactions() == []
     assert (image_of(compose, "web"), running(compose, "web"), compose.changes()) == (new, True, [])

@@ -31,7 +31,7 @@ from tidegate.engine.model import Container, Network
 from tidegate.engine.port import Engine
 
 NEVER_MS = "60000"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 MEMBER = (
     "import sys; from tidegate.agent import announce_arp as a; i = a.interface_in([sys.argv[1]]); "
     "a.send(i.name, [a.gratuitous(i.mac, sys.argv[2], sys.argv[3])])"

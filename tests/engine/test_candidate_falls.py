@@ -19,8 +19,8 @@ SUBNET = "10.198.7.0/24"
 DEFAULT = {"default": {"ipam": {"config": [{"subnet": SUBNET}]}}}
 # the first check passes wherever it is made, those after it on the serving network only
 LEANING = "[ -e /tmp/seen ] || { touch /tmp/seen; exit 0; }; ip -4 addr | grep -q ' 10.198.7.'"
-CHECK = {"Test": ["CMD-SHELL", LEANING], "Interval": 500_000_000, "Timeout": 2_000_000_000, "Retries": 1}
-FALLS = {"EXIT": "3", "EXIT_AFTER_S": "4"}
+CHECK = {"Test": ["CMD-SHELL", LEANING], "Interval": 3_000_000_000, "Timeout": 10_000_000_000, "Retries": 1}
+FALLS = {"EXIT": "3", "EXIT_AFTER_S": "10"}
 
 
 def started(compose: Compose) -> tuple[str, str]:
@@ -33,7 +33,7 @@ def started(compose: Compose) -> tuple[str, str]:
 async def test_one_that_ends_while_the_old_container_drains_does_not_take_its_place(
     compose: Compose, push: Push, tmp_path: Path
 ) -> None:
-    compose.write(services(web=one(push("1"), labels={"tidegate.drain": "6s"})))
+    compose.write(services(web=one(push("1"), labels={"tidegate.drain": "14s"})))
     compose.up()
     before = started(compose)
     new = push("2", env=FALLS)
@@ -85,24 +85,24 @@ async def strategy_of_a_leaning_release(compose: Compose, push: Push, tmp_path: 
 async def test_one_that_turns_sick_away_from_its_networks_before_the_cut_is_heard_on_them(
     compose: Compose, push: Push, tmp_path: Path, swapped: Callable[..., None]
 ) -> None:
-    swapped(labels={"tidegate.drain": "3s"})
+    swapped(labels={"tidegate.drain": "8s"})
     assert await strategy_of_a_leaning_release(compose, push, tmp_path) == "stop-first"
 
 
 async def test_one_that_turns_sick_during_the_cut_is_given_the_time_to_recover(
     compose: Compose, push: Push, tmp_path: Path, swapped: Callable[..., None]
 ) -> None:
-    swapped(environment={"IGNORE_TERM": "1"}, stop_grace_period="3s")
+    swapped(environment={"IGNORE_TERM": "1"}, stop_grace_period="8s")
     assert await strategy_of_a_leaning_release(compose, push, tmp_path) == "swap"
 
 
 async def test_one_that_ends_during_the_cut_is_tried_where_it_serves_before_it_is_blamed(
     compose: Compose, push: Push, tmp_path: Path, swapped: Callable[..., None]
 ) -> None:
-    swapped(environment={"IGNORE_TERM": "1"}, stop_grace_period="6s")
+    swapped(environment={"IGNORE_TERM": "1"}, stop_grace_period="14s")
     old = compose.container("web")["Id"]
     new = push("2", env=FALLS)
-    async with agent_here(tmp_path / "state", TIDEGATE_BAKE="6s") as here:
+    async with agent_here(tmp_path / "state", TIDEGATE_BAKE="14s") as here:
         await here.look()
         assert here.last()["outcome"] == "inconclusive"
         assert here.parts.state.quarantine.list() == []

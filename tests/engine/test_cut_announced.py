@@ -73,7 +73,7 @@ async def test_after_stop_first_clients_do_not_wait_until_the_kernel_asks_again(
         with Asking(address):
             await agent.look()
             assert agent.last()["outcome"] == "committed"
-            await asyncio.to_thread(wait_for, lambda: served_version(address) == "2", "version 2 answers", limit_s=5)
+            await asyncio.to_thread(wait_for, lambda: served_version(address) == "2", "version 2 answers", limit_s=30)
 
 
 @pytest.mark.timeout(600)  # the agent's image is built for it
@@ -89,7 +89,7 @@ def test_an_agent_in_a_container_sees_to_that_too_and_leaves_no_helper_behind(
     words += ["--rm", "-v", f"{socket}:/var/run/docker.sock", agent_image_tag]
     with Asking(address):
         docker("run", *words, "--run-once", compose.container("web")["Name"].lstrip("/"), timeout_s=120)
-        wait_for(lambda: served_version(address) == "2", "version 2 answers", limit_s=5)
+        wait_for(lambda: served_version(address) == "2", "version 2 answers", limit_s=30)
     assert listed("container", f"label={HELPER}") == set()
 
 

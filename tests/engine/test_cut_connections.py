@@ -102,8 +102,9 @@ def test_a_closed_connection_to_somebody_else_is_kept(registry: Registry) -> Non
 
 async def test_the_helper_program_forgets_them_too(engine: Engine, served: Container) -> None:
     _ask(("127.0.0.1", _port(served)))
+    wait_for(lambda: _known(served, closed=True) and not _known(served, closed=False), "they are closed")
     subnet = (await engine.network("bridge")).subnets[0]
-    program = [sys.executable, "-m", "tidegate.agent.announce_watch", subnet, "0.5", _ip(served), str(_port(served))]
+    program = [sys.executable, "-m", "tidegate.agent.announce_watch", subnet, "5", _ip(served), str(_port(served))]
     done = subprocess.run(
         ["setpriv", "--bounding-set=-all,+net_raw,+net_admin", *program], check=False, capture_output=True, text=True
     )

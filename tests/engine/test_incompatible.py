@@ -21,7 +21,7 @@ SUBNET = "10.198.9.0/24"
 NETWORKS = {"edge": {"ipam": {"config": [{"subnet": SUBNET}]}}, "back": {}}
 # with a drain it is seen while the old container still serves, without one in the bake
 WAYS: dict[str, dict[str, Any]] = {
-    "start-first": {"labels": {"tidegate.ingress-networks": "edge", "tidegate.drain": "4s"}},
+    "start-first": {"labels": {"tidegate.ingress-networks": "edge", "tidegate.drain": "12s"}},
     "swap": {"ports": ["8000"], "labels": {"tidegate.ingress-networks": "edge"}},
 }
 

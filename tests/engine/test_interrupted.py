@@ -39,7 +39,7 @@ def killed(state: Path) -> None:
 def told_to_stop(state: Path) -> None:
     """One that `docker stop` ends in the middle."""
     agent = start_doomed_agent(f"term:{AMID.removeprefix('in:')}", state, TIDEGATE_SETTLE="10m")
-    output, _ = agent.communicate(timeout=90)
+    output, _ = agent.communicate(timeout=240)
     assert agent.returncode == 0, output
 
 
@@ -158,7 +158,7 @@ async def test_an_assignment_is_carried_out_again_by_an_agent_that_was_told_to_s
         await fleet.until(fleet.inventory)
     await fleet.assign(new)
     agent = start_doomed_agent("term:step:start", state, **fleet.environ)
-    output, _ = await in_thread(lambda: agent.communicate(timeout=90))
+    output, _ = await in_thread(lambda: agent.communicate(timeout=240))
     assert agent.returncode == 0, output
     async with fleet.at_work(state) as here:
         await fleet.until(lambda: fleet.told()[-1:] == ["healthy"])

@@ -38,7 +38,7 @@ def test_what_is_busy_for_longer_than_it_is_waited_for_is_skipped_forced_or_fail
     agent = site.agent_until(NEVER)
     try:
         wait_for(lambda: site.ann.items("/targets"), "the cluster is known", limit_s=LIMIT_S)
-        rules = RULES | {"busy_wait": "4s", "busy_then": then}
+        rules = RULES | {"busy_wait": "15s", "busy_then": then}
         site.ann.set_rules(site.ann.items("/channels")[0]["id"], rules)
         before = site.cluster.container("web")
         release = push("2", healthcheck=True)

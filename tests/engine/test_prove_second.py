@@ -36,7 +36,7 @@ def outside(compose: Compose, push: Push) -> Iterator[str]:
 
 def leaning(image: Pushed, network: str) -> dict[str, Any]:
     """A service that boots only with what is `outside` its cluster."""
-    web = {"image": image.reference, "ports": ["8000"], "environment": {"DB": "outside:5432", "DB_BOOT_S": "1"}}
+    web = {"image": image.reference, "ports": ["8000"], "environment": {"DB": "outside:5432", "DB_BOOT_S": "5"}}
     return {"services": {"web": web}, "networks": {"default": {"name": network, "external": True}}}
 
 

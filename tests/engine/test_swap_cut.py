@@ -58,14 +58,14 @@ def web(push: Push, **more: Any) -> dict[str, Any]:
 async def test_a_request_in_flight_is_finished_by_a_graceful_cut_and_not_waited_for_by_a_fast_one(
     compose: Compose, push: Push, tmp_path: Path, cut: str, served: str | None
 ) -> None:
-    compose.write(web(push, labels={"tidegate.cut": cut}))
+    compose.write(web(push, stop_grace_period="40s", labels={"tidegate.cut": cut}))
     compose.up("--wait")
     address, begun = compose.address("web"), asyncio.Event()
     push("2", healthcheck=True)
 
     async def ask_when_the_candidate_starts() -> Any:
         await begun.wait()
-        return await in_thread(lambda: get_json(address, "/slow?ms=6000", timeout_s=20))
+        return await in_thread(lambda: get_json(address, "/slow?ms=15000", timeout_s=60))
 
     async with agent_here(tmp_path / "state") as agent:
         with agent.parts.hub.listening(lambda event: begun.set() if event.action == "start" else None):

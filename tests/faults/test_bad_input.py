@@ -38,6 +38,7 @@ class Pair:
     async def up(self) -> None:
         """Both at version 1, and version 2 pushed for both."""
         self.old = await self.pushed("1")
+        docker("image", "rm", "--force", self.old.reference, check=False)  # of a test before, at the same port
         self.compose.write(services(good=one(self._push("1")), bad=one(self.old, labels=self.labels)))
         await asyncio.to_thread(self.compose.up)
         self._push("2")

@@ -118,7 +118,7 @@ async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
     before, old, new = running(compose, push, name)
     point = "term:bake" if step == "bake" else f"term:step:{step}"
     agent = start_doomed_agent(point, tmp_path / "state", TIDEGATE_BAKE="10m", TIDEGATE_SETTLE="10m")
-    output, _ = agent.communicate(timeout=90)  # neither is waited for
+    output, _ = agent.communicate(timeout=240)  # neither is waited for
     assert agent.returncode == 0, output
     (container,) = compose.containers("web")
     assert container["State"]["Running"]
@@ -131,7 +131,7 @@ async def test_an_agent_that_is_told_to_stop_comes_to_rest_and_ends_well(
 def told_to_stop_at(point: str, state: Path, code: int, **more: str) -> None:
     """An agent that is told to stop at a point; AssertionError where it ends with another code, or does not end."""
     agent = start_doomed_agent(f"term:{point}", state, **more)
-    output, _ = agent.communicate(timeout=90)
+    output, _ = agent.communicate(timeout=240)
     assert agent.returncode == code, output
 
 

@@ -15,7 +15,7 @@ from tests.support.images import Pushed
 from tests.support.managed import NAME, Fleet
 from tests.support.registry import Registry
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 async def test_the_guide_is_played_with_watchtower_too(compose: Compose, registry: Registry, tmp_path: Path) -> None:

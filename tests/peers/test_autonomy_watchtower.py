@@ -66,12 +66,13 @@ async def _told_in_metrics(wanted: str, agent: str, folder: Path) -> None:
             await asyncio.sleep(0.5)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_the_example_is_updated_by_watchtower_when_the_manager_says_so(
     registry: Registry, compose: Compose, agents_image: str, tmp_path: Path
 ) -> None:
     lan = os.environ["GROUND_REGISTRY_LAN"]
     here = Registry(registry.address, engine_address=lan)
+    docker("image", "rm", "--force", f"{lan}/{ORCHESTRATOR}", check=False)  # another test may have left it
     first = build(here, ORCHESTRATOR, version="1", healthcheck=True)
     consumer = build(here, "autonomy/consumer:latest", version="consumer")
     theirs = watchtower.image(here)

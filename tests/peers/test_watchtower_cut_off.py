@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ async def test_a_service_that_a_dying_watchtower_has_stopped_is_started_again(cl
     web = cluster.compose.container("web")["Id"]
     async with cluster.at_work(tmp_path / "state") as here:
         await fleet.until(fleet.inventory)
-        dying = asyncio.create_task(in_thread(_dies_amid_a_stop, cluster.compose, web))
+        dying = asyncio.create_task(in_thread(_dies_amid_a_stop, cluster.compose, web, time.time()))
         await asyncio.sleep(0)
         await fleet.assign(cluster.release("2"))
         await fleet.until(lambda: fleet.told() == ["begun", "failed"])
@@ -282,10 +283,11 @@ def _noted(here: AgentHere, kind: str) -> int:
     return sum(row["kind"] == kind for journal in here.parts.state.journal.peek() for row in journal.records)
 
 
-def _dies_amid_a_stop(compose: Compose, container: str) -> None:
-    """Watchtower dies when it has told a container to end, and that has ended."""
+def _dies_amid_a_stop(compose: Compose, container: str, since: float) -> None:
+    """Watchtower dies when it has told a container to end, after a moment, and that has ended."""
     process = compose.container("watchtower")["State"]["Pid"]
     words = ["docker", "events", "--filter", f"container={container}", "--filter", "event=kill"]
+    words += ["--since", f"{since:.9f}"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as events:
         assert events.stdout is not None
         assert events.stdout.readline()

@@ -101,7 +101,7 @@ async def test_a_group_is_all_old_or_all_new_after_a_person_acted_on_one(
     async with agent_here(tmp_path / "state") as here:
         with holding(compose.project, held):
             look = asyncio.ensure_future(here.look())
-            await asyncio.wait_for(held.reached.wait(), 30)
+            await asyncio.wait_for(held.reached.wait(), 120)
             await in_thread(lambda: compose.run(*command, check=False))
             held.let_go()
             await look
@@ -125,7 +125,7 @@ async def test_a_release_is_not_blamed_where_a_person_acted_on_what_it_moves_wit
     async with agent_here(tmp_path / "state") as here:
         with holding(compose.project, held):
             look = asyncio.ensure_future(here.look())
-            await asyncio.wait_for(held.reached.wait(), 30)
+            await asyncio.wait_for(held.reached.wait(), 120)
             await in_thread(lambda: compose.run("stop", "a"))
             held.let_go()
             await look
@@ -141,12 +141,12 @@ async def test_a_release_is_blamed_for_a_rider_only_where_its_container_ended_by
     rider = one(push("1", "rider"), command=["db"], network_mode="service:vpn")
     compose.write(services(vpn=one(push("1", "vpn")), rider=rider))
     compose.up()
-    push("2", "vpn", env={"EXIT": "3", "EXIT_AFTER_S": "4"} if by_itself else {})
+    push("2", "vpn", env={"EXIT": "3", "EXIT_AFTER_S": "10"} if by_itself else {})
     held = HeldInSecond("start")
     async with agent_here(tmp_path / "state") as here:
         with holding(compose.project, held):
             look = asyncio.ensure_future(here.look())
-            await asyncio.wait_for(held.reached.wait(), 30)
+            await asyncio.wait_for(held.reached.wait(), 120)
             if not by_itself:
                 await in_thread(lambda: compose.run("stop", "vpn"))
             await until(lambda: not compose.container("vpn")["State"]["Running"], "it has ended")

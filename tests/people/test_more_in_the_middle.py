@@ -28,7 +28,7 @@ async def reached(stage: Stage, held: Held) -> AsyncIterator[asyncio.Future[Look
     """The update, held at its point."""
     with holding(stage.compose.project, held):
         update = asyncio.ensure_future(stage.agent.look())
-        await asyncio.wait_for(held.reached.wait(), 30)
+        await asyncio.wait_for(held.reached.wait(), 120)
         yield update
 
 

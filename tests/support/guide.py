@@ -36,6 +36,7 @@ class Host:
         self.compose = compose
         self._asked = asked
         self._lan = os.environ["GROUND_REGISTRY_LAN"]
+        docker("image", "rm", "--force", f"{self._lan}/{CHANNEL}", check=False)  # another test may have left it
         self._registry = Registry(registry.address, engine_address=self._lan)
         agent = f"{compose.project}/agent:latest"
         consumer = build(self._registry, "autonomy/consumer:latest", version="consumer")

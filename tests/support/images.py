@@ -26,7 +26,7 @@ CREATED = "2024-01-01T00:00:00Z"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-HEALTHCHECK = {"Test": ["CMD", "/app", "health"], "Interval": 500_000_000, "Timeout": 2_000_000_000, "Retries": 3}
+HEALTHCHECK = {"Test": ["CMD", "/app", "health"], "Interval": 500_000_000, "Timeout": 10_000_000_000, "Retries": 3}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.support.agent import environment
 from tests.support.compose import PROJECT, Compose
 from tests.support.docker import docker, inspect, listed
 from tests.support.images import Pushed
-from tests.support.waiting import served_version
+from tests.support.waiting import served_version, wait_for
 
 from tidegate.agent.private import PRIVATE_FOR
 from tidegate.agent.state import State
@@ -43,7 +43,11 @@ def strategy_of(name: str) -> Strategy:
 def agent_killed_at(point: str, state: Path, **more: str) -> None:
     """Run an agent as a program until it ends itself at `point` (see killed_agent). AssertionError if it does not."""
     done = start_doomed_agent(point, state, **more)
-    output, _ = done.communicate(timeout=60)
+    try:
+        output, _ = done.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        done.kill()
+        raise
     assert done.returncode == -signal.SIGKILL, f"the agent was not killed at {point}: {output}"
 
 
@@ -186,4 +190,5 @@ def _answers(compose: Compose, service: str, containers: Sequence[Mapping[str, A
     if not published:
         return True
     version = inspect(containers[0]["Id"])["Config"]["Labels"]["org.opencontainers.image.version"]
-    return served_version(compose.address(service)) == str(version)
+    wait_for(lambda: served_version(compose.address(service)) == str(version), f"version {version} answers")
+    return True

@@ -96,7 +96,7 @@ class Cluster:
         agent = start_doomed_agent(f"term:{point}", state, **self.settings | self.fleet.environ)
         await self.fleet.until(self.fleet.inventory)
         await self.fleet.assign(release)
-        output, _ = await in_thread(lambda: agent.communicate(timeout=90))
+        output, _ = await in_thread(lambda: agent.communicate(timeout=240))
         assert agent.returncode == 0, output
 
     def log(self) -> str:
