@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 from tests.support import databases, loops
 from tests.support.fleet_state import QUICK, digest_of, now
 from tests.support.manager import Manager, serving
@@ -31,7 +31,7 @@ from tidegate.manager.people.audit import Actor
 from tidegate.manager.people.roles import Role
 from tidegate.manager.people.tokens import make_token
 from tidegate.manager.store.database import Database
-from tidegate.manager.store.schema import alerts, releases
+from tidegate.manager.store.schema import alerts, feed, releases, targets
 from tidegate.protocol.events import Health, Inventory, InventoryTarget, LastScan, Running, Sighting
 
 T = TypeVar("T")
@@ -129,6 +129,18 @@ class RealWorld:
         project, agent, service = re.split("[@/]", target)
         self._run(_held(self._known[agent], f"{project}/{service}"))
         wait_for(lambda: any(one["held"] for one in self._items("targets", target)), f"{target} to be monitored only")
+
+    def all_told(self) -> None:
+        """Wait until the feed has told that every agent is there: nothing more comes by itself."""
+        there = select(func.count()).where(feed.c.kind == "agent.online")
+        wait_for(
+            lambda: self._write(lambda conn: conn.scalar(there)) == len(self._known), "every agent's coming is told"
+        )
+
+    def sicken(self, target: str) -> None:
+        """As if its agent had told that its health check fails, which is no event of the feed."""
+        sick = update(targets).where(targets.c.name == target).values(health="unhealthy")
+        self._write(lambda conn: conn.execute(sick))
 
     def watchtower(self, agent: str, counts: Mapping[str, int]) -> None:
         self._run(_counted(self._known[agent], LastScan(**counts)))

@@ -104,6 +104,17 @@ def test_a_cluster_says_what_it_waits_for_until_that_has_come(world: RealWorld, 
         expect(page.locator(".steps .s-healthy")).to_have_count(1)
 
 
+def test_what_no_event_tells_of_is_seen_a_moment_later(world: RealWorld, chromium: Browser) -> None:
+    world.all_told()
+    with looking(chromium, world.url, world.token("viewer", "vic")) as (page, _):
+        page.clock.install()
+        page.goto("/clusters/shop@berlin")
+        is_live(page)
+        world.sicken("shop@berlin/web")
+        page.clock.fast_forward(31_000)
+        expect(page.locator("td .badge.s-unhealthy")).to_have_count(1)
+
+
 def test_the_keyboard_alone_gets_there(world: RealWorld, chromium: Browser) -> None:
     rollout = waiting(world)
     with looking(chromium, world.url, world.token("approver", "bob")) as (page, _):

@@ -1,7 +1,7 @@
 // What is live about a page: it hears that something has changed, and asks for the parts that show it anew.
 "use strict";
 (() => {
-  const REST_MS = 400, AGAIN_MS = [1000, 2000, 5000, 10000], TICK_MS = 15000;
+  const REST_MS = 400, AGAIN_MS = [1000, 2000, 5000, 10000], TICK_MS = 15000, LOOK_MS = 30000;
   const SAYS = { live: "live", reconnecting: "reconnecting …", gone: "signed out", off: "" };
   const body = document.body, shown = document.getElementById("live");
   let source = null, after = body.dataset.feed, tries = 0, waiting = null;
@@ -102,4 +102,5 @@
 
   if (after) open();
   setInterval(tick, TICK_MS);
+  setInterval(() => { if (source) mark(() => true); }, LOOK_MS); // what no event tells of, such as the word of a health check
 })();
