@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tidegate.domain.assignment import Assignment
+from tidegate.domain.course import StepTook
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol import messages, requests
 from tidegate.protocol.events import (
@@ -134,12 +135,18 @@ def test_the_events_of_this_protocol_are_all_of_its_kinds() -> None:
     assert sent.skipped
 
 
-def test_an_inventory_names_containers_and_where_it_names_none_it_says_nothing_of_them() -> None:
-    """The field came later, too."""
-    sent = recorded(1, "events-request-members")
+def test_containers_are_named_and_steps_told_and_where_there_are_none_nothing_is_said_of_them() -> None:
+    """Both came later, too."""
+    sent = recorded(1, "events-request-in-full")
     request = messages.read_events_request(sent)
-    (naming,) = request.events
+    naming, failed = request.events
     assert isinstance(naming, Inventory)
+    assert isinstance(failed, Report)
+    assert failed.steps == (
+        StepTook("prove", 6.25, "autonomy-orchestrator-1"),
+        StepTook("create", 0.5, "autonomy-orchestrator-1", back=True),
+        StepTook("bake", 1.0),
+    )
     assert naming.targets[0].members == (
         Member("autonomy-orchestrator-1", "running", Health.HEALTHY, f"sha256:{'a' * 64}"),
         Member("autonomy-orchestrator-2", "exited", Health.NONE),

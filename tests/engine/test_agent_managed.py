@@ -78,6 +78,10 @@ async def test_it_moves_to_a_release_it_was_assigned_and_back_and_tells_so(
         await fleet.until(lambda: fleet.told() == ["begun", "healthy"])
         assert image_of(fleet.compose, "web") == new.image_id
         assert fleet.last()["duration_s"] > 0
+        steps = [one["step"] for one in fleet.last()["steps"]]
+        assert (steps.count("prove"), steps[-1]) == (1, "bake")
+        assert sum(one["took_s"] for one in fleet.last()["steps"]) <= fleet.last()["duration_s"]
+        assert [one["step"] for one in here.last()["steps"]] == steps
         assert "\ntidegate_manager_connected 1\n" in here.parts.metrics.exposition()
         await fleet.until(lambda: fleet.inventory().get("digest") == new.digest)
         await fleet.assign(old, generation=2, back=True)

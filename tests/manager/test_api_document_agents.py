@@ -15,6 +15,7 @@ from tests.support.webhooks import DISTRIBUTION, DOCKER_HUB, GITHUB, HARBOR
 import tidegate.manager
 from tidegate.domain.assignment import Assignment
 from tidegate.domain.channel_policy import read_channel_policy, write_channel_policy
+from tidegate.domain.course import StepTook
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.domain.webhook import Kind, WebhookError, read_webhook
 from tidegate.manager.agents.refusals import RefusedError
@@ -41,12 +42,15 @@ from tidegate.protocol.signed import Document, Pin, UnknownDocument, Withdraw, r
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DIGEST = f"sha256:{'1' * 64}"
+STEP = StepTook("prove", 1.5, "shop-web-1", back=True)
 MEMBER = Member("shop-web-1", "running", Health.HEALTHY, DIGEST)
 TARGET = InventoryTarget("shop/web", "app:1", "r/app", "1", DIGEST, Running.RUNNING, Health.HEALTHY, members=(MEMBER,))
 EVENTS: dict[str, Event] = {
     "AgentInventory": Inventory(NOON, (TARGET,), LastScan(3, 1, 0, 7)),
     "AgentSighting": Sighting(NOON, "r/app", "1", DIGEST),
-    "AgentReport": Report(NOON, "a", "1", "shop/web", 1, DIGEST, Outcome.FAILED, duration_s=1.5, output="no"),
+    "AgentReport": Report(
+        NOON, "a", "1", "shop/web", 1, DIGEST, Outcome.FAILED, duration_s=1.5, output="no", steps=(STEP,)
+    ),
     "AgentRefusal": Refusal(NOON, "a", "shop/web", 1, "why"),
     "AgentOtherEvent": UnknownEvent(NOON, "of-tomorrow"),
 }
@@ -89,6 +93,11 @@ def read_member(value: Any) -> None:
     read_target({**write_event(EVENTS["AgentInventory"])["targets"][0], "members": [value]})
 
 
+def read_step(value: Any) -> None:
+    """What was waited for, as it is read within a report."""
+    read_event(Fields({**write_event(EVENTS["AgentReport"]), "steps": [value]}))
+
+
 def read_updater(value: Any) -> None:
     """The counts of one, as they are read within an inventory."""
     read_event(Fields({"kind": "inventory", "at": "2026-11-25T12:00:00Z", "targets": [], "updater": value}))
@@ -100,6 +109,7 @@ SAID: dict[str, tuple[dict[str, Any], Callable[[Any], object]]] = {
 SAID |= {
     "AgentInventoryTarget": (write_event(EVENTS["AgentInventory"])["targets"][0], read_target),
     "AgentMember": (write_event(EVENTS["AgentInventory"])["targets"][0]["members"][0], read_member),
+    "AgentStep": (write_event(EVENTS["AgentReport"])["steps"][0], read_step),
     "AgentUpdaterCounts": (write_event(EVENTS["AgentInventory"])["updater"], read_updater),
 }
 SAID |= {

@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,7 @@ from tests.support.simulated_http import Answer, CutError, Line, Lines
 from tests.support.simulated_record import Record
 
 from tidegate.domain.assignment import Assignment
+from tidegate.domain.course import StepTook
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol import messages
 from tidegate.protocol.events import Event, Health, Inventory, InventoryTarget, Member, Report, Running
@@ -324,8 +325,9 @@ class SimulatedAgent:
 
     def _report(self, it: Assignment, outcome: Outcome, reason: str = "", *, blame: bool = False) -> None:
         took_s = 1.5 if outcome is Outcome.HEALTHY else None
+        steps = (StepTook("prove", 1.0, f"{it.target.replace('/', '-')}-1"), StepTook("bake", 0.5)) if took_s else ()
         what = Report(_now(), it.id, it.rollout, it.target, it.generation, it.digest, outcome, reason, blame, took_s)
-        self.tell(what)
+        self.tell(replace(what, steps=steps))
 
 
 def _json(message: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from tidegate.agent.link.entry import Entry, Stage
 from tidegate.agent.link.log import LinkLog
 from tidegate.agent.outcome import Ending, Result
 from tidegate.domain.assignment import Assignment
+from tidegate.domain.course import MOST_STEPS, StepTook
 from tidegate.protocol import keys
 from tidegate.protocol.messages import Item
 from tidegate.protocol.signed import Pin, seal, write_document
@@ -285,6 +286,27 @@ def test_how_a_transaction_ended_is_told_once_with_its_time(
     assert (said["reason"], said["blame"], said["duration_s"], said["rollout"]) == ("so it is", blame, 12.5, "17")
     assert office.said() == [("begun", 1), (outcome, 1)]
     assert office.again().stages() == {1: "ended"}
+
+
+def test_of_very_many_steps_the_last_are_told(office: Office) -> None:
+    office.told(assignment())
+    office.desk.begin(office.waiting())
+    took = [StepTook("prove", 6.0, "shop-web-1"), StepTook("prove", 2.0, "shop-db-1"), StepTook("bake", 30.0)]
+    ended = Result(Ending.COMMITTED, "healthy", course=(*took, *[StepTook("drain", 1.0, "shop-web-1")] * MOST_STEPS))
+    office.desk.ended([assignment().id], ended, moved("web", "db"))
+    told = office.last()["steps"]
+    assert (len(told), {one["container"] for one in told}) == (MOST_STEPS, {"shop-web-1"})
+
+
+def test_of_a_target_only_its_own_steps_are_told(office: Office) -> None:
+    office.told(assignment())
+    office.desk.begin(office.waiting())
+    took = StepTook("prove", 6.0, "shop-web-1"), StepTook("prove", 2.0, "shop-db-1", back=True), StepTook("bake", 30.0)
+    office.desk.ended([assignment().id], Result(Ending.COMMITTED, "healthy", course=took), moved("web", "db"))
+    assert office.last()["steps"] == [
+        {"step": "prove", "took_s": 6.0, "container": "shop-web-1", "back": False},
+        {"step": "bake", "took_s": 30.0, "container": "", "back": False},
+    ]
 
 
 def test_what_leaves_nothing_serving_is_told_at_once_and_its_end_is_not_told_again(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -146,6 +147,7 @@ class Bookkeeping:
                 "reason": result.reason,
                 "duration_s": round((now - began).total_seconds(), 2),
                 **({"output": result.output} if result.output and result.culprit in {"", it.name} else {}),
+                **({"steps": steps} if (steps := _steps(result, it.name)) else {}),
             }
         )
 
@@ -188,6 +190,15 @@ class Bookkeeping:
                 self.note(one.place, "failed", reason, one)
             except StateError as error:
                 _log.error("that could not be noted in the history", reason=str(error))
+
+
+def _steps(result: Result, container: str) -> list[dict[str, Any]]:
+    """What was waited for, of a container and of all."""
+    return [
+        {"step": one.step, "took_s": one.took_s, "back": one.back}
+        for one in result.course
+        if one.container in {"", container}
+    ]
 
 
 def at_fault(prepared: Sequence[Prepared], culprit: str) -> list[Prepared]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tidegate.domain.course import StepTook
+
 
 class CommandError(Exception):
     """A command failed; the message is one line that names the thing and the remedy."""
@@ -52,7 +54,7 @@ class StatusRow:
 class HistoryRow:
     """One transaction that ended. `at` is ISO 8601, `seconds` from its first step to its last.
 
-    `output` is what the container wrote last that failed.
+    `output` is what the container wrote last that failed, `steps` what was waited for on the way.
     """
 
     at: str
@@ -67,6 +69,7 @@ class HistoryRow:
     seconds: float
     detail: str
     output: str = ""
+    steps: tuple[StepTook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

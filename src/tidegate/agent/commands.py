@@ -21,6 +21,7 @@ from tidegate.agent.settings import Settings
 from tidegate.agent.state import QuarantineEntry, State, StateError, named
 from tidegate.agent.successor import claim
 from tidegate.agent.survey import Place, Survey
+from tidegate.domain.course import StepTook
 from tidegate.engine.errors import EngineError, NotFoundError
 
 _log = structlog.get_logger(__name__)
@@ -205,6 +206,9 @@ def _history_row(record: dict[str, Any]) -> HistoryRow:
         seconds=float(record.get("duration_s") or 0),
         detail=str(record.get("reason", "")),
         output=str(record.get("output", "")),
+        steps=tuple(
+            StepTook(str(one["step"]), float(one["took_s"]), back=bool(one["back"])) for one in record.get("steps", ())
+        ),
     )
 
 

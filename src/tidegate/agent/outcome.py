@@ -1,7 +1,7 @@
 """How a transaction can end, and what that says of its release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +9,7 @@ from tidegate.agent.hands import Unhealthy
 from tidegate.agent.replacement import Replacement
 from tidegate.agent.settling import describe
 from tidegate.agent.stopping import ToldToStop
+from tidegate.domain.course import StepTook
 from tidegate.domain.transaction import Settlement
 from tidegate.engine.errors import EngineError
 
@@ -49,7 +50,8 @@ class Result:
     """What a transaction came to. `blame` tells whether a release is at fault and goes to quarantine.
 
     It is that of the container named `culprit`; an empty name blames all of them. Of what was interrupted, and is not
-    to blame yet, `culprit` is what was on its way then. `output` is what the container that failed wrote last.
+    to blame yet, `culprit` is what was on its way then. `output` is what the container that failed wrote last,
+    `course` what was waited for on the way; that is read from the journal once all of it is there.
     """
 
     ending: Ending
@@ -59,10 +61,15 @@ class Result:
     needs_serving_network: Mapping[str, str] = field(default_factory=dict)
     culprit: str = ""
     output: str = ""
+    course: tuple[StepTook, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """As the last record of a journal has it."""
+        return {name: value for name, value in asdict(self).items() if name != "course"}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Result":
-        """From the last record of a journal."""
+        """The reverse of `record`."""
         ends = {name: Settlement(end) for name, end in record["ends"].items()}
         needs = record["needs_serving_network"]
         culprit, output = record.get("culprit", ""), record.get("output", "")

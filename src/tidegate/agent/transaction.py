@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -289,7 +289,7 @@ class Transaction:
             needs_serving_network=dict(self.steps.needs_serving),
             output=self.output if result.ending in {Ending.ROLLED_BACK, Ending.INCONCLUSIVE} else "",
         )
-        self.notes.note("end", **asdict(ended))
+        self.notes.note("end", **ended.record())
         return ended
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 
 from tidegate.agent.bookkeeping import Bookkeeping
+from tidegate.agent.course import course_of
 from tidegate.agent.decide import Decision
 from tidegate.agent.hold import Hold
 from tidegate.agent.hooks import HookOutcome
@@ -31,9 +33,10 @@ from tidegate.agent.survey import Survey
 from tidegate.agent.tally import Closed, Tally, held
 from tidegate.agent.tools import Tools, new_id
 from tidegate.agent.transaction import Transaction
-from tidegate.agent.unfinished import Unfinished
+from tidegate.agent.unfinished import UNREADABLE, Unfinished
 from tidegate.agent.unverified import Unverified
 from tidegate.agent.update_hooks import UpdateHooks
+from tidegate.domain.course import StepTook
 from tidegate.domain.ordering import plan_units
 from tidegate.domain.policy import Policy, PolicyDefaults
 from tidegate.engine.errors import EngineError, EngineUnavailableError
@@ -270,6 +273,7 @@ class Updater:
         """
         try:
             result = judged(result, prepared, self._history, hold=hold, assigned=bool(assignments))
+            result = replace(result, course=self._course(txid))
             await self._books.book(result, prepared, began, hold)
             if self.ends is not None:
                 self.ends.ended(assignments, result, prepared)
@@ -280,6 +284,14 @@ class Updater:
                 self._journal.close(txid)
         except StateError as error:
             _log.error("how an update ended could not be noted; it is tried again", update=txid, reason=str(error))
+
+    def _course(self, txid: str) -> tuple[StepTook, ...]:
+        """What was waited for; nothing where that cannot be told, for it is no reason not to end."""
+        try:
+            return course_of(self._journal.records(txid))
+        except (StateError, *UNREADABLE) as error:
+            _log.warning("how long the steps of an update took is not known", update=txid, reason=str(error))
+            return ()
 
     async def _bring_with_it(self, txid: str, prepared: Sequence[Prepared], round_: Round | None = None) -> None:
         """Post-update hooks and restarts; the journal stays open until the restarts have journals of their own."""

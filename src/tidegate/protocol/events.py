@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tidegate.domain.course import MOST_STEPS, StepTook
 from tidegate.domain.masking import MOST_OUTPUT
 from tidegate.domain.rollout_apply import MADE_OF_REFUSALS, Outcome
 from tidegate.protocol.fields import Fields, clipped, write_time
@@ -108,6 +109,7 @@ class Report:
     """How an assignment goes. `blame`: the release is bad, and not its surroundings. `duration_s`: all of it.
 
     `output` is what the container wrote last that failed, in lines, without secrets as far as they could be told.
+    `steps` are what was waited for, in their order.
     """
 
     at: datetime
@@ -121,6 +123,7 @@ class Report:
     blame: bool = False
     duration_s: float | None = None
     output: str = ""
+    steps: tuple[StepTook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,12 +260,23 @@ def _read_report(fields: Fields, at: datetime) -> Report:
         blame=fields.yes("blame", default=False),
         duration_s=fields.seconds_or_none("duration_s"),
         output=fields.text("output", "", most=MOST_OUTPUT),
+        steps=fields.each("steps", _read_step, most=MOST_STEPS, default=()),
+    )
+
+
+def _read_step(fields: Fields) -> StepTook:
+    return StepTook(
+        step=fields.text("step", most=64),
+        took_s=fields.seconds("took_s"),
+        container=fields.text("container", ""),
+        back=fields.yes("back", default=False),
     )
 
 
 def _write_report(event: Report) -> dict[str, Any]:
-    """Of what wrote nothing, or did not fail, no output is told: as managers before this version know it."""
+    """What there is nothing of is left out: output and steps, as managers before this version know it."""
     output = {"output": event.output} if event.output else {}
+    steps = {"steps": [asdict(one) for one in event.steps]} if event.steps else {}
     return {
         "assignment": event.assignment,
         "rollout": event.rollout,
@@ -274,6 +288,7 @@ def _write_report(event: Report) -> dict[str, Any]:
         "blame": event.blame,
         "duration_s": event.duration_s,
         **output,
+        **steps,
     }
 
 

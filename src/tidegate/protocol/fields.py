@@ -70,14 +70,16 @@ class Fields:
         found: bool = self._found(name, default, "true or false", lambda value: isinstance(value, bool))
         return found
 
-    def seconds_or_none(self, name: str) -> float | None:
-        """A duration that is not negative, or nothing."""
-        if self._value.get(name) is None:
-            return None
-        found = self._found(name, 0.0, "a number", _is_number)
+    def seconds(self, name: str) -> float:
+        """A duration that is not negative."""
+        found = self._found(name, None, "a number", _is_number)
         if found < 0:
             raise MessageError(self.where(name), "it is negative")
         return float(found)
+
+    def seconds_or_none(self, name: str) -> float | None:
+        """A duration that is not negative, or nothing."""
+        return None if self._value.get(name) is None else self.seconds(name)
 
     def time(self, name: str, default: datetime | None = None) -> datetime:
         """A time with its zone, as UTC."""

@@ -71,6 +71,18 @@ async def test_what_a_failed_container_wrote_is_kept_with_its_assignment(
     assert await rows(db, "assignments", "outcome", "output") == [("failed", "it begins\nno <b>database</b>")]
 
 
+async def test_what_was_waited_for_is_kept_and_told_again_takes_its_own_place(
+    db: Database, agent: BareAgent, assigned: str
+) -> None:
+    proved = {"step": "prove", "took_s": 6.25, "container": "shop-web-1", "back": False}
+    baked = {"step": "bake", "took_s": 30.0, "container": "", "back": False}
+    await agent.events(1, report(assigned, "begun"), report(assigned, "failed", steps=[proved]))
+    assert await rows(db, "courses", "assignment_id", "steps") == [(assigned, [proved])]
+    await agent.events(3, report(assigned, "failed", steps=[proved, baked]))
+    await agent.events(4, report(assigned, "failed"))
+    assert await rows(db, "courses", "assignment_id", "steps") == [(assigned, [proved, baked])]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"assignment": "a0g0"}, {"target": "shop/db"}, {"generation": 2}, {"digest": OTHER}],

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from tests.manager.console.conftest import Visitors
 from tests.support.manager import People
 from tests.support.manager_fleet import NEW, NEWER, OLD, ManagerFleet
@@ -88,6 +88,26 @@ async def test_its_containers_are_named_with_what_sets_one_apart(visitors: Visit
     await change(fleet, schema.targets, containers=2, members=[well, well | {"name": "shop-web-2"}])
     [alike] = (await visitors.viewer.get(PAGE)).page.all("ul", aria_label="Containers of web")
     assert [one.text for one in alike.all("li")] == ["shop-web-1", "shop-web-2"]
+
+
+async def test_what_was_waited_for_is_shown_step_by_step(visitors: Visitors, fleet: ManagerFleet) -> None:
+    await fleet.settle(1)
+    await fleet.release()
+    await fleet.start()
+    await fleet.all(Outcome.BEGUN)
+    async with fleet.db.read() as conn:
+        [id_] = (await conn.execute(select(schema.assignments.c.id))).scalars()
+    took = {"took_s": 6.25, "container": "shop-web-1", "back": False}
+    steps = [took | {"step": "second-opinion"}, took | {"step": "create", "took_s": 0.3, "back": True}]
+    await add(fleet, schema.courses, assignment_id=id_, steps=[*steps, took | {"step": "bake", "container": ""}])
+
+    async def shown() -> list[str]:
+        [listed] = (await visitors.viewer.get(PAGE)).page.all("ol", aria_label="How long each step took")
+        return [one.text for one in listed.all("li")]
+
+    assert await shown() == ["second opinion 6.2 s", "create back 0.3 s", "bake 6.2 s"]
+    await change(fleet, schema.courses, steps=[*steps, took | {"step": "stop", "container": "<b>shop-web-2"}])
+    assert (await shown())[1:] == ["shop-web-1 create back 0.3 s", "<b>shop-web-2 stop 6.2 s"]
 
 
 async def test_what_a_failed_container_wrote_is_shown_as_text(visitors: Visitors, fleet: ManagerFleet) -> None:

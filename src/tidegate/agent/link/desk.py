@@ -14,6 +14,7 @@ from tidegate.agent.link.log import Change, LinkLog
 from tidegate.agent.outcome import Ending, Result
 from tidegate.agent.prepare import Prepared
 from tidegate.domain.assignment import Accepting, Assignment, refusal
+from tidegate.domain.course import StepTook
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol.events import Event, Refusal
 from tidegate.protocol.fields import MessageError
@@ -37,6 +38,7 @@ _OUTCOMES = {
     Ending.GAVE_WAY: Outcome.INCONCLUSIVE,  # a person acted on it, so a person is to look
 }
 _REPLACED = "a later assignment takes its place"
+_NO_STEPS: Mapping[str, tuple[StepTook, ...]] = {}
 _REMEMBERED = 1000
 """Of what was turned away, so that it is told once however often it comes."""
 _log = structlog.get_logger(__name__)
@@ -145,16 +147,18 @@ class Desk:
         *,
         blamed: Collection[str] = (),
         output: str = "",
+        steps: Mapping[str, tuple[StepTook, ...]] = _NO_STEPS,
     ) -> None:
         """These are over; `blamed` are the ids of those whose release is bad. Raises `StateError`.
 
-        `output` is told of the blamed ones, and where none is, of all.
+        `output` is told of the blamed ones, and where none is, of all. `steps` are what was waited for, by targets.
         """
         self._say(
             [
                 replace(
                     self._ended(one, outcome, reason, blame=one.it.id in blamed),
                     output=output if not blamed or one.it.id in blamed else "",
+                    steps=steps.get(one.it.target, ()),
                 )
                 for one in entries
             ]
@@ -174,8 +178,9 @@ class Desk:
         if entries and result.ending is Ending.INTERRUPTED:
             self._once_more(entries)
         elif entries:
-            blamed = _blamed(entries, result, prepared)
-            self.end(entries, _OUTCOMES[result.ending], result.reason, blamed=blamed, output=result.output)
+            blamed, steps = _blamed(entries, result, prepared), _steps(result, prepared)
+            outcome, output = _OUTCOMES[result.ending], result.output
+            self.end(entries, outcome, result.reason, blamed=blamed, output=output, steps=steps)
 
     def not_put_back(self, assignments: Collection[str], reason: str) -> None:
         """Nothing serves where these were carried out. It is told once. Raises `StateError`."""
@@ -293,3 +298,12 @@ def _blamed(entries: Iterable[Entry], result: Result, prepared: Sequence[Prepare
         return set()
     guilty = {f"{one.replacement.cluster}/{one.replacement.service}" for one in at_fault(prepared, result.culprit)}
     return {entry.it.id for entry in entries if entry.it.target in guilty}
+
+
+def _steps(result: Result, prepared: Sequence[Prepared]) -> dict[str, tuple[StepTook, ...]]:
+    """By targets, what was waited for of their containers and of all."""
+    names: dict[str, set[str]] = {}
+    for one in prepared:
+        it = one.replacement
+        names.setdefault(f"{it.cluster}/{it.service}", {""}).add(it.name)
+    return {target: tuple(one for one in result.course if one.container in some) for target, some in names.items()}

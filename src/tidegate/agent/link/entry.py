@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from tidegate.domain.assignment import Assignment
+from tidegate.domain.course import MOST_STEPS, StepTook
 from tidegate.domain.rollout_apply import Outcome
 from tidegate.protocol.events import Report
 from tidegate.protocol.fields import Fields, MessageError, write_time
@@ -26,7 +27,7 @@ class Entry:
     """`outcome` is what was told last, None: nothing yet. `begun_at` is when it was begun, for the duration.
 
     `withdrawn`: the manager has taken it back after it was begun; if it is cut off it is not begun again. `output` is
-    told once, and not remembered here.
+    told once, and not remembered here; `steps`, what was waited for, likewise.
     """
 
     it: Assignment
@@ -38,6 +39,7 @@ class Entry:
     duration_s: float | None = None
     withdrawn: bool = False
     output: str = ""
+    steps: tuple[StepTook, ...] = ()
 
     def report(self, at: datetime) -> Report:
         """What the manager is told of it."""
@@ -54,6 +56,7 @@ class Entry:
             blame=self.blame,
             duration_s=self.duration_s,
             output=self.output,
+            steps=self.steps[-MOST_STEPS:],
         )
 
     def record(self) -> dict[str, Any]:

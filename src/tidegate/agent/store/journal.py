@@ -112,6 +112,10 @@ class Journal:
                 found.append(JournalFile(path.name.removesuffix(_SUFFIX), records))
         return found
 
+    def records(self, txid: str) -> tuple[Record, ...]:
+        """What one that is not closed says, as far as it can be read. Raises `StateError`."""
+        return tuple(line for line in read_lines(self._path(txid)) if line is not None)
+
     def attach(self, txid: str, name: str, data: bytes) -> None:
         """Keep a tar beside an open transaction; on disk when it returns, gone when that is closed.
 

@@ -1,19 +1,19 @@
 """What agents tell of their assignments: kept for the rollout that each is of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tidegate.domain.assignment import NO_TARGET
 from tidegate.domain.rollout_apply import MADE_OF_REFUSALS, Outcome
 from tidegate.manager.agents.known import Agent
 from tidegate.manager.store.pieces import pieces
-from tidegate.manager.store.schema import assignments, clusters, reports, targets
+from tidegate.manager.store.schema import assignments, clusters, courses, reports, targets
 from tidegate.manager.telling.feed import Said
 from tidegate.protocol.events import Refusal, Report
 
@@ -47,8 +47,18 @@ async def take_in_told(conn: AsyncConnection, told: Sequence[Told], now: datetim
     if kept:
         await conn.execute(insert(reports), kept)
         await conn.execute(_TOLD, [last[id_] for id_ in sorted(last)])
+        await _note_courses(conn, {one.event.assignment: one.event for one in told if one.event.assignment in last})
     alarming = [one for one in told if not _was_taken_away(one, known.get(one.event.assignment))]
     return _refusals(alarming), {row["rollout_id"] for row in kept}
+
+
+async def _note_courses(conn: AsyncConnection, said: Mapping[str, Report | Refusal]) -> None:
+    """What was waited for, by the ids of assignments; what is told later takes the place of what was told before."""
+    steps = {id_: one.steps for id_, one in said.items() if isinstance(one, Report) and one.steps}
+    for some in pieces(sorted(steps)):
+        await conn.execute(delete(courses).where(courses.c.assignment_id.in_(some)))
+        rows = [{"assignment_id": id_, "steps": [asdict(one) for one in steps[id_]]} for id_ in some]
+        await conn.execute(insert(courses), rows)
 
 
 async def _assignments(conn: AsyncConnection, ids: set[str]) -> dict[str, Row[Any]]:

@@ -6,6 +6,7 @@ Nothing is checked by them: `protocol` reads what agents send, passes over what 
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from tidegate.domain.course import MOST_STEPS
 from tidegate.domain.masking import MOST_OUTPUT
 from tidegate.protocol.events import MOST_MEMBERS, MOST_TARGETS, TOLD, Health, Running
 
@@ -137,7 +138,21 @@ _REPORT = _told(
         {"type": "string", "maxLength": MOST_OUTPUT},
         "What the container wrote last that failed, in lines, without secrets as far as they could be told.",
     ),
+    steps=(
+        {"type": "array", "maxItems": MOST_STEPS, "items": {"$ref": "#/components/schemas/AgentStep"}},
+        "What was waited for, in its order; none: it is not over, or nobody knows.",
+    ),
 )
+_STEP = {
+    "description": "What was waited for as an assignment was carried out.",
+    **members(
+        ("step", "took_s"),
+        step=({"type": "string", "maxLength": 64}, "What was done, such as `prove`."),
+        took_s=(_SECONDS, "How many seconds it took."),
+        container=("string", "The name of the container that it was done for; empty: all of them."),
+        back=("boolean", "Whether it was done to bring back what ran before."),
+    ),
+}
 _REFUSAL = _told(
     "refusal",
     "A document that the agent does not go by: its signature, or what it is for, is not as it has to be.",
@@ -227,6 +242,7 @@ AGENT_SCHEMAS: dict[str, Schema] = {
     **_EVENTS,
     "AgentInventoryTarget": _INVENTORY_TARGET,
     "AgentMember": _MEMBER,
+    "AgentStep": _STEP,
     "AgentUpdaterCounts": _UPDATER_COUNTS,
     "SignedDocument": _one_of("What the manager signs for an agent, by its kind.", _DOCUMENTS),
     **_DOCUMENTS,

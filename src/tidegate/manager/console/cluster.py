@@ -21,6 +21,7 @@ from tidegate.manager.store.schema import (
     assignments,
     channels,
     clusters,
+    courses,
     freezes,
     releases,
     rollout_targets,
@@ -132,10 +133,11 @@ def _updates(ids: Collection[int]) -> Select[Any]:
     its = ("progress", "since", "busy_since", "deadline", "reason")
     return (
         select(latest, targets.c.service, func.coalesce(releases.c.version, "").label("version"))
-        .add_columns(*(rollout_targets.c[name] for name in its), rollouts.c.kind)
+        .add_columns(*(rollout_targets.c[name] for name in its), rollouts.c.kind, courses.c.steps)
         .join(targets, targets.c.id == latest.c.target_id)
         .join(rollouts, rollouts.c.id == latest.c.rollout_id)
         .outerjoin(rollout_targets, same)
+        .outerjoin(courses, courses.c.assignment_id == latest.c.id)
         .outerjoin(releases, and_(releases.c.channel_id == rollouts.c.channel_id, releases.c.digest == latest.c.digest))
         .where(latest.c.place <= MOST_UPDATES)
         .order_by(latest.c.issued_at.desc(), latest.c.id)

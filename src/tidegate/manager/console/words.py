@@ -41,6 +41,19 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
+def took(seconds: float) -> str:
+    """How long an update took: `4.5 s`, `40 s`, `1 min 5 s`, `2 h 3 min`."""
+    few = 10
+    if seconds < few:
+        return f"{round(seconds, 1):g} s"
+    whole = round(seconds)
+    for size, unit, smaller, name in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
+    return f"{whole} s"
+
+
 def short(digest: str) -> str:
     """The first hex digits of a digest."""
     return digest.removeprefix("sha256:")[:_SHORT]
@@ -82,6 +95,7 @@ def _parts(target: str) -> tuple[str, str, str]:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "span": span,
+    "took": took,
     "short": short,
     "spoken": spoken,
     "many": many,

@@ -1,6 +1,18 @@
 """Every table. What a row means is told beside it; how it came to be, the migrations tell."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.schema import SchemaItem
 
@@ -284,6 +296,15 @@ Index(
     unique=True,
     sqlite_where=sql("open"),
     postgresql_where=sql("open"),
+)
+
+# what was waited for as an assignment was carried out: `step`, `took_s`, `container` and `back` of each. Beside the
+# assignments, of which many are looked at at once
+courses = Table(
+    "courses",
+    metadata,
+    Column("assignment_id", ForeignKey("assignments.id"), primary_key=True),
+    document("steps", default=list),
 )
 
 # what agents have told of assignments, until the rollout has taken it in

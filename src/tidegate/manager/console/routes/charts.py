@@ -13,6 +13,7 @@ from tidegate.manager.console.chosen import channel_number
 from tidegate.manager.console.page import packed, page, reading
 from tidegate.manager.console.router import console_router
 from tidegate.manager.console.trends import MOST_CHANNELS, MOST_DAYS, Looks, Spread, Trends
+from tidegate.manager.console.words import took
 from tidegate.manager.people.roles import Permission
 from tidegate.manager.store.schema import channels
 
@@ -57,19 +58,6 @@ async def data(request: Request, parts: PartsHere, days: Days = 30, channel: Cha
     return packed(
         request, JSONResponse(found.document(), headers={"Cache-Control": "no-store", "Vary": "Accept-Encoding"})
     )
-
-
-def took(seconds: float) -> str:
-    """How long an update took: `4.5 s`, `40 s`, `1 min 5 s`, `2 h 3 min`."""
-    few = 10
-    if seconds < few:
-        return f"{round(seconds, 1):g} s"
-    whole = round(seconds)
-    for size, unit, smaller, name in ((3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
-    return f"{whole} s"
 
 
 def _by_days(it: Trends) -> list[dict[str, Any]]:
