@@ -196,10 +196,11 @@ class Painter:
         if progress == "waiting":
             return
         outcome = {"healthy": "healthy", "failed": "failed", "went_back": "failed"}.get(progress, "")
+        id_, took_s = f"as{rollout}-{number}", self._chance.uniform(12, 70) if outcome else None
         await self._add(
             schema.assignments,
             {
-                "id": f"as{rollout}-{number}",
+                "id": id_,
                 "agent_id": agent,
                 "target_id": number,
                 "rollout_id": rollout,
@@ -210,9 +211,23 @@ class Painter:
                 "open": under_way,
                 "outcome": outcome,
                 "told_at": told if outcome else None,
-                "duration_s": self._chance.uniform(12, 70) if outcome else None,
+                "duration_s": took_s,
             },
         )
+        if took_s is not None:
+            shares = {
+                "create": 0.02,
+                "start": 0.01,
+                "prove": 0.3,
+                "join": 0.01,
+                "drain": 0.1,
+                "stop": 0.04,
+                "bake": 0.5,
+            }
+            steps = [{"step": step, "took_s": round(share * took_s, 2)} for step, share in shares.items()]
+            settled = [{"step": "settle", "took_s": 1.2}] if outcome == "failed" else []
+            course = [one | {"container": "", "back": False} for one in [*steps, *settled]]
+            await self._add(schema.courses, {"assignment_id": id_, "steps": course})
 
     def _progress(self, state: str, wave: int, position: int) -> str:
         match state:
