@@ -140,7 +140,7 @@ class Hub:
             self._position = last
         elif last < self._position:
             self._position = last
-            for one in self._streams:  # also those that are about to join: by ids that the database gives anew
+            for one in self._live:
                 one.end("the database is an earlier one")
         more, tokens_changed = True, False
         while more:
