@@ -34,7 +34,7 @@ from groundwork.paths import GroundError, unpacked  # noqa: E402 - the same
 
 CHANNEL = "autonomy/orchestrator:autonomy-latest"
 EXAMPLE = ROOT / "examples" / "autonomy" / "docker-compose.yml"
-STEP_LIMIT_S = 150.0
+STEP_LIMIT_S = 45.0
 
 
 class DemoError(Exception):

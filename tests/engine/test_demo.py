@@ -20,7 +20,7 @@ from groundwork import base
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "scripts/demo.py"]
-PROMISED_S = 400
+PROMISED_S = 180
 
 
 def on_engine() -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ def slow(url: str, tmp_path: Path) -> Iterator[Manager]:
 
 async def test_a_token_that_asks_too_often_is_told_when_to_come_again(slow: Manager) -> None:
     async with asked(slow) as people:
+        began_s = time.monotonic()
         answers = await asyncio.gather(*(people.viewer.get("/me") for _ in range(12)))
+        took_s = time.monotonic() - began_s
         refused = [one for one in answers if one.status == 429]
-        assert 1 <= len(refused) <= 8  # however long one answer takes
+        assert 8 - took_s <= len(refused) <= 8  # four at once, and one a second
         assert {one.headers["Retry-After"] for one in refused} == {"1"}
         assert {one.json["code"] for one in refused} == {"too-many-requests"}
         assert (await people.admin.get("/me")).status == 200
@@ -96,10 +99,12 @@ async def test_who_forges_enrolments_is_slowed_down_before_anything_is_written_f
     monkeypatch.setattr(LettingIn, "__call__", counted)
     async with aiohttp.ClientSession() as session:
         forgers = [BareAgent(slow.url, session, f"berlin{each}") for each in range(16)]
+        began_s = time.monotonic()
         answers = await asyncio.gather(*(one.enrol(f"te_9_{'x' * 43}") for one in forgers))
+        took_s = time.monotonic() - began_s
     codes = [one.code for one in answers]
     assert set(codes) == {"bad-token", "too-many-requests"}
-    assert codes.count("bad-token") == len(took_part) < len(forgers)
+    assert codes.count("bad-token") == len(took_part) <= 4 + took_s  # four at once, and one a second
 
 
 async def test_agents_that_are_let_in_do_not_count_for_the_address_that_they_share(url: str, tmp_path: Path) -> None:
